@@ -1,0 +1,92 @@
+"""The durable state of one account: a pure function of its fills prefix and its ledger prefix.
+
+Marks never appear here, so the state does not depend on how prices and inputs were interleaved. A position
+keeps its *entry value* (sum of quantity x multiplier x price), not an average price: additions are exact, and
+what a reduction takes out plus what stays is always what was there. Every amount is stored in its canonical
+form (`engine.numbers.canonical`).
+"""
+
+import hashlib
+from decimal import Decimal
+
+import msgspec
+
+from engine.numbers import ZERO
+from engine.rejections import RejectionCode
+
+
+class Position(msgspec.Struct, frozen=True):
+    """Open contracts of one symbol."""
+
+    quantity: Decimal
+    """Signed contracts; > 0 is long. Never zero in a stored state."""
+    entry_value: Decimal
+    """Signed cost of the open quantity, in settle asset: quantity x multiplier x average entry price."""
+
+
+FLAT = Position(quantity=ZERO, entry_value=ZERO)
+
+
+class IsolatedPosition(msgspec.Struct, frozen=True):
+    """A position with its own ring-fenced margin; either part may be zero, not both."""
+
+    position: Position
+    margin: Decimal
+    """Settle asset held by this position alone, realised P&L and funding included."""
+
+
+class Stop(msgspec.Struct, frozen=True):
+    """Why this topic of the account no longer moves it, and since which input offset."""
+
+    code: RejectionCode
+    offset: int
+    through_seq: int | None = None
+    """After a gap: the highest `account_seq` refused so far. The stop ends by itself once all up to it came."""
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far one input topic has been applied to the account."""
+
+    offset: int = -1
+    """Offset of the last applied input of this account; -1 before the first."""
+    next_seq: int | None = None
+    """The `account_seq` expected next, once the exchange has sent one."""
+    stop: Stop | None = None
+
+
+class AccountState(msgspec.Struct, frozen=True):
+    """One account. Mappings are never changed in place; zero entries are never kept."""
+
+    account: str
+    balances: dict[str, Decimal] = {}
+    """Wallet by asset; negative is a liability."""
+    positions: dict[str, Position] = {}
+    """Cross positions by symbol."""
+    isolated: dict[str, IsolatedPosition] = {}
+    leverage: dict[str, Decimal] = {}
+    fills: Progress = Progress()
+    ledger: Progress = Progress()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether an input was refused and the account must not be trusted."""
+        return self.fills.stop is not None or self.ledger.stop is not None
+
+
+_encoder = msgspec.json.Encoder(order="deterministic")
+_decoder = msgspec.json.Decoder(AccountState)
+
+
+def encode(state: AccountState) -> bytes:
+    """JSON with sorted keys. Every amount of a state is `numbers.canonical`, so equal states give equal bytes."""
+    return _encoder.encode(state)
+
+
+def decode(data: bytes) -> AccountState:
+    """Read what `encode` wrote. Raises `msgspec.MsgspecError` for anything else: a broken invariant."""
+    return _decoder.decode(data)
+
+
+def digest(state: AccountState) -> str:
+    """SHA-256 of the canonical encoding, in hex."""
+    return hashlib.sha256(encode(state)).hexdigest()

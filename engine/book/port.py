@@ -1,0 +1,63 @@
+"""What a shard asks of its book of accounts.
+
+Rules every book keeps
+----------------------
+* Marks of a batch are judged *in order*: after each mark, every account that holds the symbol (or collateral
+  priced by it) stands where the exact reference puts it at that instant.
+* `Judgement`s come back in the order mark by mark, accounts sorted within one mark; only changes that must be
+  made durable or said (band, degraded) are returned.
+* A book holds its own view of prices, so that a batch is judged step by step; time is event time.
+"""
+
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from typing import Protocol
+
+import msgspec
+
+from engine.accounts import AccountState
+from engine.effects import AccountRisk
+from engine.inputs import Mark
+from engine.judgement import Judgement
+from engine.ladder import Band
+
+
+class Totals(msgspec.Struct, frozen=True):
+    """A picture of the whole book for metrics; float sums are for display only."""
+
+    accounts_by_band: dict[Band, int]
+    isolated_by_band: dict[Band, int]
+    accounts_degraded: int
+    accounts_stopped: int
+    accounts_below_ratio: dict[Decimal, int]
+    """Cumulative: accounts with a requirement whose ratio is below each edge."""
+    equity: float
+    maintenance_margin: float
+
+
+class AccountBook(Protocol):
+    """All accounts of one shard."""
+
+    def put(self, state: AccountState, risk: AccountRisk | None = None) -> None:
+        """Insert or replace an account; without `risk` its risk record stays (a new one is healthy)."""
+
+    def state(self, account: str) -> AccountState | None:
+        """The account's state, or None."""
+
+    def risk(self, account: str) -> AccountRisk:
+        """The account's risk record; a healthy one where nothing was ever said."""
+
+    def accounts(self) -> Iterator[str]:
+        """Every account, sorted."""
+
+    def judge(self, accounts: Sequence[str]) -> list[Judgement]:
+        """Judge these accounts at the book's prices and time, after their inputs were applied."""
+
+    def on_marks(self, marks: Sequence[Mark]) -> list[Judgement]:
+        """Take a batch of believed marks in order and judge every holder after each of them."""
+
+    def on_clock(self, now_ns: int, stale: frozenset[str]) -> list[Judgement]:
+        """Move event time, take the set of stale price symbols, judge whom either concerns."""
+
+    def totals(self, edges: Sequence[Decimal]) -> Totals:
+        """Counts and sums for metrics; `edges` are portfolio margin ratios."""

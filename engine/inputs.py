@@ -1,0 +1,148 @@
+"""What moves an account: fills and ledger entries; and what moves prices: marks.
+
+Rules
+-----
+* Two account-keyed topics, `fills` and `ledger`, reach a shard in no fixed order relative to each other. So
+  every message carries *amounts that the exchange decided* (fees, realised transfers into an isolated
+  position), and applying the messages of one topic commutes with applying those of the other: the state is a
+  function of the two prefixes, not of how they were interleaved.
+* Money is a decimal string; times are int64 nanoseconds of event time since the Unix epoch.
+* `account_seq`, where the exchange sends it, counts the messages of one account in one topic, without gaps.
+* Unknown fields are refused: a producer that says more than we understand must not be half understood.
+"""
+
+from decimal import Decimal
+from enum import StrEnum
+from typing import Literal
+
+import msgspec
+
+
+class Topic(StrEnum):
+    """The two account-keyed input topics."""
+
+    FILLS = "fills"
+    LEDGER = "ledger"
+
+
+class MarginMode(StrEnum):
+    """Which pool carries a position: the account's shared one, or its own ring-fenced margin."""
+
+    CROSS = "cross"
+    ISOLATED = "isolated"
+
+
+class _AccountInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    account: str
+    time_ns: int
+    account_seq: int | None = None
+
+
+class Fill(_AccountInput, frozen=True, tag="fill", kw_only=True):
+    """One execution of an account's order."""
+
+    trade_id: str
+    symbol: str
+    side: Literal["buy", "sell"]
+    quantity: Decimal
+    """Contracts (or base units of a spot instrument), > 0."""
+    price: Decimal
+    """> 0, in the instrument's settle asset per unit of underlying."""
+    fee: Decimal = Decimal(0)
+    """Charged to the wallet, in `fee_asset`; negative for a rebate."""
+    fee_asset: str | None = None
+    """Default: the instrument's settle asset."""
+    margin_mode: MarginMode = MarginMode.CROSS
+    margin_transfer: Decimal = Decimal(0)
+    """Isolated only: amount of settle asset moved from the wallet into the position's margin (< 0: released)."""
+    liquidation_id: str | None = None
+    """Set by the exchange when the fill executes a liquidation intent."""
+
+    @property
+    def input_id(self) -> str:
+        """Identity for deduplication."""
+        return self.trade_id
+
+
+class _LedgerInput(_AccountInput, frozen=True, kw_only=True):
+    entry_id: str
+
+    @property
+    def input_id(self) -> str:
+        """Identity for deduplication."""
+        return self.entry_id
+
+
+class Deposit(_LedgerInput, frozen=True, tag="deposit", kw_only=True):
+    """Credit `amount` > 0 of `asset` to the wallet."""
+
+    asset: str
+    amount: Decimal
+
+
+class Withdrawal(_LedgerInput, frozen=True, tag="withdrawal", kw_only=True):
+    """Debit `amount` > 0 of `asset` from the wallet; already granted by the exchange, so never refused here."""
+
+    asset: str
+    amount: Decimal
+
+
+class IsolatedTransfer(_LedgerInput, frozen=True, tag="isolated_transfer", kw_only=True):
+    """Move `amount` of settle asset from the wallet into an isolated position's margin (< 0: back)."""
+
+    symbol: str
+    amount: Decimal
+
+
+class FundingPayment(_LedgerInput, frozen=True, tag="funding_payment", kw_only=True):
+    """Funding settled by the exchange: `amount` of settle asset credited (< 0: charged) to the position's pool."""
+
+    symbol: str
+    amount: Decimal
+    margin_mode: MarginMode = MarginMode.CROSS
+
+
+class Fee(_LedgerInput, frozen=True, tag="fee", kw_only=True):
+    """Debit `amount` of `asset` from the wallet (< 0: a refund)."""
+
+    asset: str
+    amount: Decimal
+
+
+class LeverageSetting(_LedgerInput, frozen=True, tag="leverage_setting", kw_only=True):
+    """The account's chosen leverage (>= 1) for one symbol; it sets initial margin, never balances."""
+
+    symbol: str
+    leverage: Decimal
+
+
+class Resume(_LedgerInput, frozen=True, tag="resume", kw_only=True):
+    """An operator's word that a stopped account may go on in the topic that carries this entry."""
+
+    reason: str
+    next_account_seq: int | None = None
+    """The `account_seq` to expect next; None keeps the expectation."""
+
+
+FillsInput = Fill | Resume
+LedgerInput = Deposit | Withdrawal | IsolatedTransfer | FundingPayment | Fee | LeverageSetting | Resume
+AccountInput = FillsInput | LedgerInput
+
+
+class Mark(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="mark"):
+    """A price: the mark price of a contract, or the index price of an asset, under its price symbol."""
+
+    symbol: str
+    price: Decimal
+    sequence: int
+    """Strictly increasing per symbol."""
+    time_ns: int
+
+
+class MarkBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="marks"):
+    """Many marks in one record, in the order in which they came about."""
+
+    marks: tuple[Mark, ...]
+
+
+PriceInput = Mark | MarkBatch

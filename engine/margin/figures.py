@@ -1,0 +1,70 @@
+"""What the margin formulas answer: the figures of one pool, and the named lines that sum to them."""
+
+from decimal import Decimal
+
+import msgspec
+
+from engine.numbers import ZERO, divide
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """The four figures of a pool (an account's cross pool, or one isolated position).
+
+    Amounts are in account currency, exact.
+    """
+
+    equity: Decimal
+    """Wallet + unrealised P&L at index prices, before any haircut."""
+    collateral_value: Decimal
+    """Equity per asset after haircut; what the requirement is compared with."""
+    initial_margin: Decimal
+    maintenance_margin: Decimal
+    degraded: bool
+    """A price it needs is stale or missing."""
+
+    @property
+    def ratio(self) -> Decimal | None:
+        """Portfolio margin ratio, collateral value / maintenance margin; None where nothing is required."""
+        return divide(self.collateral_value, self.maintenance_margin) if self.maintenance_margin else None
+
+    @property
+    def initial_ratio(self) -> Decimal | None:
+        """Collateral value / initial margin: below 1 nothing new may be opened."""
+        return divide(self.collateral_value, self.initial_margin) if self.initial_margin else None
+
+    @property
+    def available_margin(self) -> Decimal:
+        """max(0, collateral value - initial margin): what may open new positions."""
+        return max(ZERO, self.collateral_value - self.initial_margin)
+
+    def shortfall(self, line: Decimal) -> Decimal:
+        """Collateral value missing to stand at `line` (a ratio): max(0, line * MM - C)."""
+        return max(ZERO, line * self.maintenance_margin - self.collateral_value)
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One named summand of a figure, with the formula's name and the inputs it was computed from."""
+
+    figure: str
+    """equity, collateral_value, initial_margin or maintenance_margin."""
+    item: str
+    """The asset or symbol."""
+    formula: str
+    inputs: dict[str, Decimal]
+    value: Decimal
+    """In account currency."""
+
+
+class MarginBreakdown(msgspec.Struct, frozen=True):
+    """The figures of a pool as lines: for each figure, the lines of that name sum to it exactly."""
+
+    account: str
+    position: str | None
+    """The symbol of an isolated position; None for the cross pool."""
+    figures: Figures
+    lines: tuple[Line, ...]
+    policy_digest: str
+
+    def total(self, figure: str) -> Decimal:
+        """Sum of the lines of one figure."""
+        return sum((line.value for line in self.lines if line.figure == figure), ZERO)

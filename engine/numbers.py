@@ -1,0 +1,78 @@
+"""Exact decimal arithmetic: one context, one place that rounds.
+
+Theory
+------
+Money is `decimal.Decimal`. Sums and products of bounded decimals are exact when the context has room for all
+their digits, so the engine computes inside `exact()`: 200 digits of precision with the `Inexact` trap set. A
+formula that would round by accident raises instead of being wrong in silence.
+
+Only `divide` rounds, and it says how: half-even to `QUOTIENT_DIGITS` decimal places.
+
+Why 200 digits are enough: every amount from outside has at most 24 digits before and 18 after the point
+(`amount_fault` refuses the rest), and the longest product of the model has five such factors.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import (
+    ROUND_HALF_EVEN,
+    Clamped,
+    Context,
+    Decimal,
+    DivisionByZero,
+    Inexact,
+    InvalidOperation,
+    Overflow,
+    localcontext,
+)
+
+ZERO = Decimal(0)
+ONE = Decimal(1)
+
+QUOTIENT_DIGITS = 18
+_QUOTIENT_STEP = Decimal(1).scaleb(-QUOTIENT_DIGITS)
+_EXACT = Context(
+    prec=200, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, DivisionByZero, Overflow, Inexact, Clamped]
+)
+_ROUNDING = Context(prec=200, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, DivisionByZero, Overflow])
+
+INTEGER_DIGITS_MAX = 24
+FRACTION_DIGITS_MAX = 18
+
+
+@contextmanager
+def exact() -> Iterator[None]:
+    """Run the body in the exact context; an operation that would have to round raises `decimal.Inexact`."""
+    with localcontext(_EXACT):
+        yield
+
+
+def divide(numerator: Decimal, denominator: Decimal) -> Decimal:
+    """Quotient rounded half-even to `QUOTIENT_DIGITS` decimal places.
+
+    Raises `decimal.DivisionByZero` for a zero denominator: callers decide first what that means.
+    """
+    return _ROUNDING.divide(numerator, denominator).quantize(_QUOTIENT_STEP, context=_ROUNDING)
+
+
+def amount_fault(amount: Decimal) -> str | None:
+    """Why `amount` from outside cannot be used, or None: it must be finite and within the digit bounds."""
+    if not amount.is_finite():
+        return "is not a finite number"
+    if amount.adjusted() >= INTEGER_DIGITS_MAX:
+        return f"has more than {INTEGER_DIGITS_MAX} digits before the decimal point"
+    exponent = amount.as_tuple().exponent
+    if isinstance(exponent, int) and exponent < -FRACTION_DIGITS_MAX:
+        return f"has more than {FRACTION_DIGITS_MAX} digits after the decimal point"
+    return None
+
+
+def canonical(amount: Decimal) -> Decimal:
+    """The same value in its one normal form, so that equal states encode to equal bytes.
+
+    Sums keep the exponents of their history (1.0 + 1.00 is 2.00); the canonical form does not: 2.
+    """
+    if not amount:
+        return ZERO
+    normal = amount.normalize(_EXACT)
+    return normal.quantize(ONE, context=_EXACT) if normal == normal.to_integral_value() else normal

@@ -1,0 +1,56 @@
+"""The first kind of no: a rejection is a value with a code, never an exception.
+
+Codes are part of the contract: they label metrics, quarantine headers and logs, so they are only ever added.
+"""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class RejectionCode(StrEnum):
+    """Why an input or a mark was not applied."""
+
+    # records (codec)
+    OVERSIZED = "oversized"
+    NOT_UTF8 = "not_utf8"
+    MALFORMED = "malformed"
+    """Not complete JSON: truncated, or not JSON at all."""
+    WRONG_SHAPE = "wrong_shape"
+    """JSON, but a field is missing, unknown or of the wrong type."""
+    OUT_OF_RANGE = "out_of_range"
+    """A number that is not finite, has too many digits, or the wrong sign."""
+    KEY_MISMATCH = "key_mismatch"
+    """The record's key is not the account that its value names."""
+    WRONG_PARTITION = "wrong_partition"
+    """The record is not in the partition that its key hashes to, so its account would be split in two."""
+
+    # account inputs (ledger)
+    UNKNOWN_INSTRUMENT = "unknown_instrument"
+    UNKNOWN_ASSET = "unknown_asset"
+    SEQUENCE_GAP = "sequence_gap"
+    """`account_seq` skipped a number: an input of this account is missing."""
+    ACCOUNT_STOPPED = "account_stopped"
+    """An earlier input of this account and topic was refused; nothing after the hole is applied."""
+
+    # marks (mark book)
+    UNKNOWN_SYMBOL = "unknown_symbol"
+    NOT_FINITE = "not_finite"
+    NOT_POSITIVE = "not_positive"
+    OLD_SEQUENCE = "old_sequence"
+    FUTURE_DATED = "future_dated"
+    JUMP_UNCONFIRMED = "jump_unconfirmed"
+    """Too far from the last accepted mark and not yet confirmed by enough marks near it."""
+
+
+class Rejection(msgspec.Struct, frozen=True):
+    """A refusal: its code, and a sentence for a person naming the field and the rule."""
+
+    code: RejectionCode
+    detail: str
+
+
+class Duplicate(msgspec.Struct, frozen=True):
+    """The input was applied before (same id, or an `account_seq` already passed); nothing to do."""
+
+    input_id: str

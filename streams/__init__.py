@@ -1,0 +1,1 @@
+"""The shell around the engine: everything that touches Kafka, Redis, HTTP, files or the terminal."""

@@ -1,0 +1,143 @@
+"""Every Prometheus metric of the worker, in one place.
+
+Rules: prefix ``margin_``, base units, ``_total`` on counters, timestamps instead of ages, no account label
+(an exchange has millions), label values from closed sets (states, reason codes, topics, listed symbols).
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+# Edges on the thresholds a reader cares about: 10 ms is the tick-to-event promise.
+LATENCY_EDGES_SECONDS = (
+    0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+)  # fmt: skip
+BATCH_EDGES_COUNT = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+
+
+class Metrics:
+    """The worker's instruments on a registry of its own; build one per process."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        """Register every metric on `registry` (a fresh one by default)."""
+        self.registry = registry or CollectorRegistry()
+        r = self.registry
+        self.worker_info = Gauge(
+            "margin_worker_info", "Constant 1; labels name what runs.", ["version", "policy"], registry=r
+        )
+        self.worker_start_timestamp_seconds = Gauge(
+            "margin_worker_start_timestamp_seconds", "When this worker process started.", registry=r
+        )
+        # -- prices
+        self.marks_accepted_total = Counter(
+            "margin_marks_accepted_total", "Marks accepted by the mark book.", ["symbol"], registry=r
+        )
+        self.marks_refused_total = Counter(
+            "margin_marks_refused_total", "Marks refused, by reason code.", ["reason"], registry=r
+        )
+        self.mark_event_timestamp_seconds = Gauge(
+            "margin_mark_event_timestamp_seconds",
+            "Event time of the newest accepted mark of a symbol.",
+            ["symbol"],
+            registry=r,
+        )
+        self.symbols_stale = Gauge(
+            "margin_symbols_stale", "Listed price symbols without a fresh mark.", registry=r
+        )
+        self.mark_batch_marks = Histogram(
+            "margin_mark_batch_marks", "Marks in one batch.", buckets=BATCH_EDGES_COUNT, registry=r
+        )
+        self.mark_batch_seconds = Histogram(
+            "margin_mark_batch_seconds",
+            "Time to check one batch of marks and judge every holder.",
+            buckets=LATENCY_EDGES_SECONDS,
+            registry=r,
+        )
+        # -- account inputs
+        self.inputs_applied_total = Counter(
+            "margin_inputs_applied_total",
+            "Fills and ledger entries applied to accounts.",
+            ["topic"],
+            registry=r,
+        )
+        self.inputs_duplicate_total = Counter(
+            "margin_inputs_duplicate_total",
+            "Inputs seen before and not applied again.",
+            ["topic"],
+            registry=r,
+        )
+        self.quarantined_total = Counter(
+            "margin_quarantined_total", "Records put into quarantine.", ["topic", "reason"], registry=r
+        )
+        self.consumer_lag_records = Gauge(
+            "margin_consumer_lag_records", "Log end minus watermark.", ["topic", "partition"], registry=r
+        )
+        self.watermark_offset = Gauge(
+            "margin_watermark_offset", "Next input offset to apply.", ["topic", "partition"], registry=r
+        )
+        # -- judgement
+        self.accounts = Gauge("margin_accounts", "Accounts by ladder state.", ["state"], registry=r)
+        self.accounts_below_ratio = Gauge(
+            "margin_accounts_below_ratio",
+            "Accounts whose portfolio margin ratio is below the edge.",
+            ["ratio"],
+            registry=r,
+        )
+        self.isolated_positions = Gauge(
+            "margin_isolated_positions", "Isolated positions by ladder state.", ["state"], registry=r
+        )
+        self.accounts_degraded = Gauge(
+            "margin_accounts_degraded", "Accounts judged without a fresh price they need.", registry=r
+        )
+        self.accounts_stopped = Gauge(
+            "margin_accounts_stopped", "Accounts that refuse inputs after a gap or a bad record.", registry=r
+        )
+        self.equity_value = Gauge(
+            "margin_equity_value", "Sum of account equity, in account currency.", registry=r
+        )
+        self.maintenance_margin_value = Gauge(
+            "margin_maintenance_margin_value", "Sum of maintenance margin, in account currency.", registry=r
+        )
+        self.evaluations_total = Counter(
+            "margin_evaluations_total", "Accounts judged, by path (screen or exact).", ["path"], registry=r
+        )
+        # -- effects
+        self.events_committed_total = Counter(
+            "margin_events_committed_total", "Events committed to the outbox.", ["type"], registry=r
+        )
+        self.events_published_total = Counter(
+            "margin_events_published_total", "Events acknowledged by Kafka.", ["type"], registry=r
+        )
+        self.tick_to_event_seconds = Histogram(
+            "margin_tick_to_event_seconds",
+            "From the event time of the mark that caused it to the broker's acknowledgement of the event.",
+            buckets=LATENCY_EDGES_SECONDS,
+            registry=r,
+        )
+        self.outbox_pending = Gauge(
+            "margin_outbox_pending", "Events committed and not yet acknowledged by Kafka.", registry=r
+        )
+        # -- durability
+        self.commit_seconds = Histogram(
+            "margin_commit_seconds", "One Lua commit in Redis.", buckets=LATENCY_EDGES_SECONDS, registry=r
+        )
+        self.commit_retries_total = Counter(
+            "margin_commit_retries_total", "Commits repeated after an unanswered call.", registry=r
+        )
+        self.shards = Gauge(
+            "margin_shards", "Shards of this worker by condition (running, recovering, stopped).",
+            ["condition"], registry=r,
+        )  # fmt: skip
+        self.recovered_records_total = Counter(
+            "margin_recovered_records_total", "Inputs re-read from the log during recovery.", registry=r
+        )
+        self.recovery_seconds = Histogram(
+            "margin_recovery_seconds",
+            "From assignment of a shard to its being ready.",
+            buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
+            registry=r,
+        )
+        self.progress_timestamp_seconds = Gauge(
+            "margin_progress_timestamp_seconds",
+            "When this loop of the worker last made progress.",
+            ["loop"],
+            registry=r,
+        )
