@@ -13,9 +13,16 @@ Rules
 
 from decimal import Decimal
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+
+NAME_LENGTH_MAX = 128
+"""Characters of an account, id, symbol or asset: they become Kafka and Redis keys."""
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_LENGTH_MAX)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+TimeNs = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class Topic(StrEnum):
@@ -33,16 +40,16 @@ class MarginMode(StrEnum):
 
 
 class _AccountInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    account: str
-    time_ns: int
-    account_seq: int | None = None
+    account: Name
+    time_ns: TimeNs
+    account_seq: Count | None = None
 
 
 class Fill(_AccountInput, frozen=True, tag="fill", kw_only=True):
     """One execution of an account's order."""
 
-    trade_id: str
-    symbol: str
+    trade_id: Name
+    symbol: Name
     side: Literal["buy", "sell"]
     quantity: Decimal
     """Contracts (or base units of a spot instrument), > 0."""
@@ -50,12 +57,12 @@ class Fill(_AccountInput, frozen=True, tag="fill", kw_only=True):
     """> 0, in the instrument's settle asset per unit of underlying."""
     fee: Decimal = Decimal(0)
     """Charged to the wallet, in `fee_asset`; negative for a rebate."""
-    fee_asset: str | None = None
+    fee_asset: Name | None = None
     """Default: the instrument's settle asset."""
     margin_mode: MarginMode = MarginMode.CROSS
     margin_transfer: Decimal = Decimal(0)
     """Isolated only: amount of settle asset moved from the wallet into the position's margin (< 0: released)."""
-    liquidation_id: str | None = None
+    liquidation_id: Name | None = None
     """Set by the exchange when the fill executes a liquidation intent."""
 
     @property
@@ -65,7 +72,7 @@ class Fill(_AccountInput, frozen=True, tag="fill", kw_only=True):
 
 
 class _LedgerInput(_AccountInput, frozen=True, kw_only=True):
-    entry_id: str
+    entry_id: Name
 
     @property
     def input_id(self) -> str:
@@ -76,28 +83,28 @@ class _LedgerInput(_AccountInput, frozen=True, kw_only=True):
 class Deposit(_LedgerInput, frozen=True, tag="deposit", kw_only=True):
     """Credit `amount` > 0 of `asset` to the wallet."""
 
-    asset: str
+    asset: Name
     amount: Decimal
 
 
 class Withdrawal(_LedgerInput, frozen=True, tag="withdrawal", kw_only=True):
     """Debit `amount` > 0 of `asset` from the wallet; already granted by the exchange, so never refused here."""
 
-    asset: str
+    asset: Name
     amount: Decimal
 
 
 class IsolatedTransfer(_LedgerInput, frozen=True, tag="isolated_transfer", kw_only=True):
     """Move `amount` of settle asset from the wallet into an isolated position's margin (< 0: back)."""
 
-    symbol: str
+    symbol: Name
     amount: Decimal
 
 
 class FundingPayment(_LedgerInput, frozen=True, tag="funding_payment", kw_only=True):
     """Funding settled by the exchange: `amount` of settle asset credited (< 0: charged) to the position's pool."""
 
-    symbol: str
+    symbol: Name
     amount: Decimal
     margin_mode: MarginMode = MarginMode.CROSS
 
@@ -105,14 +112,14 @@ class FundingPayment(_LedgerInput, frozen=True, tag="funding_payment", kw_only=T
 class Fee(_LedgerInput, frozen=True, tag="fee", kw_only=True):
     """Debit `amount` of `asset` from the wallet (< 0: a refund)."""
 
-    asset: str
+    asset: Name
     amount: Decimal
 
 
 class LeverageSetting(_LedgerInput, frozen=True, tag="leverage_setting", kw_only=True):
     """The account's chosen leverage (>= 1) for one symbol; it sets initial margin, never balances."""
 
-    symbol: str
+    symbol: Name
     leverage: Decimal
 
 
@@ -120,7 +127,7 @@ class Resume(_LedgerInput, frozen=True, tag="resume", kw_only=True):
     """An operator's word that a stopped account may go on in the topic that carries this entry."""
 
     reason: str
-    next_account_seq: int | None = None
+    next_account_seq: Count | None = None
     """The `account_seq` to expect next; None keeps the expectation."""
 
 
@@ -132,11 +139,11 @@ AccountInput = FillsInput | LedgerInput
 class Mark(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="mark"):
     """A price: the mark price of a contract, or the index price of an asset, under its price symbol."""
 
-    symbol: str
+    symbol: Name
     price: Decimal
-    sequence: int
+    sequence: Count
     """Strictly increasing per symbol."""
-    time_ns: int
+    time_ns: TimeNs
 
 
 class MarkBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="marks"):

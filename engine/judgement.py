@@ -8,6 +8,7 @@ Events on a change of band (`_margin_type` names them):
     bad     -> healthy          margin.<band left>.resolved   the episode ends
     into liquidation            also liquidation.requested    with the legs to take over
     into bankrupt               also account.bankrupt
+    bankrupt -> liquidation     liquidation.requested again, with the legs as they are now
     out of both                 also liquidation.completed
     degraded on / off           engine.degraded / engine.recovered
 
@@ -31,7 +32,7 @@ from engine.effects import (
     Stream,
 )
 from engine.ladder import SEVERITY, Band, LadderState, advance
-from engine.margin.cross import cross_figures
+from engine.margin.cross import cross_figures, mark_price
 from engine.margin.figures import Figures
 from engine.margin.isolated import isolated_figures, open_isolated
 from engine.marks import Prices
@@ -48,7 +49,7 @@ _replace = msgspec.structs.replace
 
 
 class Judgement(msgspec.Struct, frozen=True):
-    """The account's new risk record and the events that say so; `spoken` when anything durable changed."""
+    """The account's new risk record and the events that say so; no event, nothing durable changed."""
 
     risk: AccountRisk
     events: tuple[RiskEvent, ...] = ()
@@ -157,7 +158,7 @@ class _Saying:
             inputs=InputOffsets(self._state.fills.offset, self._state.ledger.offset),
             policy_digest=self._policy.digest,
             engine_version=ENGINE_VERSION,
-            legs=tuple(self._legs()) if event_type in LIQUIDATION_TYPES else (),
+            legs=tuple(self._legs()) if event_type in _TAKES_OVER else (),
             cause_time_ns=self._cause_ns,
         )
 
@@ -167,9 +168,10 @@ class _Saying:
         else:
             isolated = self._state.isolated.get(self._pool)
             held = {self._pool: isolated.position} if isolated and isolated.position.quantity else {}
-        for symbol, position in held.items():
-            if symbol in self._prices.marks:
-                yield Leg(symbol, position.quantity, self._prices.marks[symbol].price)
+        with exact():
+            for symbol, position in sorted(held.items()):
+                mark, _ = mark_price(symbol, position, self._prices, self._policy)
+                yield Leg(symbol, position.quantity, mark)
 
 
 def price_symbols_of(state: AccountState, pool: str, policy: Policy) -> set[str]:
@@ -201,7 +203,7 @@ def _types(before: LadderState, after: LadderState) -> list[EventType]:
     if margin_type is not None:
         types.append(margin_type)
     was, now = SEVERITY[before.band], SEVERITY[after.band]
-    if now >= SEVERITY[Band.LIQUIDATION] > was:
+    if now >= SEVERITY[Band.LIQUIDATION] > was or (before.band, after.band) == _TAKEOVER_ENDED:
         types.append(EventType.LIQUIDATION_REQUESTED)
     if after.band is Band.BANKRUPT:
         types.append(EventType.ACCOUNT_BANKRUPT)
@@ -209,6 +211,9 @@ def _types(before: LadderState, after: LadderState) -> list[EventType]:
         types.append(EventType.LIQUIDATION_COMPLETED)
     return types
 
+
+_TAKES_OVER = frozenset({EventType.LIQUIDATION_REQUESTED, EventType.ACCOUNT_BANKRUPT})
+_TAKEOVER_ENDED = (Band.BANKRUPT, Band.LIQUIDATION)
 
 _STEP_NAME = {
     Band.WARNING: "warning",

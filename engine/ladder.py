@@ -15,7 +15,8 @@ Rules
 * Getting better needs the figures above the current band's line plus `exit_band`, without interruption, for
   `exit_hold_seconds` of event time; then the band follows the exit lines (again over as many as they say).
 * A degraded pool (stale price, stopped account) never *enters* liquidation or bankruptcy where the policy
-  withholds that; it stops at reduce_only and moves on as soon as it can be trusted again.
+  withholds that (not by recovering from bankruptcy either); it stops at reduce_only and moves on as soon as it
+  can be trusted again.
 * One episode from leaving healthy to coming back.
 """
 
@@ -76,12 +77,13 @@ def band_at(figures: Figures, ladder: Ladder, *, exiting: bool = False) -> Band:
 def advance(state: LadderState, figures: Figures, now_ns: int, ladder: Ladder) -> LadderState:
     """The pool's next state at event time `now_ns`. The episode id is the caller's to set."""
     entered = band_at(figures, ladder)
-    if figures.degraded and ladder.withhold_liquidation_when_degraded:
+    withheld = figures.degraded and ladder.withhold_liquidation_when_degraded
+    if withheld:
         entered = min(entered, Band.REDUCE_ONLY, key=SEVERITY.__getitem__)
     if SEVERITY[entered] > SEVERITY[state.band]:
         return LadderState(entered, state.episode_id, figures.degraded)
     leaving_to = band_at(figures, ladder, exiting=True)
-    if SEVERITY[leaving_to] >= SEVERITY[state.band]:
+    if SEVERITY[leaving_to] >= SEVERITY[state.band] or (withheld and leaving_to is Band.LIQUIDATION):
         return LadderState(state.band, state.episode_id, figures.degraded)
     since_ns = now_ns if state.exit_since_ns is None else state.exit_since_ns
     if now_ns - since_ns < ladder.exit_hold_seconds * NANOSECONDS:

@@ -52,7 +52,8 @@ def apply(
     """
     progress = state.fills if topic is Topic.FILLS else state.ledger
     if isinstance(message, Resume):
-        resumed = Progress(offset=offset, next_seq=message.next_account_seq or progress.next_seq)
+        told = message.next_account_seq
+        resumed = Progress(offset=offset, next_seq=progress.next_seq if told is None else told)
         return with_progress(state, topic, resumed)
     verdict = _check_sequence(progress, message)
     if verdict is not None:
@@ -67,11 +68,17 @@ def apply(
 def stopped(
     state: AccountState, topic: Topic, offset: int, code: RejectionCode, account_seq: int | None
 ) -> AccountState:
-    """The state after a refusal: the first stop is kept, and a gap remembers how far it reaches."""
+    """The state after a refusal: the first stop is kept, and a gap remembers how far it reaches.
+
+    A refused input without a number cannot be missed by counting, so it makes a gap one that only `Resume` ends.
+    """
     progress = state.fills if topic is Topic.FILLS else state.ledger
     stop = progress.stop or Stop(code=code, offset=offset)
-    if stop.code is RejectionCode.SEQUENCE_GAP and account_seq is not None:
-        stop = _replace(stop, through_seq=max(account_seq, stop.through_seq or account_seq))
+    if stop.code is RejectionCode.SEQUENCE_GAP:
+        if account_seq is None:
+            stop = Stop(code=code, offset=stop.offset)
+        else:
+            stop = _replace(stop, through_seq=max(account_seq, stop.through_seq or account_seq))
     return with_progress(state, topic, _replace(progress, stop=stop))
 
 

@@ -30,6 +30,8 @@ class _Jump(msgspec.Struct, frozen=True):
 
     first_price: Decimal
     seen: int
+    sequence: int
+    """Of the newest mark counted: the same mark delivered again confirms nothing."""
 
 
 class Prices(msgspec.Struct, frozen=True):
@@ -68,7 +70,8 @@ class MarkBook:
             return refusal
         self._marks[mark.symbol] = mark
         self.time_ns = max(self.time_ns, mark.time_ns)
-        if mark.symbol in self._stale:
+        too_old = self.time_ns - mark.time_ns > self._stale_after_ns[mark.symbol]
+        if too_old or mark.symbol in self._stale:
             self.advance(self.time_ns)
         return mark
 
@@ -98,10 +101,12 @@ class MarkBook:
             self._jumps.pop(mark.symbol, None)
             return None
         jump = self._jumps.get(mark.symbol)
-        if jump is not None and _near(mark.price, jump.first_price, check):
-            jump = _Jump(jump.first_price, jump.seen + 1)
+        if jump is not None and mark.sequence <= jump.sequence:
+            pass
+        elif jump is not None and _near(mark.price, jump.first_price, check):
+            jump = _Jump(jump.first_price, jump.seen + 1, mark.sequence)
         else:
-            jump = _Jump(mark.price, 1)
+            jump = _Jump(mark.price, 1, mark.sequence)
         if jump.seen >= check.jump_confirmations:
             self._jumps.pop(mark.symbol, None)
             return None

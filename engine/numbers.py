@@ -3,17 +3,18 @@
 Theory
 ------
 Money is `decimal.Decimal`. Sums and products of bounded decimals are exact when the context has room for all
-their digits, so the engine computes inside `exact()`: 200 digits of precision with the `Inexact` trap set. A
+their digits, so the engine computes inside `exact()`: 400 digits of precision with the `Inexact` trap set. A
 formula that would round by accident raises instead of being wrong in silence.
 
 Only `divide` rounds, and it says how: half-even to `QUOTIENT_DIGITS` decimal places.
 
-Why 200 digits are enough: every amount from outside has at most 24 digits before and 18 after the point
-(`amount_fault` refuses the rest), and the longest product of the model has five such factors.
+Why 400 digits are enough: every amount from outside has at most 24 digits before and 18 after the point
+(`amount_fault` refuses the rest). The longest product, line * rate * (quantity * multiplier * mark) * index, has
+six such factors, 252 digits; the longest quotient is collateral value (at most 10^120) by maintenance margin
+(at least 10^-90), 210 digits before the point. The rest is room for sums.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from decimal import (
     ROUND_HALF_EVEN,
     Clamped,
@@ -29,22 +30,26 @@ from decimal import (
 ZERO = Decimal(0)
 ONE = Decimal(1)
 
+_PRECISION = 400
+
 QUOTIENT_DIGITS = 18
 _QUOTIENT_STEP = Decimal(1).scaleb(-QUOTIENT_DIGITS)
 _EXACT = Context(
-    prec=200, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, DivisionByZero, Overflow, Inexact, Clamped]
+    prec=_PRECISION,
+    rounding=ROUND_HALF_EVEN,
+    traps=[InvalidOperation, DivisionByZero, Overflow, Inexact, Clamped],
 )
-_ROUNDING = Context(prec=200, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, DivisionByZero, Overflow])
+_ROUNDING = Context(
+    prec=_PRECISION, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, DivisionByZero, Overflow]
+)
 
 INTEGER_DIGITS_MAX = 24
 FRACTION_DIGITS_MAX = 18
 
 
-@contextmanager
-def exact() -> Iterator[None]:
+def exact() -> AbstractContextManager[Context]:
     """Run the body in the exact context; an operation that would have to round raises `decimal.Inexact`."""
-    with localcontext(_EXACT):
-        yield
+    return localcontext(_EXACT)
 
 
 def divide(numerator: Decimal, denominator: Decimal) -> Decimal:

@@ -158,6 +158,7 @@ def _check(policy: Policy) -> None:
     for name, tiers in policy.tiers.items():
         _check_tiers(f"tiers.{name}", tiers)
     for symbol, instrument in policy.instruments.items():
+        _require(bool(symbol), "instruments", "a symbol must not be empty")
         _check_instrument(policy, f"instruments.{symbol}", instrument)
     _check_prices("prices", policy.prices)
     _check_ladder(policy.ladder)

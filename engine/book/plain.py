@@ -11,7 +11,7 @@ from engine.inputs import Mark
 from engine.judgement import CROSS, Judgement, judge, pool_figures, price_symbols_of
 from engine.ladder import Band, LadderState
 from engine.margin.isolated import open_isolated
-from engine.marks import Prices
+from engine.marks import NANOSECONDS, Prices
 from engine.numbers import exact
 from engine.policy import Policy
 
@@ -29,6 +29,10 @@ class PlainBook:
         self._holders: defaultdict[str, set[str]] = defaultdict(set)
         self._marks: dict[str, Mark] = {}
         self._stale = frozenset(policy.price_symbols)
+        self._stale_after_ns = {
+            symbol: int(check.stale_after_seconds * NANOSECONDS)
+            for symbol, check in policy.price_symbols.items()
+        }
         self._time_ns = 0
         self._leaving: set[str] = set()
 
@@ -67,9 +71,16 @@ class PlainBook:
         for mark in marks:
             self._marks[mark.symbol] = mark
             self._time_ns = max(self._time_ns, mark.time_ns)
-            self._stale -= {mark.symbol}
+            # a mark dated long ago is believed, and stale at once
+            too_old = self._time_ns - mark.time_ns > self._stale_after_ns[mark.symbol]
+            self._stale = self._stale | {mark.symbol} if too_old else self._stale - {mark.symbol}
             judgements += self._judge(sorted(self._holders[mark.symbol]), mark.time_ns)
         return judgements
+
+    def prime(self, marks: Sequence[Mark], now_ns: int, stale: frozenset[str]) -> None:
+        """See `AccountBook.prime`."""
+        self._marks |= {mark.symbol: mark for mark in marks}
+        self._time_ns, self._stale = max(self._time_ns, now_ns), stale
 
     def on_clock(self, now_ns: int, stale: frozenset[str]) -> list[Judgement]:
         """See `AccountBook.on_clock`."""
@@ -97,6 +108,8 @@ class PlainBook:
             figures = pool_figures(state, CROSS, prices, self._policy)
             equity += float(figures.equity)
             maintenance += float(figures.maintenance_margin)
+            if not figures.maintenance_margin:
+                continue
             with exact():
                 for edge in edges:
                     below[edge] += figures.collateral_value < edge * figures.maintenance_margin

@@ -56,6 +56,9 @@ class AccountBook(Protocol):
     def on_marks(self, marks: Sequence[Mark]) -> list[Judgement]:
         """Take a batch of believed marks in order and judge every holder after each of them."""
 
+    def prime(self, marks: Sequence[Mark], now_ns: int, stale: frozenset[str]) -> None:
+        """Take prices, event time and the stale symbols without judging anybody (before the first judgement)."""
+
     def on_clock(self, now_ns: int, stale: frozenset[str]) -> list[Judgement]:
         """Move event time, take the set of stale price symbols, judge whom either concerns."""
 

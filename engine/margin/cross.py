@@ -7,7 +7,7 @@
 
 A price that is stale or missing: collateral in that asset counts 0, a liability keeps its last price, a position
 keeps its last mark (its average entry price, where there never was one), and the pool is flagged `degraded`.
-Collateral that secures nothing degrades nothing. A liability that never had a price cannot be valued: its amount counts one for one in account currency.
+Collateral that secures nothing (neither a position nor a liability) degrades nothing. A liability that never had a price cannot be valued: its amount counts one for one in account currency.
 """
 
 from decimal import Decimal
@@ -25,11 +25,13 @@ def cross_figures(state: AccountState, prices: Prices, policy: Policy) -> Figure
     with exact():
         held, degraded = cross_positions(state, prices, policy)
         equity = collateral = ZERO
-        for asset, amount in asset_equity(state, held).items():
+        by_asset = asset_equity(state, held)
+        secures = bool(held) or any(amount < 0 for amount in by_asset.values())
+        for asset, amount in by_asset.items():
             index, fresh = index_price(policy, asset, prices)
             equity += amount * index
             collateral += collateral_value(policy.assets[asset], amount, index, fresh=fresh)
-            degraded = degraded or not (fresh or (amount >= 0 and not held))
+            degraded = degraded or (secures and not fresh)
         initial = maintenance = ZERO
         for margin in held:
             index, _ = index_price(policy, margin.settle, prices)
@@ -113,7 +115,7 @@ def position_lines(margin: PositionMargin, index: Decimal) -> list[Line]:
             "initial_margin",
             margin.symbol,
             "max(notional / leverage, tier initial rate * notional) * index",
-            {**inputs, "leverage": margin.leverage},
+            {**inputs, "leverage": margin.leverage, "initial_rate": margin.initial_rate},
             margin.initial_margin * index,
         ),
         Line(

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import msgspec
 
-from engine.numbers import ZERO, divide
+from engine.numbers import ZERO, divide, exact
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -35,11 +35,13 @@ class Figures(msgspec.Struct, frozen=True):
     @property
     def available_margin(self) -> Decimal:
         """max(0, collateral value - initial margin): what may open new positions."""
-        return max(ZERO, self.collateral_value - self.initial_margin)
+        with exact():
+            return max(ZERO, self.collateral_value - self.initial_margin)
 
     def shortfall(self, line: Decimal) -> Decimal:
         """Collateral value missing to stand at `line` (a ratio): max(0, line * MM - C)."""
-        return max(ZERO, line * self.maintenance_margin - self.collateral_value)
+        with exact():
+            return max(ZERO, line * self.maintenance_margin - self.collateral_value)
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -67,4 +69,5 @@ class MarginBreakdown(msgspec.Struct, frozen=True):
 
     def total(self, figure: str) -> Decimal:
         """Sum of the lines of one figure."""
-        return sum((line.value for line in self.lines if line.figure == figure), ZERO)
+        with exact():
+            return sum((line.value for line in self.lines if line.figure == figure), ZERO)

@@ -27,6 +27,7 @@ class PositionMargin(msgspec.Struct, frozen=True):
     unrealised_pnl: Decimal
     initial_margin: Decimal
     maintenance_margin: Decimal
+    initial_rate: Decimal
     maintenance_rate: Decimal
     deduction: Decimal
     leverage: Decimal
@@ -52,6 +53,7 @@ def position_margin(
         initial_margin=max(divide(notional, leverage), tier.initial_rate * notional),
         # MM = tier rate * notional - tier deduction
         maintenance_margin=tier.maintenance_rate * notional - deduction,
+        initial_rate=tier.initial_rate,
         maintenance_rate=tier.maintenance_rate,
         deduction=deduction,
         leverage=leverage,

@@ -13,6 +13,8 @@ from streams.embedded.errors import EmbeddedServiceError
 
 RD_KAFKA_PRODUCER = 0
 ERROR_TEXT_BYTES = 512
+# The mock cluster numbers its brokers from 1.
+BROKER_ID = 1
 # syslog's LOG_ERR: the owning client would otherwise warn on the terminal that it has no broker configured.
 LOG_LEVEL = b"3"
 
@@ -51,6 +53,7 @@ def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
         "rd_kafka_err2str": (text, [number]),
         "rd_kafka_mock_cluster_new": (pointer, [pointer, number]),
         "rd_kafka_mock_cluster_bootstraps": (text, [pointer]),
+        "rd_kafka_mock_broker_set_host_port": (None, [pointer, ctypes.c_int32, text, number]),
         "rd_kafka_mock_topic_create": (number, [pointer, text, number, number]),
         "rd_kafka_mock_group_initial_rebalance_delay_ms": (None, [pointer, ctypes.c_int32]),
     }
@@ -83,10 +86,14 @@ class MockCluster:
         )
 
     @property
-    def bootstrap_servers(self) -> str:
-        """The address for clients, "127.0.0.1:port"."""
+    def port(self) -> int:
+        """The loopback port that the cluster listens on."""
         address: bytes = self._library.rd_kafka_mock_cluster_bootstraps(self._cluster)
-        return address.decode()
+        return int(address.rpartition(b":")[2])
+
+    def advertise(self, host: str, port: int) -> None:
+        """Tell clients to connect to another address: one that relays to `port`."""
+        self._library.rd_kafka_mock_broker_set_host_port(self._cluster, BROKER_ID, host.encode(), port)
 
     def create_topic(self, name: str, partitions: int) -> None:
         """Create a topic. Raises EmbeddedServiceError when it exists already or is not one that Kafka would create."""

@@ -63,6 +63,7 @@ class EmbeddedRedis:
     As a context manager it starts on entry; on exit it stops and removes the data directory if it made it itself.
 
     - `data_dir`: where the append-only file and the server's log lie; a new temporary directory by default.
+    - `port`: a free one by default.
     - `appendfsync`: when the server syncs the append-only file to disk.
     - `binary`: the redis-server to run; see `redis_server_binary` for the default.
 
@@ -73,13 +74,14 @@ class EmbeddedRedis:
         self,
         data_dir: Path | None = None,
         *,
+        port: int | None = None,
         appendfsync: Literal["always", "everysec", "no"] = "everysec",
         binary: Path | None = None,
     ) -> None:
         self.binary = binary or redis_server_binary()
         self._temporary = data_dir is None
         self.data_dir = (data_dir or Path(tempfile.mkdtemp(prefix="unimargin-redis-"))).resolve()
-        self.port = free_port()
+        self.port = port or free_port()
         self._process = TetheredProcess(
             "redis-server",
             [
@@ -121,9 +123,11 @@ class EmbeddedRedis:
             def problem() -> str | None:
                 try:
                     client.ping()
+                    answering = client.info("server")["process_id"]
                 except redis.RedisError as error:  # refused while binding, BusyLoadingError while loading
                     return str(error)
-                return None
+                # Another server on this port would answer in place of ours, which is about to end.
+                return None if answering == self._process.pid else f"process {answering} has port {self.port}"
 
             self._process.wait_ready(problem, timeout_s)
 

@@ -13,6 +13,7 @@ so here the call is safe; it covers the case that this script itself is killed.
 """
 
 import ctypes
+import os
 import signal
 import subprocess
 import sys
@@ -27,7 +28,8 @@ def _die_with_tether() -> None:
 
 
 def _kill_at_end_of_input(service: "subprocess.Popen[bytes]") -> None:
-    while sys.stdin.buffer.read(4096):
+    # Not sys.stdin: its lock, held here, would abort the interpreter when the main thread ends first.
+    while os.read(0, 4096):
         pass
     service.kill()
 

@@ -1,0 +1,47 @@
+# make demo | test | bench | lint | lock      ARGS="..." is passed on to the program that runs
+# A plain checkout needs only Python 3.11 or 3.12; `make test` also installs what .ci/services lists.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup services demo test bench lint lock
+
+VENV := .venv
+STAMP := $(VENV)/.installed
+UV := $(VENV)/bin/uv
+
+help:
+	@echo "make demo    the whole pipeline on this machine, without Docker"
+	@echo "make test    every test, with a real Kafka and a real Redis (installs what is missing; needs root for that)"
+	@echo "make bench   the benchmarks"
+	@echo "make lint    ruff, mypy and the import rules"
+	@echo "make lock    write requirements.lock anew from pyproject.toml"
+
+setup: $(STAMP)
+	@:
+
+$(STAMP): requirements.lock pyproject.toml
+	@.ci/setup $(VENV)
+	@touch $@
+
+services: setup
+	@.ci/services
+
+demo: setup
+	@$(VENV)/bin/unimargin demo $(ARGS)
+
+test: services
+	@$(VENV)/bin/python -m pytest $(ARGS)
+
+bench: setup
+	@$(VENV)/bin/python -m tests.benchmarks $(ARGS)
+
+lint: setup
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
+
+lock: setup
+	@$(UV) pip compile -q pyproject.toml --extra demo --group dev --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-emit-find-links -o requirements.lock

@@ -1,0 +1,95 @@
+"""The columns of the screening book: what the compiled code reads and writes, field by field.
+
+    account --> rows     one per pool: the cross pool first, then each isolated position
+            --> terms    the rows' wallets and positions, row by row, grouped by asset within a row
+            --> watches  every price symbol that any of its pools depends on, with the slot there
+    symbol  --> holders  for each account that watches it: the prices between which the account stays silent
+                         (`floor`, `ceiling`), summarised per block of `kernels.BLOCK` holders
+
+Scanned data (holders) lies in plain arrays; data reached by a jump (terms, rows) in records, one cache line each.
+Prices between which nobody speaks are single precision, rounded inwards: half the memory to scan.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from engine.book.ragged import Array
+
+SYMBOL = np.dtype(
+    [
+        ("price", "f8"),
+        ("stale_after_ns", "i8"),
+        ("tier_first", "i4"),  # its risk tiers; none for an index
+        ("tier_end", "i4"),
+        ("known", "u1"),  # had a mark
+        ("fresh", "u1"),  # known and not stale
+    ],
+    align=True,
+)
+ASSET = np.dtype(
+    [
+        ("liability", "f8"),
+        ("symbol", "i4"),  # of its index price; -1 for the account currency
+        ("tier_first", "i4"),
+        ("tier_end", "i4"),
+    ],
+    align=True,
+)
+TIER = np.dtype([("floor", "f8"), ("rate", "f8"), ("offset", "f8")])
+"""From `floor` up, an amount counts rate * amount + offset: risk tiers (notional) and collateral tiers (coins) alike."""
+
+TERM = np.dtype(
+    [
+        ("amount", "f8"),  # wallet, or quantity * multiplier
+        ("entry", "f8"),  # entry value of a position
+        ("symbol", "i4"),  # -1 for a wallet
+        ("asset", "i4"),  # wallet or settle asset
+    ]
+)
+ROW = np.dtype(
+    [
+        ("low", "f8"),  # stays silent while C >= low * MM
+        ("high", "f8"),  # ... and while C < high * MM
+        ("terms", "i4"),
+        ("flags", "u2"),
+        ("band", "u1"),  # severity
+    ],
+    align=True,
+)
+MARK = np.dtype(
+    [
+        ("price", "f8"),
+        ("time_ns", "i8"),
+        ("symbol", "i4"),
+        ("same", "u1"),  # the price is exactly that of the symbol's mark before
+    ],
+    align=True,
+)
+WATCH = np.dtype([("symbol", "i4"), ("slot", "i4")])
+
+
+class Columns(NamedTuple):
+    """Everything the compiled code sees."""
+
+    symbols: Array
+    assets: Array
+    tiers: Array
+    status: Array
+    row_start: Array
+    row_count: Array
+    rows: Array
+    term_start: Array
+    terms: Array
+    watch_start: Array
+    watch_count: Array
+    watches: Array
+    holder_start: Array
+    holder_count: Array
+    floors: Array
+    ceilings: Array
+    holders: Array
+    block_floors: Array
+    """Per block: the highest floor of its holders, or higher."""
+    block_ceilings: Array
+    """Per block: the lowest ceiling of its holders, or lower."""

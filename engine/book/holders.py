@@ -1,0 +1,63 @@
+"""Who holds what: per symbol the accounts that watch it, contiguous, with the bounds of their silence."""
+
+import numpy as np
+
+from engine.book.kernels import BLOCK
+from engine.book.ragged import Array, Ragged
+
+
+class Holders:
+    """Holders by symbol, in the order in which they came; a leaver's slot is taken by the last one."""
+
+    def __init__(self, symbols: int) -> None:
+        """Nobody holds any of the `symbols`."""
+        # a free slot has bounds that no price leaves
+        self._lists = Ragged(np.float32(-np.inf), np.float32(np.inf), np.int32(-1), block=BLOCK)
+        for symbol in range(symbols):
+            self._lists.resize(symbol, 0)
+        self.block_floors: Array = np.empty(0, np.float32)
+        self.block_ceilings: Array = np.empty(0, np.float32)
+        self._cover_blocks()
+
+    @property
+    def columns(self) -> tuple[Array, ...]:
+        """Start and count by symbol; floors, ceilings and accounts by slot; floors and ceilings by block."""
+        lists = self._lists
+        return (lists.start, lists.count, *lists.columns, self.block_floors, self.block_ceilings)
+
+    def add(self, symbol: int, account: int) -> int:
+        """Append the account, without bounds yet; returns its slot, counted from the symbol's first."""
+        slot = int(self._lists.count[symbol])
+        before = self._lists.start[symbol]
+        start = self._lists.resize(symbol, slot + 1)
+        if start != before:
+            self._cover_blocks()
+            self._summarise(start, slot + 1)
+        self._lists.columns[2][start + slot] = account
+        return slot
+
+    def remove(self, symbol: int, slot: int) -> int:
+        """Free the slot; returns the account that now has it (-1: it was the last one)."""
+        last = int(self._lists.count[symbol]) - 1
+        start = self._lists.resize(symbol, last)
+        floors, ceilings, accounts = self._lists.columns
+        moved = int(accounts[start + last]) if slot != last else -1
+        for column in (floors, ceilings, accounts):
+            column[start + slot] = column[start + last]
+        floors[start + last], ceilings[start + last], accounts[start + last] = -np.inf, np.inf, -1
+        self._summarise(start + slot - slot % BLOCK, 1)
+        return moved
+
+    def _cover_blocks(self) -> None:
+        """Have as many block bounds as there are blocks; new ones make every tick look inside."""
+        missing = len(self._lists.columns[0]) // BLOCK - len(self.block_floors)
+        self.block_floors = np.append(self.block_floors, np.full(missing, np.inf, np.float32))
+        self.block_ceilings = np.append(self.block_ceilings, np.full(missing, -np.inf, np.float32))
+
+    def _summarise(self, start: int, count: int) -> None:
+        """Recompute the bounds of the blocks that hold `count` slots from `start`, which begins a block."""
+        first, end = start // BLOCK, (start + count + BLOCK - 1) // BLOCK
+        floors, ceilings, _ = self._lists.columns
+        slots = slice(first * BLOCK, end * BLOCK)
+        self.block_floors[first:end] = floors[slots].reshape(-1, BLOCK).max(axis=1)
+        self.block_ceilings[first:end] = ceilings[slots].reshape(-1, BLOCK).min(axis=1)

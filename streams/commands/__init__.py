@@ -1,0 +1,1 @@
+"""The commands of `unimargin`, one module each."""

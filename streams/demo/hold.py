@@ -1,0 +1,43 @@
+"""Keeps a demo's market open at its last prices after the feed has ended, so that nothing goes stale."""
+
+import asyncio
+import time
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+from redis.exceptions import RedisError
+
+from engine.inputs import Mark
+from streams.kafka import producer
+from streams.redis_client import connect
+from streams.settings import Settings
+from streams.store_reader import StoreReader
+
+REPEAT_SECONDS = 2.0
+
+
+async def hold_prices(settings: Settings) -> None:
+    """Repeat the last believed mark of every symbol, dated now, until cancelled."""
+    redis = connect(settings.redis_url.get_secret_value())
+    store = StoreReader(redis, settings.redis_prefix)
+    connection = producer(settings)
+    await connection.start()
+    try:
+        while True:
+            await _repeat(store, connection, settings.topic_prices)
+            await asyncio.sleep(REPEAT_SECONDS)
+    finally:
+        await connection.stop()
+        await redis.aclose()
+
+
+async def _repeat(store: StoreReader, connection: AIOKafkaProducer, topic: str) -> None:
+    try:
+        saved = await store.marks(shard=0)
+    except RedisError:  # away for a moment; the next round finds it
+        return
+    marks = [msgspec.json.decode(data, type=Mark) for data in saved.values()]
+    now_ns = time.time_ns()
+    for mark in marks:
+        again = Mark(mark.symbol, mark.price, mark.sequence + 1, now_ns)
+        await connection.send_and_wait(topic, msgspec.json.encode(again), mark.symbol.encode())

@@ -1,0 +1,134 @@
+"""What the demo says at its end, to a person or to a script."""
+
+from decimal import Decimal
+
+import msgspec
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from engine.effects import RiskEvent
+from streams.demo.collector import LATENCY_DEFINITION
+from streams.demo.view import milliseconds, shortfall
+
+
+class Latency(msgspec.Struct, frozen=True):
+    """Quantiles in seconds; None when no tick caused an event."""
+
+    p50: float | None
+    p99: float | None
+    measured: str = LATENCY_DEFINITION
+    """From where to where, over what."""
+
+
+class NamedEvent(msgspec.Struct, frozen=True):
+    """An event worth a look."""
+
+    account: str
+    type: str
+    id: str
+    ratio: Decimal | None
+    shortfall: Decimal
+
+
+class DemoSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """The outcome of a run. Counts as the workers and the event topics tell them."""
+
+    completed: bool
+    """False when it was ended early."""
+    source: str
+    """synthetic, or the recording's file."""
+    seed: int
+    accounts: int
+    workers: int
+    market_seconds: float
+    ticks: int
+    fills: int
+    ledger_entries: int
+    events: int
+    events_by_type: dict[str, int]
+    latency_seconds: Latency
+    accounts_by_band: dict[str, int]
+    accounts_degraded: int
+    marks_refused: dict[str, int]
+    quarantined: int
+    events_missed: int
+    """Events that the broker had dropped before the demo read them; they are in no count above."""
+    worker_restarts: int
+    feed_late_seconds_max: float
+    """How far behind its own timetable the feed was at worst."""
+    newest: NamedEvent | None
+    """The newest liquidation or call."""
+    kafka: str
+    metrics: tuple[str, ...]
+
+
+def named(event: RiskEvent) -> NamedEvent:
+    """What the summary says of an event."""
+    return NamedEvent(event.account, event.type, event.id, event.ratio, shortfall(event))
+
+
+def print_summary(summary: DemoSummary, console: Console) -> None:
+    """What happened, for a person."""
+    table = Table(box=box.SIMPLE, show_header=False, title="what happened", title_justify="left")
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column()
+    for name, value in _rows(summary):
+        table.add_row(name, value)
+    console.print(table)
+
+
+def print_next(summary: DemoSummary, redis_url: str, console: Console, *, running: bool) -> None:
+    """Where to look next; `running`: the services still run, so the commands can be tried at once."""
+    account = summary.newest.account if summary.newest else "ACCOUNT"
+    lines = ["where to look next", ""]
+    if running:
+        lines += [
+            "In another terminal, while this one holds the market open at its last prices:",
+            "",
+            f"  export UNIMARGIN_KAFKA_BOOTSTRAP_SERVERS={summary.kafka}",
+            f"  export UNIMARGIN_REDIS_URL={redis_url}",
+        ]
+    else:
+        lines += ["All of it has stopped. Start it with --keep, and these work in another terminal:", ""]
+    lines += [
+        f"  unimargin account show {account} --explain    every number of one called account",
+        "  unimargin events tail --from-beginning        what the engine said",
+    ]
+    if running:
+        lines += [f"  curl {address}" for address in summary.metrics]
+        lines += ["", "Ctrl-C ends everything."]
+    else:
+        lines += ["", "README.md says how it works; deploy/runbooks what to do when it does not."]
+    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+
+
+def _rows(summary: DemoSummary) -> list[tuple[str, str]]:
+    quantiles = summary.latency_seconds
+    ended = "complete" if summary.completed else "ended early"
+    rows = [
+        ("run", f"{ended}: {summary.source}, {summary.market_seconds:.0f} s, seed {summary.seed}"),
+        ("ticks", f"{summary.ticks:,}"),
+        ("inputs", f"{summary.fills:,} fills, {summary.ledger_entries:,} ledger entries"),
+        ("events", f"{summary.events:,}"),
+        *((f"  {kind}", f"{count:,}") for kind, count in summary.events_by_type.items()),
+        ("tick to event", f"p50 {milliseconds(quantiles.p50)}, p99 {milliseconds(quantiles.p99)}"),
+        ("", quantiles.measured),
+        ("accounts", _counts(summary.accounts_by_band)),
+        ("refused marks", _counts(summary.marks_refused)),
+        ("feed late by", f"at most {milliseconds(summary.feed_late_seconds_max)}"),
+    ]
+    if summary.newest is not None:
+        newest = summary.newest
+        rows.append(("newest", f"{newest.type} of {newest.account}, short of {newest.shortfall:,.2f}"))
+    worries = {
+        "quarantined": summary.quarantined,
+        "degraded": summary.accounts_degraded,
+        "worker restarts": summary.worker_restarts,
+        "events missed": summary.events_missed,
+    }
+    return rows + [(name, f"{count:,}") for name, count in worries.items() if count]
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in counts.items()) or "none"

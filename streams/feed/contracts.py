@@ -1,0 +1,81 @@
+"""The perpetuals of a policy as the made-up traders see them, and the ids of what they do."""
+
+import math
+from collections.abc import Mapping
+from decimal import ROUND_DOWN, Decimal
+
+import msgspec
+
+from engine.policy import Policy
+
+MONEY = Decimal("0.00000001")
+"""Step of every amount the feed makes up."""
+TAKER_FEE, MAKER_FEE = Decimal("0.0005"), Decimal("-0.0001")
+"""Fractions of notional; the maker is paid."""
+
+
+class Contract(msgspec.Struct, frozen=True):
+    """A perpetual at the start of the feed."""
+
+    symbol: str
+    settle: str
+    price: Decimal
+    """Start price."""
+    multiplier: Decimal
+    step: Decimal
+    """Smallest quantity: worth about one unit of settle asset."""
+    tiers: tuple[tuple[float, float, float, float], ...]
+    """(floor, maintenance rate, deduction, initial rate), by rising floor."""
+
+    def margin(self, notional: float, leverage: float) -> tuple[float, float]:
+        """Initial and maintenance margin at `notional`, in settle asset."""
+        _, rate, deduction, initial_rate = max(tier for tier in self.tiers if notional >= tier[0])
+        return max(notional / leverage, initial_rate * notional), rate * notional - deduction
+
+    def quantity(self, notional: float, price: Decimal) -> Decimal:
+        """The quantity of about this notional, rounded down to the step."""
+        return Decimal(repr(notional / float(price * self.multiplier))).quantize(self.step, ROUND_DOWN)
+
+
+def contracts(policy: Policy, prices: Mapping[str, Decimal]) -> list[Contract]:
+    """Every perpetual of the policy, in its order."""
+    found = []
+    for symbol, instrument in policy.instruments.items():
+        if instrument.kind != "perpetual":
+            continue
+        places = max(0, math.ceil(math.log10(prices[symbol] * instrument.multiplier)))
+        tiers = zip(policy.tiers[instrument.tiers], policy.deductions[instrument.tiers], strict=True)
+        found.append(
+            Contract(
+                symbol,
+                instrument.settle,
+                prices[symbol],
+                instrument.multiplier,
+                Decimal(1).scaleb(-places),
+                tuple(
+                    (
+                        float(tier.floor),
+                        float(tier.maintenance_rate),
+                        float(deduction),
+                        float(tier.initial_rate),
+                    )
+                    for tier, deduction in tiers
+                ),
+            )
+        )
+    return found
+
+
+def account_id(number: int) -> str:
+    """The account's id, "a-000001" for the first."""
+    return f"a-{number:06d}"
+
+
+def trade_id(number: int, sequence: int) -> str:
+    """Identity of the account's fill number `sequence`."""
+    return f"t-{number:06d}-{sequence}"
+
+
+def entry_id(number: int, sequence: int) -> str:
+    """Identity of the account's ledger entry number `sequence`."""
+    return f"e-{number:06d}-{sequence}"

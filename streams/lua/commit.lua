@@ -1,0 +1,69 @@
+-- Make one commit of a shard durable as a whole, or not at all.
+--
+-- KEYS  1 fence   2 meta   3 accounts   4 risks   5 outbox   6.. a list of seen ids each
+-- ARGV  1 fence   2 token   3 number of the commit before   4 number of this commit   5 dedupe window
+--       6..9 how many arguments follow for: watermarks, accounts, risks, outbox   10.. the same for each list of ids
+--       then those arguments:
+--           watermarks   meta field, expected, new, ...
+--           accounts, risks   field, value, ...
+--           outbox   entry, ...
+--           each list of ids   id, ...
+-- Returns {word, detail ...}: ok | already | fenced | rewound, stored number | watermark, field, stored watermark.
+--
+-- Every offset and number is compared and stored as its decimal text, never as a Lua number: those are doubles and
+-- exact only below 2^53. Values are plain arguments because the MessagePack inside Redis does not read binary data.
+-- Nothing is written before the last check has passed. Redis itself refuses (out of memory, read-only, disk errors)
+-- only at the first write of a script, and a script is replayed from the append-only file as a whole.
+
+-- Even, so that no field is parted from its value; Lua's stack holds some 8000 values.
+local UNPACK_MAX = 1000
+local COUNTS_AT = 6
+local SEEN_KEYS_AT = 6
+
+if redis.call('GET', KEYS[1]) ~= ARGV[1] or redis.call('HGET', KEYS[2], 'token') ~= ARGV[2] then
+  return {'fenced'}
+end
+
+local stored = redis.call('HGET', KEYS[2], 'commit')
+if stored == ARGV[4] then
+  return {'already'}
+end
+if stored ~= ARGV[3] then
+  return {'rewound', stored}
+end
+
+local seen_keys = #KEYS - SEEN_KEYS_AT + 1
+local counts_end = COUNTS_AT + 3 + seen_keys
+local part_ends = {}
+local part_end = counts_end
+for index = COUNTS_AT, counts_end do
+  part_end = part_end + tonumber(ARGV[index])
+  part_ends[#part_ends + 1] = part_end
+end
+
+for at = counts_end + 1, part_ends[1], 3 do
+  local watermark = redis.call('HGET', KEYS[2], ARGV[at]) or '0'
+  if watermark ~= ARGV[at + 1] then
+    return {'watermark', ARGV[at], watermark}
+  end
+end
+
+local function write_part(command, key, part)
+  for first = part_ends[part - 1] + 1, part_ends[part], UNPACK_MAX do
+    redis.call(command, key, unpack(ARGV, first, math.min(first + UNPACK_MAX - 1, part_ends[part])))
+  end
+end
+
+redis.call('HSET', KEYS[2], 'commit', ARGV[4])
+for at = counts_end + 1, part_ends[1], 3 do
+  redis.call('HSET', KEYS[2], ARGV[at], ARGV[at + 2])
+end
+write_part('HSET', KEYS[3], 2)
+write_part('HSET', KEYS[4], 3)
+write_part('RPUSH', KEYS[5], 4)
+for index = 1, seen_keys do
+  local key = KEYS[SEEN_KEYS_AT + index - 1]
+  write_part('RPUSH', key, 4 + index)
+  redis.call('LTRIM', key, '-' .. ARGV[5], '-1')
+end
+return {'ok'}

@@ -1,0 +1,258 @@
+"""The Faust-free heart of a shard: raw records and marks in, one `Commit` out. No I/O, no clock.
+
+Life of a batch of account inputs
+---------------------------------
+1. `decode`   raw bytes -> typed messages or rejections
+2. the caller loads the deduplication windows that `missing_windows` names
+3. `apply`    in offset order, each record is one of
+     - below the watermark: delivered again, skipped
+     - a rejection, at decoding or in the ledger: quarantined; the account it belongs to is stopped
+     - a duplicate id or `account_seq`: counted
+     - applied: a new account state
+   then every touched account is judged once, at the current marks
+4. the returned `Commit` {watermark, states, ids, risk, events, quarantine} becomes durable as a whole; only then
+   are the records acknowledged
+
+Life of a batch of marks: `on_marks` hands believed marks to the book, which judges every holder in order; what
+changed becomes a `Commit` too.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from engine.accounts import AccountState, encode
+from engine.book.port import AccountBook
+from engine.effects import AccountRisk, RiskEvent
+from engine.inputs import AccountInput, Mark, Topic
+from engine.judgement import Judgement
+from engine.ladder import LadderState
+from engine.ledger import apply, stopped
+from engine.policy import Policy
+from engine.rejections import Duplicate, Rejection, RejectionCode
+from streams.cloudevents import outbox_entry
+from streams.codec import account_of_key, decode_account_input
+from streams.commit import Commit, OutboxEntry
+from streams.quarantine import quarantine_entry
+from streams.windows import RecentIds
+
+
+class Record(NamedTuple):
+    """A raw Kafka record of one topic of the shard."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+
+
+class Decoded(NamedTuple):
+    """A record with what its bytes say."""
+
+    record: Record
+    message: AccountInput | Rejection
+
+
+class Outcome(NamedTuple):
+    """A commit and what happened on the way, for the metrics."""
+
+    commit: Commit
+    applied: int
+    duplicates: int
+    quarantined: Counter[RejectionCode]
+
+
+class ShardProcessor:
+    """All account states, risk records and windows of one shard, kept ahead of the store by one commit."""
+
+    def __init__(
+        self,
+        shard: int,
+        policy: Policy,
+        book: AccountBook,
+        *,
+        partition_of: Callable[[bytes], int],
+        topics: dict[Topic, str],
+        quarantine_topic: str,
+        source: str,
+    ) -> None:
+        """Build an empty shard; `load` fills it. `topics` names the Kafka topic of each input topic."""
+        self.shard = shard
+        self.book = book
+        self.watermarks: dict[Topic, int] = dict.fromkeys(Topic, 0)
+        self.judging = False
+        """Off until prices have caught up: judging at unknown prices would degrade every account."""
+        self._policy = policy
+        self._partition_of = partition_of
+        self._topics = topics
+        self._quarantine_topic = quarantine_topic
+        self._source = source
+        self._windows: dict[tuple[Topic, str], RecentIds] = {}
+
+    def load(
+        self, states: Iterable[AccountState], risks: dict[str, AccountRisk], watermarks: dict[Topic, int]
+    ) -> None:
+        """Take over what the store holds."""
+        for state in states:
+            self.book.put(state, risks.get(state.account))
+        self.watermarks |= watermarks
+
+    def decode(self, topic: Topic, records: Sequence[Record]) -> list[Decoded]:
+        """Records at or above the watermark, decoded."""
+        start = self.watermarks[topic]
+        return [
+            Decoded(record, decode_account_input(topic, record.key, record.value))
+            for record in records
+            if record.offset >= start
+        ]
+
+    def missing_windows(self, topic: Topic, decoded: Sequence[Decoded]) -> set[str]:
+        """Accounts whose applied ids must be fetched before `apply`; a new account has none."""
+        return {
+            message.account
+            for _, message in decoded
+            if not isinstance(message, Rejection)
+            and (topic, message.account) not in self._windows
+            and self.book.state(message.account) is not None
+        }
+
+    def add_windows(self, topic: Topic, windows: dict[str, list[str]]) -> None:
+        """Take fetched ids, oldest first."""
+        for account, ids in windows.items():
+            self._windows[topic, account] = RecentIds(ids)
+
+    def apply(self, topic: Topic, decoded: Sequence[Decoded]) -> Outcome:
+        """Apply decoded records in order; see the life of a batch above."""
+        batch = _Batch()
+        start = self.watermarks[topic]
+        for record, message in decoded:
+            if record.offset < self.watermarks[topic]:
+                continue
+            self._apply_one(topic, record, message, batch)
+            self.watermarks[topic] = record.offset + 1
+        for state in batch.states.values():
+            self.book.put(state)
+        judged = self.book.judge(sorted(batch.states)) if self.judging else []
+        spoken = self._spoken(judged)
+        return Outcome(
+            Commit(
+                advance={topic: (start, self.watermarks[topic])} if self.watermarks[topic] > start else {},
+                accounts={account: encode(state) for account, state in batch.states.items()},
+                risks=spoken.risks,
+                seen={(topic, account): tuple(ids) for account, ids in batch.seen.items()},
+                outbox=(*batch.quarantined, *spoken.outbox),
+            ),
+            batch.applied,
+            batch.duplicates,
+            batch.reasons,
+        )
+
+    def skip_to(self, topic: Topic, offset: int) -> Commit:
+        """Move the watermark over offsets that the log holds no record for (transaction markers)."""
+        start, self.watermarks[topic] = self.watermarks[topic], offset
+        return Commit(advance={topic: (start, offset)})
+
+    def on_marks(self, marks: Sequence[Mark]) -> Commit:
+        """Judge every holder after each of these believed marks."""
+        return self._spoken(self.book.on_marks(marks))
+
+    def on_clock(self, now_ns: int, stale: frozenset[str]) -> Commit:
+        """Judge whom the passing of time or the set of stale symbols concerns."""
+        return self._spoken(self.book.on_clock(now_ns, stale))
+
+    def start_judging(self, marks: Sequence[Mark], now_ns: int, stale: frozenset[str]) -> Commit:
+        """Prices have caught up: take them all, in time order, and judge every account at them."""
+        self.judging = True
+        self.book.prime(sorted(marks, key=lambda mark: (mark.time_ns, mark.symbol)), now_ns, stale)
+        return self._spoken(self.book.judge(list(self.book.accounts())))
+
+    def adopt(self, event: RiskEvent) -> Commit:
+        """Take over the ladder state of an event that was published but is not in the store (it was rewound)."""
+        risk = self.book.risk(event.account)
+        if event.sequence <= risk.sequences.get(event.stream, 0):
+            return Commit()
+        pool = event.position or ""
+        pools = {**risk.pools, pool: event.ladder}
+        if event.ladder == LadderState():
+            del pools[pool]
+        adopted = AccountRisk(event.account, pools, {**risk.sequences, event.stream: event.sequence})
+        self.book.put(self.book.state(event.account) or AccountState(event.account), adopted)
+        return Commit(risks={event.account: msgspec.json.encode(adopted)})
+
+    def _apply_one(
+        self, topic: Topic, record: Record, message: AccountInput | Rejection, batch: "_Batch"
+    ) -> None:
+        if isinstance(message, Rejection):
+            self._refuse(topic, record, message, account_of_key(record.key), batch)
+            return
+        account = message.account
+        window = self._windows.setdefault((topic, account), RecentIds())
+        if message.input_id in window:
+            batch.duplicates += 1
+            return
+        state = batch.states.get(account) or self.book.state(account)
+        if state is None:
+            if self._partition_of(account.encode()) != self.shard:
+                code = RejectionCode.WRONG_PARTITION
+                detail = f"account {account!r} belongs to partition {self._partition_of(account.encode())}"
+                self._refuse(topic, record, Rejection(code, detail), None, batch)
+                return
+            state = AccountState(account)
+        after = apply(state, message, topic, record.offset, self._policy)
+        if isinstance(after, Duplicate):
+            batch.duplicates += 1
+        elif isinstance(after, Rejection):
+            self._refuse(topic, record, after, account, batch, message.account_seq)
+        else:
+            batch.applied += 1
+            batch.states[account] = after
+            batch.seen.setdefault(account, []).append(message.input_id)
+            window.add(message.input_id)
+
+    def _refuse(
+        self,
+        topic: Topic,
+        record: Record,
+        rejection: Rejection,
+        account: str | None,
+        batch: "_Batch",
+        account_seq: int | None = None,
+    ) -> None:
+        """Quarantine the record and stop the account it names (if it is one of this shard)."""
+        batch.reasons[rejection.code] += 1
+        batch.quarantined.append(
+            quarantine_entry(
+                self._quarantine_topic,
+                self._topics[topic],
+                self.shard,
+                record.offset,
+                record.key,
+                record.value,
+                rejection,
+            )
+        )
+        if account is None or self._partition_of(account.encode()) != self.shard:
+            return
+        state = batch.states.get(account) or self.book.state(account) or AccountState(account)
+        batch.states[account] = stopped(state, topic, record.offset, rejection.code, account_seq)
+
+    def _spoken(self, judgements: Sequence[Judgement]) -> Commit:
+        risks: dict[str, bytes] = {}
+        outbox: list[OutboxEntry] = []
+        for judgement in judgements:
+            risks[judgement.risk.account] = msgspec.json.encode(judgement.risk)
+            outbox += [outbox_entry(event, self.shard, self._source) for event in judgement.events]
+        return Commit(risks=risks, outbox=tuple(outbox))
+
+
+class _Batch:
+    """What accumulates while one batch of records is applied."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, AccountState] = {}
+        self.seen: dict[str, list[str]] = {}
+        self.quarantined: list[OutboxEntry] = []
+        self.reasons: Counter[RejectionCode] = Counter()
+        self.applied = 0
+        self.duplicates = 0

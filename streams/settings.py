@@ -1,0 +1,95 @@
+"""Settings of every command: environment variables with the prefix `UNIMARGIN_`, or a file of such lines.
+
+The environment wins over the file. Secrets are typed (`SecretStr`) and never printed.
+"""
+
+import os
+import socket
+from importlib import resources
+from pathlib import Path
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from engine.policy import Policy, PolicyError, parse
+
+
+class SettingsError(Exception):
+    """A setting or the policy file breaks a rule; the message names it. Commands exit with 2."""
+
+
+class Settings(BaseSettings):
+    """What a worker needs to know. Defaults suit one machine; only addresses must be given elsewhere."""
+
+    model_config = SettingsConfigDict(env_prefix="UNIMARGIN_", extra="forbid", frozen=True)
+
+    kafka_bootstrap_servers: str = "127.0.0.1:9092"
+    kafka_security_protocol: str = Field(
+        default="PLAINTEXT", pattern="^(PLAINTEXT|SSL|SASL_PLAINTEXT|SASL_SSL)$"
+    )
+    kafka_sasl_username: str = ""
+    kafka_sasl_password: SecretStr = SecretStr("")
+    kafka_session_timeout_seconds: float = Field(default=10.0, ge=1, le=300)
+    kafka_fetch_wait_ms: int = Field(default=100, ge=1, le=1000)
+    """How long a broker may hold an empty fetch. Kafka answers at once when a record comes; librdkafka's mock
+    broker does not, so there this is the latency of a mark and must be small."""
+    kafka_idempotent_producer: bool = True
+
+    redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    """May carry a password, so it is a secret as a whole."""
+    redis_prefix: str = Field(default="unimargin", pattern="^[a-zA-Z0-9_-]+$")
+    redis_retry_seconds: float = Field(default=60.0, ge=0)
+    """How long a commit is repeated while Redis is away before the worker gives up and exits."""
+
+    group: str = "unimargin"
+    worker_id: str = Field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}")
+    topic_prices: str = "prices"
+    topic_fills: str = "fills"
+    topic_ledger: str = "ledger"
+    topic_quarantine: str = "quarantine"
+    policy_file: Path | None = None
+    """Default: the policy that ships with the package."""
+
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = Field(default=9108, ge=0, le=65535)
+    """0 takes a free port and says which in the log."""
+    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+
+    stall_seconds: float = Field(default=30.0, ge=1)
+    """A loop with work waiting and no progress for this long ends the process."""
+    shutdown_seconds: float = Field(default=20.0, ge=1)
+    """Bound on finishing commits and publications after SIGTERM."""
+
+
+def load_settings(file: Path | None = None) -> Settings:
+    """Settings from the environment, over those of `file` (lines `UNIMARGIN_NAME=value`) if given."""
+    if file is not None and not file.is_file():
+        raise SettingsError(f"settings file {file} does not exist")
+    try:
+        return Settings(_env_file=file)  # type: ignore[call-arg]
+    except ValidationError as error:
+        problems = "; ".join(f"{_env_name(e['loc'])}: {e['msg']}" for e in error.errors(include_input=False))
+        raise SettingsError(problems) from None
+
+
+def load_policy(file: Path | None) -> Policy:
+    """Read and check the policy `file`, or the one that ships with the package."""
+    try:
+        shipped = shipped_file("default_policy.toml", "policies/default.toml")
+        return parse((file or shipped).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"policy file {file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"policy file {file}: not UTF-8 text") from None
+    except PolicyError as error:
+        raise SettingsError(f"policy file {file or 'default.toml'}: {error}") from None
+
+
+def shipped_file(packaged: str, in_deploy: str) -> Path:
+    """A file that ships with the package: in a wheel inside it, in a checkout under deploy/."""
+    path = Path(str(resources.files("streams"))) / packaged
+    return path if path.is_file() else Path(__file__).parents[1] / "deploy" / in_deploy
+
+
+def _env_name(location: tuple[int | str, ...]) -> str:
+    return "UNIMARGIN_" + "_".join(map(str, location)).upper().removeprefix("UNIMARGIN_")

@@ -1,0 +1,312 @@
+"""One shard: takes it over, recovers it, and keeps {apply -> commit -> acknowledge -> publish} in order.
+
+Taking over
+-----------
+1. take the fence: from here on no older owner can write
+2. load states, risk records and unpublished events
+3. per input topic compare the watermark in Redis with the log: below the log's first offset, or beyond its end,
+   means lost data and the shard *stops visibly*; otherwise the log is read from the watermark to its end (from 0 when
+   Redis holds nothing: it is new, or it was emptied)
+4. read the event topics from the last position known to Redis: what was published but is not in Redis (it was
+   rewound) is adopted, so that an event's identity never means two things
+5. when prices have caught up, judge every account, and run
+
+Running
+-------
+Records and judgements become `Commit` parts in the order in which they changed memory; one task merges all parts
+that wait into one Lua commit (group commit), acknowledges the records, and hands the events to the relay.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from enum import StrEnum
+from typing import NamedTuple
+
+import msgspec
+import structlog
+
+from engine.accounts import decode
+from engine.effects import AccountRisk, RiskEvent, Stream
+from engine.inputs import Mark, Topic
+from engine.marks import MarkBook
+from streams.commit import Commit, merge
+from streams.crash import crash_only
+from streams.log_reader import LogReader
+from streams.metrics import Metrics
+from streams.processor import Outcome, Record, ShardProcessor
+from streams.relay import OutboxRelay
+from streams.store import FenceLost, ShardStore
+
+INBOX_RECORDS_MAX = 20_000
+"""About a second of records at Faust's top rate; past it the agent waits, and with it the fetcher."""
+APPLY_RECORDS_MAX = 256
+"""Records applied without giving way to marks: about 10 ms of event loop."""
+
+_log = structlog.get_logger()
+_risk_decoder = msgspec.json.Decoder(AccountRisk)
+_event_decoder = msgspec.json.Decoder(RiskEvent)
+
+
+class Condition(StrEnum):
+    """What a shard is doing."""
+
+    RECOVERING = "recovering"
+    RUNNING = "running"
+    STOPPED = "stopped"
+    """Data is missing; an operator must act."""
+    FENCED = "fenced"
+    """Another worker took it over."""
+
+
+class ShardStopped(Exception):  # noqa: N818 - it names a state, as the promise does
+    """The shard cannot be continued without losing inputs; it stays stopped until an operator acts."""
+
+
+class Offered(NamedTuple):
+    """A record delivered by Faust, with the call that acknowledges it."""
+
+    topic: Topic
+    record: Record
+    acknowledge: Callable[[], object]
+
+
+class ShardRunner:
+    """The life of one shard on this worker."""
+
+    def __init__(
+        self,
+        processor: ShardProcessor,
+        store: ShardStore,
+        relay: OutboxRelay,
+        marks: MarkBook,
+        prices_ready: asyncio.Event,
+        *,
+        topics: dict[Topic, str],
+        open_log: Callable[[], AbstractAsyncContextManager[LogReader]],
+        metrics: Metrics,
+    ) -> None:
+        """Wire the parts; nothing runs before `start`."""
+        self.processor = processor
+        self.condition = Condition.RECOVERING
+        self.stop_reason = ""
+        self._store, self._relay, self._marks, self._prices_ready = store, relay, marks, prices_ready
+        self._topics, self._open_log, self._metrics = topics, open_log, metrics
+        self._inbox: asyncio.Queue[Offered] = asyncio.Queue(INBOX_RECORDS_MAX)
+        self._parts: list[Commit] = []
+        self._acknowledgements: list[Callable[[], object]] = []
+        self._work = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def shard(self) -> int:
+        """Partition number."""
+        return self.processor.shard
+
+    def start(self) -> None:
+        """Begin taking over, in the background."""
+        self._tasks = [asyncio.create_task(self._run())]
+
+    async def stop(self, *, within_seconds: float) -> None:
+        """Finish what is in memory (bounded), then stop. Nothing is lost if the bound is hit."""
+        if self._tasks:
+            self._tasks[0].cancel()  # no new records
+        if self.condition is Condition.RUNNING:
+            try:
+                async with asyncio.timeout(within_seconds):
+                    await self._idle.wait()
+                    await self._relay.drained()
+            except TimeoutError:
+                _log.warning("shard_stop_unfinished", shard=self.shard)
+        self.condition = Condition.STOPPED
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def holds_fence(self) -> bool:
+        """Whether nobody has taken the shard over since."""
+        return await self._store.holds_fence()
+
+    async def offer(self, offered: Offered) -> None:
+        """Take a record from Faust; waits while the inbox is full. A stopped shard never acknowledges."""
+        if self.condition in {Condition.RECOVERING, Condition.RUNNING}:
+            await self._inbox.put(offered)
+
+    def on_marks(self, marks: Sequence[Mark]) -> None:
+        """Judge holders at believed marks."""
+        if self.processor.judging:
+            self._add(self.processor.on_marks(marks))
+
+    def on_clock(self, now_ns: int, stale: frozenset[str]) -> None:
+        """Judge whom time or staleness concerns."""
+        if self.processor.judging:
+            self._add(self.processor.on_clock(now_ns, stale))
+
+    def take_along(self, part: Commit) -> bool:
+        """Commit something that belongs to no account with the next commit; False if this shard commits nothing."""
+        if self.condition is Condition.RUNNING:
+            self._add(part)
+        return self.condition is Condition.RUNNING
+
+    async def save_marks(self, marks: Sequence[Mark]) -> None:
+        """Keep the newest marks in Redis: what queries value accounts with, and a new owner starts from."""
+        if self.condition is Condition.RUNNING:
+            await self._store.save_marks({mark.symbol: msgspec.json.encode(mark) for mark in marks})
+
+    @crash_only
+    async def _run(self) -> None:
+        began = time.monotonic()
+        self._tasks += [
+            asyncio.create_task(self._commit_parts()),
+            asyncio.create_task(crash_only(self._relay.run)()),
+        ]
+        try:
+            await self._take_over()
+        except ShardStopped as stop:
+            self.condition, self.stop_reason = Condition.STOPPED, str(stop)
+            _log.critical("shard_stopped", shard=self.shard, reason=str(stop))
+            return
+        await self._prices_ready.wait()
+        prices = self._marks.prices
+        self._add(
+            self.processor.start_judging(list(prices.marks.values()), self._marks.time_ns, prices.stale)
+        )
+        self.condition = Condition.RUNNING
+        self._metrics.recovery_seconds.observe(time.monotonic() - began)
+        _log.info("shard_running", shard=self.shard, seconds=round(time.monotonic() - began, 3))
+        while True:
+            await self._apply(await self._next_records())
+
+    async def _take_over(self) -> None:
+        image = await self._store.take_over()
+        states = [decode(data) for data in image.accounts.values()]
+        risks = {account: _risk_decoder.decode(data) for account, data in image.risks.items()}
+        watermarks = {Topic(topic): offset for topic, offset in image.watermarks.items()}
+        self.processor.load(states, risks, watermarks)
+        self._relay.offer(image.outbox)
+        for data in image.marks.values():
+            self._marks.prime(msgspec.json.decode(data, type=Mark))
+        async with self._open_log() as log:
+            for topic in Topic:
+                await self._catch_up(log, topic, known=topic in watermarks)
+            for stream in Stream:
+                await self._adopt_published(log, stream, image.published.get(stream, 0))
+
+    async def _catch_up(self, log: LogReader, topic: Topic, *, known: bool) -> None:
+        name = self._topics[topic]
+        begin, end = await log.bounds(name, self.shard)
+        start = self.processor.watermarks[topic]
+        if start < begin:
+            raise ShardStopped(
+                f"{name}/{self.shard}: Redis needs the log from offset {start}, which begins at {begin}"
+            )
+        if start > end:
+            raise ShardStopped(f"{name}/{self.shard}: Redis is at offset {start}, the log ends at {end}")
+        if not known and end > 0:
+            _log.warning("shard_rebuilt_from_log", shard=self.shard, topic=name, records=end)
+        async for records in log.read(name, self.shard, start, end):
+            await self._apply_run(topic, records)
+            self._metrics.recovered_records_total.inc(len(records))
+            await self._idle.wait()
+        self._close_gap(topic, end)
+
+    async def _adopt_published(self, log: LogReader, stream: Stream, start: int) -> None:
+        begin, end = await log.bounds(stream, self.shard)
+        adopted = 0
+        async for records in log.read(stream, self.shard, max(start, begin), end):
+            for record in records:
+                part = self.processor.adopt(_event_decoder.decode(record.value or b""))
+                adopted += bool(part)
+                self._add(part)
+        if adopted:
+            _log.warning("published_events_adopted", shard=self.shard, stream=stream, events=adopted)
+
+    async def _next_records(self) -> list[Offered]:
+        offered = [await self._inbox.get()]
+        while len(offered) < APPLY_RECORDS_MAX and not self._inbox.empty():
+            offered.append(self._inbox.get_nowait())
+        return offered
+
+    async def _apply(self, offered: list[Offered]) -> None:
+        for topic in Topic:
+            records = [item.record for item in offered if item.topic is topic]
+            run: list[Record] = []
+            expected = self.processor.watermarks[topic]
+            for record in records:
+                if record.offset > expected:
+                    await self._apply_run(topic, run)
+                    await self._fill_gap(topic, record.offset)
+                    run = []
+                run.append(record)
+                expected = max(expected, record.offset + 1)
+            await self._apply_run(topic, run)
+        self._acknowledgements += [item.acknowledge for item in offered]
+        self._work.set()
+
+    async def _fill_gap(self, topic: Topic, end: int) -> None:
+        """Faust skipped offsets below `end`: read them from the log; offsets without a record are passed over."""
+        start = self.processor.watermarks[topic]
+        if start >= end:
+            return
+        async with self._open_log() as log:
+            async for records in log.read(self._topics[topic], self.shard, start, end):
+                await self._apply_run(topic, records)
+        self._close_gap(topic, end)
+
+    def _close_gap(self, topic: Topic, end: int) -> None:
+        if self.processor.watermarks[topic] < end:
+            self._add(self.processor.skip_to(topic, end))
+
+    async def _apply_run(self, topic: Topic, records: Sequence[Record]) -> None:
+        decoded = self.processor.decode(topic, records)
+        if not decoded:
+            return
+        missing = self.processor.missing_windows(topic, decoded)
+        if missing:
+            self.processor.add_windows(topic, await self._store.seen(topic, sorted(missing)))
+        outcome = self.processor.apply(topic, decoded)
+        self._count(topic, outcome)
+        self._add(outcome.commit)
+
+    def _count(self, topic: Topic, outcome: Outcome) -> None:
+        name, metrics = self._topics[topic], self._metrics
+        metrics.inputs_applied_total.labels(name).inc(outcome.applied)
+        metrics.inputs_duplicate_total.labels(name).inc(outcome.duplicates)
+        for reason, count in outcome.quarantined.items():
+            metrics.quarantined_total.labels(name, reason).inc(count)
+        metrics.watermark_offset.labels(name, str(self.shard)).set(self.processor.watermarks[topic])
+
+    def _add(self, part: Commit) -> None:
+        if part:
+            self._parts.append(part)
+            self._idle.clear()
+            self._work.set()
+
+    @crash_only
+    async def _commit_parts(self) -> None:
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            parts, self._parts = self._parts, []
+            acknowledgements, self._acknowledgements = self._acknowledgements, []
+            commit = merge(parts)
+            try:
+                if commit:
+                    with self._metrics.commit_seconds.time():
+                        await self._store.commit(commit)
+            except FenceLost:
+                self.condition = Condition.FENCED
+                self.processor.judging = False
+                _log.warning("shard_fenced", shard=self.shard)
+                return
+            for acknowledge in acknowledgements:
+                acknowledge()
+            if commit.outbox:
+                self._relay.offer(commit.outbox)
+                for entry in commit.outbox:
+                    self._metrics.events_committed_total.labels(entry.event_type).inc()
+            if not self._parts:
+                self._idle.set()

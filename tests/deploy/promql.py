@@ -1,0 +1,44 @@
+"""What an expression speaks of: metric names, label matchers. Enough of PromQL's lexis for our own rules and panels."""
+
+import re
+from typing import NamedTuple
+
+from streams.metrics import Metrics
+
+KEYWORDS = {"and", "or", "unless", "by", "without", "on", "ignoring", "offset", "bool", "group_left"}
+SCRAPE_LABELS = {"job", "instance"}
+
+
+class Selector(NamedTuple):
+    """A metric with the labels it is matched on."""
+
+    metric: str
+    matchers: dict[str, str]
+
+
+def selectors(expr: str) -> list[Selector]:
+    """Return every series selector: an identifier that is neither a keyword, a function nor a label list."""
+    bare = re.sub(r"\b(by|without|on|ignoring|group_left)\s*\([^)]*\)", " ", expr)
+    bare = re.sub(r"\[[^\]]*\]|\boffset\s+\w+", " ", bare)
+    pattern = r"(?<![\w:.])([a-zA-Z_:][\w:]*)\s*(\{[^}]*\})?(?!\s*\()(?![\w:])"
+    return [
+        Selector(name, dict(re.findall(r'(\w+)\s*(?:=~|!~|!=|=)\s*"([^"]*)"', matchers)))
+        for name, matchers in re.findall(pattern, bare)
+        if name not in KEYWORDS
+    ]
+
+
+def grouping_labels(expr: str) -> set[str]:
+    """Return the labels named in by (...) and on (...)."""
+    lists = re.findall(r"\b(?:by|on)\s*\(([^)]*)\)", expr)
+    return {label.strip() for labels in lists for label in labels.split(",") if label.strip()}
+
+
+def defined_samples() -> dict[str, set[str]]:
+    """Return the sample names a worker can expose, each with its labels, read off the real registry."""
+    registry = Metrics().registry
+    return {
+        name: set(collector._labelnames) | ({"le"} if name.endswith("_bucket") else set())
+        for name, collector in registry._names_to_collectors.items()
+        if not name.endswith("_created")
+    }

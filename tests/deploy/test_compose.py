@@ -1,0 +1,178 @@
+import copy
+import os
+import re
+import shutil
+import subprocess
+import tomllib
+
+import pytest
+
+from streams.settings import Settings, load_policy, load_settings
+from tests.deploy.files import ROOT, compose
+
+SERVICES = compose()["services"]
+OWN = {name: service for name, service in SERVICES.items() if service["image"].startswith("unimargin:")}
+WORKERS = {name: service for name, service in OWN.items() if service["command"] == ["worker"]}
+PUBLISHED = {"grafana", "prometheus"}
+
+
+def named_volumes(service):
+    return {volume.split(":")[0] for volume in service.get("volumes", []) if volume[0] not in "./$"}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_image_of_a_service_is_pinned_to_a_full_version(name):
+    tag = SERVICES[name]["image"].rpartition(":")[2]
+    assert re.fullmatch(r"v?\d+\.\d+\.\d+(-alpine)?", tag), tag
+
+
+def test_own_image_carries_the_version_of_the_package():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert {service["image"] for service in OWN.values()} == {f"unimargin:{version}"}
+
+
+def test_every_service_that_stays_is_restarted_and_the_one_shot_is_not():
+    policies = {name: service["restart"] for name, service in SERVICES.items()}
+    assert policies.pop("topics") == "no"
+    assert set(policies.values()) == {"unless-stopped"}
+
+
+def test_only_grafana_and_prometheus_are_published_and_only_on_loopback():
+    published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    assert set(published) == PUBLISHED
+    for ports in published.values():
+        assert all(re.fullmatch(r"127\.0\.0\.1:\d+:\d+", port) for port in ports)
+
+
+def test_broker_and_state_sit_on_internal_networks_only():
+    networks = compose()["networks"]
+    internal = {name for name, network in networks.items() if network.get("internal")}
+    for name, service in SERVICES.items():
+        if name not in PUBLISHED | {"alertmanager"}:
+            assert set(service["networks"]) <= internal, name
+
+
+def test_every_mounted_file_exists_and_is_mounted_read_only():
+    mounts = [
+        re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", volume).split(":")
+        for service in SERVICES.values()
+        for volume in service.get("volumes", [])
+        if volume[0] in "./$"
+    ]
+    assert len(mounts) > 8
+    for source, _, mode in mounts:
+        assert (ROOT / source).exists(), source
+        assert mode == "ro", source
+
+
+def test_every_named_volume_is_declared_and_every_declared_one_is_used():
+    used = set().union(*(named_volumes(service) for service in SERVICES.values()))
+    assert used == set(compose()["volumes"])
+    assert {"kafka-data", "redis-data"} <= used
+
+
+def test_two_workers_differ_in_nothing_but_their_identity_and_their_cache():
+    assert set(WORKERS) == {"worker-1", "worker-2"}
+    workers = copy.deepcopy(WORKERS)
+    for name, worker in workers.items():
+        assert worker["environment"].pop("UNIMARGIN_WORKER_ID") == name
+        worker["volumes"] = [volume for volume in worker["volumes"] if not volume.startswith("numba-cache-")]
+    first, second = workers.values()
+    assert first == second
+
+
+def test_settings_of_our_own_containers_carry_the_prefix():
+    names = {key for service in OWN.values() for key in service["environment"]}
+    assert names
+    assert all(name.startswith("UNIMARGIN_") for name in names), names
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_settings_of_a_container_are_ones_the_program_accepts(name, monkeypatch):
+    for variable in [key for key in os.environ if key.startswith("UNIMARGIN_")]:
+        monkeypatch.delenv(variable)
+    fields = {f"UNIMARGIN_{field.upper()}" for field in Settings.model_fields}
+    for variable, value in OWN[name]["environment"].items():
+        assert variable in fields
+        monkeypatch.setenv(variable, value)
+    load_settings()
+
+
+def test_container_is_given_longer_to_stop_than_the_worker_takes():
+    for worker in WORKERS.values():
+        assert int(worker["stop_grace_period"].removesuffix("s")) > Settings().shutdown_seconds
+
+
+@pytest.mark.parametrize("name", WORKERS)
+def test_policy_a_worker_is_given_is_a_policy(name):
+    target = WORKERS[name]["environment"]["UNIMARGIN_POLICY_FILE"]
+    source = next(volume.split(":")[0] for volume in WORKERS[name]["volumes"] if f":{target}:" in volume)
+    assert load_policy(ROOT / source).name
+
+
+def test_worker_listens_where_its_healthcheck_and_prometheus_look():
+    prometheus = (ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text()
+    for name, worker in WORKERS.items():
+        environment = worker["environment"]
+        assert environment["UNIMARGIN_METRICS_HOST"] == "0.0.0.0"
+        port = environment["UNIMARGIN_METRICS_PORT"]
+        assert f"{name}:{port}" in prometheus
+        check = worker["healthcheck"]["test"]
+        assert check[:3] == ["CMD", "python", "-c"]
+        assert f"http://127.0.0.1:{port}/livez" in check[3]
+        compile(check[3], "healthcheck", "exec")
+
+
+def test_every_service_has_a_limit_and_a_healthcheck_or_says_that_it_has_none():
+    for name, service in SERVICES.items():
+        assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory"}, name
+        assert "test" in service["healthcheck"] or service["healthcheck"] == {"disable": True}, name
+
+
+def test_startup_waits_for_health_and_for_the_topics():
+    for name in (*WORKERS, "feed"):
+        conditions = {other: needs["condition"] for other, needs in SERVICES[name]["depends_on"].items()}
+        assert conditions["kafka"] == "service_healthy"
+        assert conditions["topics"] == "service_completed_successfully"
+    assert SERVICES["topics"]["depends_on"] == {"kafka": {"condition": "service_healthy"}}
+    for name in WORKERS:
+        assert SERVICES[name]["depends_on"]["redis"] == {"condition": "service_healthy"}
+
+
+def test_our_own_containers_run_with_the_least_they_need():
+    for service in OWN.values():
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_scratch_space_belongs_to_the_user_of_the_image():
+    dockerfile = (ROOT / "deploy" / "Dockerfile").read_text()
+    user = re.search(r"^USER (\d+):(\d+)$", dockerfile, re.MULTILINE)
+    workdir = re.findall(r"^WORKDIR (.+)$", dockerfile, re.MULTILINE)[-1]
+    for service in OWN.values():
+        assert f"{workdir}:uid={user[1]},gid={user[2]},mode=0700" in service["tmpfs"]
+
+
+def test_no_password_is_written_down():
+    value = SERVICES["grafana"]["environment"]["GF_SECURITY_ADMIN_PASSWORD"]
+    assert value.startswith("${GRAFANA_ADMIN_PASSWORD:?")
+
+
+def test_broker_keeps_its_log_on_the_volume_and_makes_no_topics_by_itself():
+    environment = SERVICES["kafka"]["environment"]
+    assert f"kafka-data:{environment['KAFKA_LOG_DIRS']}" in SERVICES["kafka"]["volumes"]
+    assert environment["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
+
+
+@pytest.mark.parametrize(("password", "accepted"), [("x", True), (None, False)])
+def test_compose_itself_reads_the_file_and_insists_on_a_password(password, accepted):
+    assert shutil.which("docker-compose"), "docker-compose is not installed (Debian package: docker-compose)"
+    environment = {key: value for key, value in os.environ.items() if key != "GRAFANA_ADMIN_PASSWORD"}
+    if password:
+        environment["GRAFANA_ADMIN_PASSWORD"] = password
+    command = ["docker-compose", "--project-directory", str(ROOT), "config", "--quiet"]
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (result.returncode == 0) is accepted, result.stderr
+    if not accepted:
+        assert "GRAFANA_ADMIN_PASSWORD" in result.stderr

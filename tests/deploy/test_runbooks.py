@@ -1,0 +1,31 @@
+import re
+
+import pytest
+
+from tests.deploy.files import RUNBOOKS, alerts, compose
+
+HEADINGS = ["Meaning", "Impact", "Diagnosis", "Mitigation"]
+COMMANDS = {"doctor", "account show ID --explain", "events tail", "quarantine list", "topics create"}
+PATHS = sorted(RUNBOOKS.glob("*.md"))
+
+
+def test_every_alert_has_a_runbook_and_every_runbook_an_alert():
+    assert {path.stem for path in PATHS} == set(alerts())
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_runbook_answers_the_four_questions_in_order(path):
+    title, *sections = re.split(r"^## ", path.read_text(), flags=re.MULTILINE)
+    assert title == f"# {path.stem}\n\n"
+    assert [section.partition("\n")[0] for section in sections] == HEADINGS
+    for section in sections:
+        assert len(section.partition("\n")[2].split()) >= 8, section
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_runbook_names_alerts_commands_and_services_that_exist(path):
+    text = path.read_text()
+    assert set(re.findall(r"\bMargin[A-Z]\w+", text)) <= set(alerts())
+    assert set(re.findall(r"`unimargin ([^`]+)`", text)) <= COMMANDS
+    services = re.findall(r"docker compose (?:exec|restart|kill|run --rm) ([\w-]+)", text)
+    assert set(services) <= set(compose()["services"])

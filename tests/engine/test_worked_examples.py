@@ -1,0 +1,114 @@
+"""The worked examples 1 to 4 of the domain, number for number."""
+
+from decimal import Decimal
+
+from engine.effects import AccountRisk, EventType
+from engine.judgement import judge
+from engine.ladder import Band, LadderState, advance, band_at
+from engine.margin.cross import cross_figures
+from engine.margin.isolated import isolated_figures
+from tests.support.builders import account, prices, sample
+
+D = Decimal
+FRESH = {"USDT-USD": 1, "BTC-USD": 50_000}
+
+
+def segregated(policy, at, **positions):
+    """Each position alone, ring-fenced: the requirement a venue without a pool would ask, by symbol."""
+    return {
+        symbol: isolated_figures(account(isolated={symbol: (*held, 0)}), symbol, at, policy)
+        for symbol, held in positions.items()
+    }
+
+
+def test_example_1_when_judged_segregated_and_unified_then_both_requirements_and_the_capital_freed_show(
+    policy,
+):
+    # leverage 10: BTC 0.2 * 50,000 / 10 = 1,000; ETH 2 * 2,500 / 10 = 500; ADA 400 * 10 * 0.5 / 10 = 200
+    positions = {"BTC-PERP": ("0.2", 50_000), "ETH-PERP": (-2, 2_500), "ADA-PERP": (400, 5)}
+    at = prices({**FRESH, "BTC-PERP": 50_000, "ETH-PERP": 2_500, "ADA-PERP": "0.5"})
+    alone = segregated(policy, at, **positions)
+    assert {symbol: figures.initial_margin for symbol, figures in alone.items()} == {
+        "BTC-PERP": D(1_000),
+        "ETH-PERP": D(500),
+        "ADA-PERP": D(200),
+    }
+    requirement = sum(figures.initial_margin for figures in alone.values())
+    assert requirement == D(1_000) + D(500) + D(200)  # 1,700
+
+    pool = cross_figures(account({"USDT": 1_700}, positions), at, policy)
+    assert pool.initial_margin == requirement  # in cross mode the legs add up; the *wallet* is what is shared
+    # segregated each leg locks its own 1,000 / 500 / 200; pooled the requirement to *keep* them is the MM
+    assert pool.maintenance_margin == D("0.05") * (10_000 + 5_000 + 2_000)  # 850
+    assert requirement - pool.maintenance_margin == D(1_700) - D(
+        850
+    )  # capital that may be lost before a liquidation
+
+
+def test_example_2_when_btc_gets_700_segregated_then_it_is_refused_and_unified_both_open(policy):
+    at = prices({**FRESH, "BTC-PERP": 10_000, "ETH-PERP": 500})
+    # BTC 1 * 10,000 / 10 = 1,000; ETH 10 * 500 / 10 = 500
+    legs = {"BTC-PERP": (1, 10_000), "ETH-PERP": (-10, 500)}
+    alone = isolated_figures(account(isolated={"BTC-PERP": (1, 10_000, 700)}), "BTC-PERP", at, policy)
+    assert alone.initial_margin == D(1) * 10_000 / 10  # 1,000
+    assert alone.collateral_value < alone.initial_margin  # 700 < 1,000: refused
+    assert alone.initial_ratio == D("0.7")
+
+    pool = cross_figures(account({"USDT": 2_000}, legs), at, policy)
+    assert pool.initial_margin == D(1_000) + D(500)
+    assert pool.initial_margin <= pool.collateral_value == D(2_000)  # 1,500 <= 2,000: both open
+    assert pool.available_margin == D(2_000) - D(1_500)
+
+
+def test_example_2_when_btc_loses_600_then_the_pool_stands_and_the_position_alone_is_liquidated(policy):
+    at = prices({**FRESH, "BTC-PERP": 9_400, "ETH-PERP": 500})
+    pool = cross_figures(
+        account({"USDT": 2_000}, {"BTC-PERP": (1, 10_000), "ETH-PERP": (-10, 500)}), at, policy
+    )
+    assert pool.equity == D(2_000) - D(600)  # 1,400
+    assert pool.maintenance_margin == D("0.05") * 9_400 + D("0.05") * 5_000  # 470 + 250 = 720 < 1,400
+    assert band_at(pool, policy.ladder) is Band.HEALTHY
+
+    alone = isolated_figures(account(isolated={"BTC-PERP": (1, 10_000, 1_000)}), "BTC-PERP", at, policy)
+    assert alone.equity == D(1_000) - D(600)  # 400
+    assert alone.maintenance_margin == D("0.05") * 9_400  # 470
+    assert band_at(alone, policy.ladder) is Band.LIQUIDATION  # 400 < 470
+
+
+def test_example_3_when_c_loses_7500_then_the_whole_account_is_liquidated_although_a_is_in_profit():
+    # one rate of 25 %, so that the legs at their marks require 5,000 together
+    policy = sample(("maintenance_rate = 0.05\ninitial_rate = 0.1", "maintenance_rate = 0.25\ninitial_rate = 0.25"),
+                    ("maintenance_rate = 0.1\ninitial_rate = 0.2", "maintenance_rate = 0.25\ninitial_rate = 0.25"))  # fmt: skip
+    # A: 8 bought at 1,000, now 1,250: +2,000, notional 10,000. B: 5 at 1,000, unmoved: 0, notional 5,000.
+    # C: 1 (x 10) bought at 1,250, now 500: (500 - 1,250) * 10 = -7,500, notional 5,000.
+    state = account(
+        {"USD": 10_000}, {"BTC-PERP": (8, 1_000), "ETH-PERP": (5, 1_000), "ADA-PERP": (1, 12_500)}
+    )
+    at = prices({"USDT-USD": 1, "BTC-PERP": 1_250, "ETH-PERP": 1_000, "ADA-PERP": 500})
+    figures = cross_figures(state, at, policy)
+    assert figures.equity == D(10_000) + D(2_000) + D(0) - D(7_500)  # 4,500
+    assert figures.maintenance_margin == D("0.25") * (10_000 + 5_000 + 5_000)  # 5,000
+    # the loss settles in USDT, where no haircut and a liability factor of 1 keep C at the equity
+    assert figures.ratio == D("0.9")  # 4,500 / 5,000
+
+    judgement = judge(state, AccountRisk("alice"), at, 0, policy)
+    requested = [event for event in judgement.events if event.type is EventType.LIQUIDATION_REQUESTED]
+    assert [leg.symbol for leg in requested[0].legs] == ["ADA-PERP", "BTC-PERP", "ETH-PERP"]  # A is in it
+
+
+def test_example_4_when_btc_falls_a_fifth_then_the_ratio_falls_a_fifth_and_a_call_follows_without_a_move(
+    policy,
+):
+    # collateral 1 BTC * 0.95; short and long of stablecoin contracts at their entry prices
+    state = account({"BTC": 1}, {"ETH-PERP": (200, 1_000), "ADA-PERP": (-36_000, 10)})
+    positions = {"USDT-USD": 1, "ETH-PERP": 1_000, "ADA-PERP": 1}
+    before = cross_figures(state, prices({**positions, "BTC-USD": 40_000}), policy)
+    after = cross_figures(state, prices({**positions, "BTC-USD": 32_000}), policy)
+    assert before.maintenance_margin == D("0.05") * 200_000 + D("0.05") * 360_000  # 28,000
+    assert after.maintenance_margin == before.maintenance_margin  # nothing moved but the collateral
+    assert before.collateral_value == D(1) * D("0.95") * 40_000  # 38,000 -> ratio 1.357..
+    assert after.collateral_value == before.collateral_value * D("0.8")  # 30,400 -> ratio 1.0857..
+
+    warned = advance(LadderState(), before, 0, policy.ladder)
+    assert warned.band is Band.WARNING
+    assert advance(warned, after, 1, policy.ladder).band is Band.MARGIN_CALL

@@ -1,0 +1,109 @@
+"""A user's mistake, or a service that is away: a message that names the thing, soon, and never a traceback."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.builders import sample_text
+from tests.support.cli import NOWHERE, unimargin
+
+NEEDS_KAFKA = (
+    ("topics", "list"),
+    ("topics", "create"),
+    ("events", "tail"),
+    ("quarantine", "list"),
+    ("quarantine", "replay", "--account", "alice"),
+)
+NEEDS_REDIS = (
+    ("account", "show", "alice"),
+    ("account", "list"),
+    ("account", "resume", "alice", "--topic", "fills", "--reason", "repaired"),
+)
+SETTINGS_READERS = (*NEEDS_KAFKA, *NEEDS_REDIS, ("doctor",), ("worker",))
+ANSWER_S_MAX = 20.0
+
+
+@pytest.mark.parametrize("words", SETTINGS_READERS, ids=" ".join)
+def test_a_setting_when_not_allowed_then_named(words: tuple[str, ...]) -> None:
+    said = unimargin(*words, env={"UNIMARGIN_LOG_LEVEL": "loud"})
+    assert said.code == 2
+    assert "UNIMARGIN_LOG_LEVEL" in said.err
+
+
+def test_settings_file_when_it_holds_an_unknown_setting_then_named(tmp_path: Path) -> None:
+    file = tmp_path / "env"
+    file.write_text("UNIMARGIN_REDIS_ULR=redis://127.0.0.1\n")
+    said = unimargin("topics", "list", "--config", str(file))
+    assert said.code == 2
+    assert "UNIMARGIN_REDIS_ULR" in said.err
+
+
+def test_settings_file_when_missing_then_named() -> None:
+    said = unimargin("topics", "list", "--config", "no/such.env")
+    assert (said.code, said.out) == (2, "")
+    assert "no/such.env" in said.err
+
+
+@pytest.mark.parametrize("words", NEEDS_KAFKA, ids=" ".join)
+def test_broker_when_away_then_its_address_and_what_to_do_within_seconds(words: tuple[str, ...]) -> None:
+    began_s = time.monotonic()
+    said = unimargin(*words, env={"UNIMARGIN_KAFKA_BOOTSTRAP_SERVERS": NOWHERE})
+    assert (said.code, said.out) == (1, "")
+    assert f"Kafka at {NOWHERE}" in said.err
+    assert "UNIMARGIN_KAFKA_BOOTSTRAP_SERVERS" in said.err
+    assert time.monotonic() - began_s < ANSWER_S_MAX
+
+
+@pytest.mark.parametrize("address", ["kafka", "kafka:port", "a:1,,b:2", ":9092"])
+def test_broker_address_when_malformed_then_named(address: str) -> None:
+    said = unimargin("topics", "list", env={"UNIMARGIN_KAFKA_BOOTSTRAP_SERVERS": address})
+    assert said.code == 2
+    assert "UNIMARGIN_KAFKA_BOOTSTRAP_SERVERS" in said.err
+
+
+@pytest.mark.parametrize("words", NEEDS_REDIS, ids=" ".join)
+def test_redis_when_away_then_its_address_without_the_password(words: tuple[str, ...]) -> None:
+    said = unimargin(*words, env={"UNIMARGIN_REDIS_URL": f"redis://desk:hunter2@{NOWHERE}/3"})
+    assert (said.code, said.out) == (1, "")
+    assert f"Redis at redis://{NOWHERE}/3" in said.err
+    assert "UNIMARGIN_REDIS_URL" in said.err
+    assert "hunter2" not in said.err
+
+
+@pytest.mark.parametrize(
+    "url", ["hunter2", "http://u:hunter2@h", "redis://u:hunter2/x@h", "redis://u:hunter2@h?no=1"]
+)
+def test_redis_address_when_malformed_then_named_and_not_repeated(url: str) -> None:
+    said = unimargin("account", "list", env={"UNIMARGIN_REDIS_URL": url})
+    assert said.code == 2
+    assert "UNIMARGIN_REDIS_URL" in said.err
+    assert "hunter2" not in said.err
+
+
+@pytest.mark.parametrize("words", [("account", "show", "alice"), ("account", "list")], ids=" ".join)
+def test_policy_when_its_file_is_missing_then_named(words: tuple[str, ...]) -> None:
+    said = unimargin(*words, env={"UNIMARGIN_POLICY_FILE": "no/such.toml"})
+    assert said.code == 2
+    assert "no/such.toml" in said.err
+
+
+def test_policy_when_it_breaks_a_rule_then_key_and_rule(tmp_path: Path) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_text(sample_text(("warning = 1.5", "warning = 0.5")))
+    said = unimargin("account", "show", "alice", env={"UNIMARGIN_POLICY_FILE": str(file)})
+    assert said.code == 2
+    assert str(file) in said.err
+    assert "need warning > margin_call > reduce_only > liquidation > 0" in said.err
+
+
+@pytest.mark.parametrize("account", ["", "a" * 129, "\udcff"])
+def test_account_when_it_cannot_be_a_name_then_refused(account: str) -> None:
+    said = unimargin("account", "show", account)
+    assert said.code == 2
+    assert "ID" in said.err
+
+
+def test_error_when_it_holds_brackets_then_shown_as_they_are() -> None:
+    said = unimargin("topics", "list", env={"UNIMARGIN_KAFKA_BOOTSTRAP_SERVERS": "[red]"})
+    assert "[red]" in said.err

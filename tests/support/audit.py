@@ -1,0 +1,272 @@
+"""The audit: everything the promise says of the event topics, the quarantine and Redis, checked from outside.
+
+identity     one ce_id, one value, one key, one set of headers
+numbering    per account and stream the ids are 1..n, first seen in that order
+recompute    figures, legs and marks of each event follow from the inputs and marks it names
+cause        its band is what the ladder says for its figures
+story        per pool the events of both streams chain from healthy to what Redis says now; one episode at a time
+quarantine   exactly the records that the replay refuses, with their bytes and reasons
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import NamedTuple
+
+import msgspec
+
+from engine.accounts import digest
+from engine.effects import AccountRisk, EventType, RiskEvent, Stream
+from engine.inputs import Mark, Topic
+from engine.judgement import pool_figures, price_symbols_of
+from engine.ladder import SEVERITY, Band, LadderState, advance, band_at
+from engine.margin.figures import Figures
+from engine.marks import Prices
+from engine.numbers import canonical
+from engine.rejections import Rejection
+from streams.codec import decode_prices
+from tests.support.cluster import Cluster
+from tests.support.kafka_log import LogRecord, read_topic
+from tests.support.redis_view import Stored, read_all
+from tests.support.replay import Replay
+
+_TAKES_OVER = {EventType.LIQUIDATION_REQUESTED, EventType.ACCOUNT_BANKRUPT}
+
+
+class Audited(NamedTuple):
+    """What the audit saw, for assertions that it saw enough."""
+
+    replay: Replay
+    stored: Stored
+    events: list[RiskEvent]
+    """Each once, in order of first appearance within its partition."""
+    repeats: int
+    """Publications beyond the first."""
+
+
+def audit(cluster: Cluster, *, untrusted: Iterable[tuple[str, int]] = ()) -> Audited:
+    """Check everything; `untrusted` (symbol, sequence) are marks that no event may name."""
+    replay = Replay(cluster)
+    stored = read_all(cluster.redis.url)
+    _check_states(replay, stored)
+    marks = _marks(cluster, set(untrusted))
+    events: list[RiskEvent] = []
+    repeats = 0
+    for stream in Stream:
+        records = read_topic(cluster.bootstrap, stream)
+        firsts = _firsts(records)
+        said = [_event(record, cluster) for record in firsts]
+        _check_numbering(said)
+        repeats += len(records) - len(firsts)
+        events += said
+    for event in events:
+        _check_recomputes(event, replay, marks)
+    _check_stories(events, stored)
+    _check_quarantine(cluster, replay)
+    return Audited(replay, stored, events, repeats)
+
+
+def _check_states(replay: Replay, stored: Stored) -> None:
+    wanted = {account: digest(state) for account, state in replay.states.items()}
+    found = {account: digest(state) for account, state in stored.states.items()}
+    different = sorted(account for account in wanted | found if wanted.get(account) != found.get(account))
+    if different:
+        account = different[0]
+        raise AssertionError(
+            f"{len(different)} of {len(wanted)} accounts differ: {different[:5]}\n"
+            f"replay: {replay.states.get(account)}\nRedis:  {stored.states.get(account)}"
+        )
+    assert stored.shard_of == replay.partitions
+
+
+def _marks(cluster: Cluster, untrusted: set[tuple[str, int]]) -> dict[tuple[str, int], Mark]:
+    marks: dict[tuple[str, int], Mark] = {}
+    for record in read_topic(cluster.bootstrap, "prices"):
+        decoded = decode_prices(record.value)
+        if not isinstance(decoded, Rejection):
+            for mark in decoded:
+                if (mark.symbol, mark.sequence) not in untrusted:
+                    marks.setdefault((mark.symbol, mark.sequence), mark)
+    return marks
+
+
+def _firsts(records: list[LogRecord]) -> list[LogRecord]:
+    firsts: dict[str, LogRecord] = {}
+    for record in records:
+        first = firsts.setdefault(record.headers["ce_id"], record)
+        assert (first.key, first.value, first.partition) == (record.key, record.value, record.partition), (
+            f"two meanings of one id:\n{first}\n{record}"
+        )
+        assert first.headers == record.headers, f"{first.headers} became {record.headers}"
+    return list(firsts.values())
+
+
+def _event(record: LogRecord, cluster: Cluster) -> RiskEvent:
+    event = msgspec.json.decode(record.value or b"", type=RiskEvent)
+    said = record.headers
+    assert (said["ce_id"], said["ce_type"], said["ce_subject"]) == (event.id, event.type, event.account)
+    assert event.id == f"{event.account}/{record.topic}/{event.sequence}"
+    assert record.key == event.account.encode()
+    assert record.partition == cluster.partition_of(record.key), f"{event.id} is in a wrong partition"
+    assert event.policy_digest == cluster.policy.digest
+    return event
+
+
+def _check_numbering(events: list[RiskEvent]) -> None:
+    numbers: defaultdict[str, list[int]] = defaultdict(list)
+    for event in events:
+        numbers[event.account].append(event.sequence)
+    for account, found in numbers.items():
+        assert found == list(range(1, len(found) + 1)), f"{account}: sequences {found}"
+
+
+def _check_recomputes(event: RiskEvent, replay: Replay, marks: dict[tuple[str, int], Mark]) -> None:
+    used: dict[str, Mark] = {}
+    for symbol, mark in event.marks.items():
+        sent = marks.get((symbol, mark.sequence))
+        assert sent is not None, (
+            f"{event.id}: {symbol} {mark.sequence} was never sent, or must not be believed"
+        )
+        assert (sent.price, sent.time_ns) == (mark.price, mark.time_ns), f"{event.id}: {sent} became {mark}"
+        used[symbol] = sent
+    state = replay.prefix(event.account, event.inputs)
+    assert (state.fills.offset, state.ledger.offset) == (event.inputs.fills, event.inputs.ledger)
+    pool = event.position or ""
+    needed = price_symbols_of(state, pool, replay.policy)
+    stale = {symbol for symbol in needed if symbol not in used or event.marks[symbol].stale}
+    figures = pool_figures(state, pool, Prices(used, frozenset(stale)), replay.policy)
+    _check_figures(event, figures, replay)
+    _check_cause(event, figures, replay)
+
+
+def _check_figures(event: RiskEvent, figures: Figures, replay: Replay) -> None:
+    ladder = replay.policy.ladder
+    wanted = {
+        "ratio": figures.ratio,
+        "equity": canonical(figures.equity),
+        "collateral_value": canonical(figures.collateral_value),
+        "initial_margin": canonical(figures.initial_margin),
+        "maintenance_margin": canonical(figures.maintenance_margin),
+        "shortfall_to_call": canonical(figures.shortfall(ladder.margin_call)),
+        "shortfall_to_liquidation": canonical(figures.shortfall(ladder.liquidation)),
+    }
+    for name, value in wanted.items():
+        assert str(getattr(event, name)) == str(value), (
+            f"{event.id}: {name} {getattr(event, name)} is {value}"
+        )
+    state = replay.prefix(event.account, event.inputs)
+    legs: dict[str, Decimal] = {}
+    if event.type in _TAKES_OVER and event.position is None:
+        legs = {symbol: held.quantity for symbol, held in state.positions.items()}
+    elif event.type in _TAKES_OVER and event.position in state.isolated:
+        held = state.isolated[event.position].position
+        legs = {event.position: held.quantity} if held.quantity else {}
+    assert {leg.symbol: leg.quantity for leg in event.legs} == legs, f"{event.id}: legs"
+    assert all(leg.mark == event.marks[leg.symbol].price for leg in event.legs if leg.symbol in event.marks)
+
+
+def _check_cause(event: RiskEvent, figures: Figures, replay: Replay) -> None:
+    ladder = replay.policy.ladder
+    if event.degraded != figures.degraded:
+        assert event.degraded, f"{event.id}: a price it needs was stale, it says nothing of that"
+        stopped = replay.was_refused_after(event.account, event.inputs)
+        assert stopped, f"{event.id}: degraded without a stale price or a refused input"
+    entered = band_at(figures, ladder)
+    withheld = event.degraded and ladder.withhold_liquidation_when_degraded
+    if withheld:
+        entered = min(entered, Band.REDUCE_ONLY, key=SEVERITY.__getitem__)
+    now, before = SEVERITY[event.band], SEVERITY[event.previous_band]
+    if now > before:
+        assert event.band is entered, f"{event.id}: {event.band} entered, figures say {entered}"
+    elif now < before:
+        leaving_to = band_at(figures, ladder, exiting=True)
+        assert event.band is leaving_to, f"{event.id}: left to {event.band}, figures say {leaving_to}"
+        assert not (withheld and leaving_to is Band.LIQUIDATION), f"{event.id}: was to be withheld"
+    else:
+        assert SEVERITY[entered] <= before, f"{event.id}: stays at {event.band}, figures say {entered}"
+        assert event.type in {EventType.DEGRADED, EventType.RECOVERED}, f"{event.id} says no change"
+
+
+def _check_stories(events: list[RiskEvent], stored: Stored) -> None:
+    told: defaultdict[tuple[str, str], dict[Stream, list[RiskEvent]]] = defaultdict(
+        lambda: {stream: [] for stream in Stream}
+    )
+    counts: defaultdict[str, dict[Stream, int]] = defaultdict(dict)
+    for event in events:
+        told[event.account, event.position or ""][event.stream].append(event)
+        counts[event.account][event.stream] = event.sequence
+    for account, risk in stored.risks.items():
+        assert risk.sequences == counts[account], (
+            f"{account}: Redis counts {risk.sequences}, said {counts[account]}"
+        )
+        for pool in risk.pools:
+            assert (account, pool) in told, f"{account}/{pool} stands at {risk.pools[pool]}, nothing was said"
+    for (account, pool), streams in told.items():
+        now = stored.risks.get(account, AccountRisk(account)).pools.get(pool, LadderState())
+        _check_story(f"{account}/{pool or 'cross'}", streams, now)
+
+
+def _check_story(what: str, streams: dict[Stream, list[RiskEvent]], now: LadderState) -> None:
+    """The two streams merge into one chain of transitions, each starting where the one before ended."""
+    margin, liquidations = streams[Stream.MARGIN_EVENTS], streams[Stream.LIQUIDATIONS]
+    start = (Band.HEALTHY, False, None)
+    frontier = {(0, 0, start, start)}
+    for _ in range(len(margin) + len(liquidations)):
+        following = set()
+        for i, j, was, at in frontier:
+            for event, place in (
+                *((event, (i + 1, j)) for event in margin[i : i + 1]),
+                *((event, (i, j + 1)) for event in liquidations[j : j + 1]),
+            ):
+                after = (event.band, event.degraded, event.ladder.episode_id)
+                if after == at and event.previous_band is was[0]:
+                    following.add((*place, was, at))  # says the same transition as the event before
+                if event.previous_band is at[0] and after != at and _episode_goes_on(event, at[2]):
+                    following.add((*place, at, after))
+        if not following:
+            break
+        frontier = following
+    ends = {at for i, j, _, at in frontier if i == len(margin) and j == len(liquidations)}
+    wanted = (now.band, now.degraded, now.episode_id)
+    if wanted not in ends:
+        tale = "\n".join(
+            f"  {event.time_ns} {event.id} {event.type} {event.previous_band}->{event.band} {event.episode_id}"
+            for event in sorted((*margin, *liquidations), key=lambda event: event.time_ns)
+        )
+        raise AssertionError(f"{what}: the events do not lead to {wanted}, but to {ends}\n{tale}")
+
+
+def _episode_goes_on(event: RiskEvent, episode_id: str | None) -> bool:
+    if event.previous_band is Band.HEALTHY:
+        return episode_id is None and (event.episode_id is not None) == (event.band is not Band.HEALTHY)
+    return event.episode_id == episode_id
+
+
+def _check_quarantine(cluster: Cluster, replay: Replay) -> None:
+    found = {}
+    for record in read_topic(cluster.bootstrap, "quarantine"):
+        said = record.headers
+        place = (said["topic"], int(said["partition"]), int(said["offset"]))
+        assert found.setdefault(place, said["reason"]) == said["reason"], f"two reasons for {place}"
+        original = replay.records.get(place)
+        if original is not None:
+            assert (record.key, record.value) == (original.key, original.value or b""), f"{place} was changed"
+    inputs = {place: reason for place, reason in found.items() if place[0] in set(Topic)}
+    assert inputs == {place: code.value for place, code in replay.refused.items()}
+
+
+def unsettled(cluster: Cluster, prices: dict[str, Mark]) -> str | None:
+    """None once nothing is under way: all read, all published, and no pool about to change at these fresh prices."""
+    stored = read_all(cluster.redis.url)
+    if stored.outbox_entries:
+        return f"{stored.outbox_entries} entries wait in the outbox"
+    view = Prices(prices, frozenset())
+    for account, state in stored.states.items():
+        pools = stored.risks.get(account, AccountRisk(account)).pools
+        for pool in {"", *state.isolated, *pools}:
+            ladder = pools.get(pool, LadderState())
+            figures = pool_figures(state, pool, view, cluster.policy)
+            settled = LadderState(ladder.band, ladder.episode_id, ladder.degraded)
+            if advance(settled, figures, 0, cluster.policy.ladder) != settled:
+                return f"{account}/{pool or 'cross'} stands at {ladder}, its figures: {figures}"
+    return None

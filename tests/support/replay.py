@@ -1,0 +1,119 @@
+"""The independent replay: the whole log applied in this process, with the engine's ledger and nothing of the worker.
+
+It remembers every id for ever, commits nothing, judges nothing; what it gives is what Redis must hold.
+"""
+
+from collections import defaultdict
+from typing import NamedTuple
+
+from engine.accounts import AccountState
+from engine.effects import InputOffsets
+from engine.inputs import AccountInput, Topic
+from engine.ledger import apply, stopped
+from engine.policy import Policy
+from engine.rejections import Duplicate, Rejection, RejectionCode
+from streams.codec import account_of_key, decode_account_input
+from tests.support.cluster import Cluster
+from tests.support.kafka_log import LogRecord, read_topic
+
+Place = tuple[str, int, int]
+"""Topic, partition, offset."""
+
+
+class Step(NamedTuple):
+    """One input that concerned an account."""
+
+    offset: int
+    message: AccountInput | Rejection
+    account_seq: int | None
+
+
+class Replay:
+    """The log's answer to: what is every account's state, and what was it at any prefix?"""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.policy: Policy = cluster.policy
+        self.partition_of = cluster.partition_of
+        self.states: dict[str, AccountState] = {}
+        self.refused: dict[Place, RejectionCode] = {}
+        self.records: dict[Place, LogRecord] = {}
+        self.duplicates = 0
+        self.partitions: dict[str, int] = {}
+        self._steps: defaultdict[tuple[str, Topic], list[Step]] = defaultdict(list)
+        self._ids: set[tuple[Topic, str, str]] = set()
+        self._prefixes: dict[tuple[str, int, int], AccountState] = {}
+        for topic in Topic:
+            for record in read_topic(cluster.bootstrap, topic):
+                self.records[record.topic, record.partition, record.offset] = record
+                self._take(topic, record)
+
+    def prefix(self, account: str, inputs: InputOffsets) -> AccountState:
+        """The account after its inputs up to these offsets, each inclusive."""
+        key = (account, inputs.fills, inputs.ledger)
+        if key not in self._prefixes:
+            state = AccountState(account)
+            for topic, last in ((Topic.FILLS, inputs.fills), (Topic.LEDGER, inputs.ledger)):
+                for step in self._steps[account, topic]:
+                    if step.offset <= last:
+                        state = _after(state, topic, step, self.policy)
+            self._prefixes[key] = state
+        return self._prefixes[key]
+
+    def was_refused_after(self, account: str, inputs: InputOffsets) -> bool:
+        """Whether an input of the account was refused after this prefix or had been, so that it may stand stopped."""
+        stopped_at = {
+            (record.topic, record.offset)
+            for place in self.refused
+            if account_of_key((record := self.records[place]).key) == account
+        }
+        prefix = self.prefix(account, inputs)
+        return prefix.stopped or any(
+            offset > (inputs.fills if topic == Topic.FILLS else inputs.ledger) for topic, offset in stopped_at
+        )
+
+    def _take(self, topic: Topic, record: LogRecord) -> None:
+        message = decode_account_input(topic, record.key, record.value)
+        if isinstance(message, Rejection):
+            account = account_of_key(record.key)
+            self._refuse(topic, record, message, account)
+            return
+        account = message.account
+        if (topic, account, message.input_id) in self._ids:
+            self.duplicates += 1
+            return
+        if self.partition_of(account.encode()) != record.partition:
+            self._refuse(topic, record, Rejection(RejectionCode.WRONG_PARTITION, ""), None)
+            return
+        before = self.states.get(account, AccountState(account))
+        after = apply(before, message, topic, record.offset, self.policy)
+        if isinstance(after, Duplicate):
+            self.duplicates += 1
+            return
+        step = Step(record.offset, message, message.account_seq)
+        self._steps[account, topic].append(step)
+        self.partitions[account] = record.partition
+        if isinstance(after, Rejection):
+            self.refused[record.topic, record.partition, record.offset] = after.code
+        else:
+            self._ids.add((topic, account, message.input_id))
+        self.states[account] = _after(before, topic, step, self.policy)
+
+    def _refuse(self, topic: Topic, record: LogRecord, rejection: Rejection, account: str | None) -> None:
+        self.refused[record.topic, record.partition, record.offset] = rejection.code
+        if account is None or self.partition_of(account.encode()) != record.partition:
+            return
+        step = Step(record.offset, rejection, None)
+        self._steps[account, topic].append(step)
+        self.partitions[account] = record.partition
+        before = self.states.get(account, AccountState(account))
+        self.states[account] = _after(before, topic, step, self.policy)
+
+
+def _after(state: AccountState, topic: Topic, step: Step, policy: Policy) -> AccountState:
+    if isinstance(step.message, Rejection):
+        return stopped(state, topic, step.offset, step.message.code, None)
+    after = apply(state, step.message, topic, step.offset, policy)
+    if isinstance(after, Rejection):
+        return stopped(state, topic, step.offset, after.code, step.account_seq)
+    assert isinstance(after, AccountState), f"{step} was applied before"
+    return after

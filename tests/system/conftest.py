@@ -1,0 +1,63 @@
+"""Options of the kill test, and one Kafka, Redis and set of topics per test.
+
+make test ARGS="tests/system/test_kill.py --kills 300 --seed 7"
+"""
+
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from streams.embedded.redis import EmbeddedRedis
+from tests.conftest import system_redis_server
+from tests.support.cluster import Cluster
+from tests.support.kafka_server import RealKafka
+
+KILLS = 20
+"""In CI."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, default=KILLS, help="kill -9 of workers in the kill test")
+    parser.addoption("--seed", type=int, default=None, help="repeat the traffic and the kills of a run")
+
+
+@pytest.fixture
+def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Write a line to the terminal, captured or not."""
+    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
+    return lambda line: reporter.write_line(f"\n{request.node.name}: {line}")
+
+
+@pytest.fixture
+def kills(request: pytest.FixtureRequest) -> int:
+    """How many workers to kill."""
+    # Without a path on the command line pytest comes here too late to learn of the options.
+    return int(request.config.getoption("--kills", None) or KILLS)
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest, say: Callable[[str], None]) -> int:
+    """The seed of traffic and faults, said so that a failure can be repeated."""
+    given = request.config.getoption("--seed", None)
+    chosen = random.SystemRandom().randrange(2**32) if given is None else int(given)
+    say(f"repeat with --seed {chosen}")
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def system_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealKafka]:
+    """A Kafka for the system tests alone: the event topics have fixed names."""
+    with RealKafka(tmp_path_factory.mktemp("system-kafka")) as kafka:
+        yield kafka
+
+
+@pytest.fixture
+def cluster(system_kafka: RealKafka, tmp_path: Path) -> Iterator[Cluster]:
+    """Fresh topics, an empty Redis of its own, no workers yet."""
+    with (
+        EmbeddedRedis(tmp_path / "redis", binary=system_redis_server()) as server,
+        Cluster(system_kafka, server, tmp_path) as fresh,
+    ):
+        yield fresh
