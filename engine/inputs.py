@@ -129,6 +129,8 @@ class Resume(_LedgerInput, frozen=True, tag="resume", kw_only=True):
     reason: str
     next_account_seq: Count | None = None
     """The `account_seq` to expect next; None keeps the expectation."""
+    stop_offset: Count | None = None
+    """Offset of the stop that it lifts, so that a late repeat lifts no other; None lifts whatever there is."""
 
 
 FillsInput = Fill | Resume

@@ -52,6 +52,9 @@ def apply(
     """
     progress = state.fills if topic is Topic.FILLS else state.ledger
     if isinstance(message, Resume):
+        lifts = message.stop_offset
+        if lifts is not None and (progress.stop is None or progress.stop.offset != lifts):
+            return Duplicate(message.input_id)
         told = message.next_account_seq
         resumed = Progress(offset=offset, next_seq=progress.next_seq if told is None else told)
         return with_progress(state, topic, resumed)
@@ -80,6 +83,13 @@ def stopped(
         else:
             stop = _replace(stop, through_seq=max(account_seq, stop.through_seq or account_seq))
     return with_progress(state, topic, _replace(progress, stop=stop))
+
+
+def unlisted_holding(state: AccountState, policy: Policy) -> str | None:
+    """An instrument or asset that the account holds and `policy` does not list, or None."""
+    symbols = {*state.positions, *state.isolated, *state.leverage} - set(policy.instruments)
+    assets = set(state.balances) - set(policy.assets)
+    return min(symbols | assets, default=None)
 
 
 def with_progress(state: AccountState, topic: Topic, progress: Progress) -> AccountState:

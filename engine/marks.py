@@ -71,8 +71,8 @@ class MarkBook:
         self._marks[mark.symbol] = mark
         self.time_ns = max(self.time_ns, mark.time_ns)
         too_old = self.time_ns - mark.time_ns > self._stale_after_ns[mark.symbol]
-        if too_old or mark.symbol in self._stale:
-            self.advance(self.time_ns)
+        if too_old != (mark.symbol in self._stale):
+            self._stale = self._stale | {mark.symbol} if too_old else self._stale - {mark.symbol}
         return mark
 
     def advance(self, now_ns: int) -> frozenset[str]:

@@ -17,6 +17,7 @@ from engine.inputs import (
     FillsInput,
     LedgerInput,
     LeverageSetting,
+    MarginMode,
     Mark,
     MarkBatch,
     PriceInput,
@@ -113,6 +114,8 @@ def _sign_fault(message: AccountInput) -> str | None:
                 return "quantity must be above zero"
             if message.price <= 0:
                 return "price must be above zero"
+            if message.margin_transfer and message.margin_mode is MarginMode.CROSS:
+                return "margin_transfer belongs to a fill with margin_mode isolated"
         case Deposit() | Withdrawal() if message.amount <= 0:
             return "amount must be above zero"
         case LeverageSetting() if message.leverage < 1:

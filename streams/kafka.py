@@ -32,7 +32,7 @@ def client_options(settings: Settings) -> dict[str, Any]:
     return options
 
 
-def producer(settings: Settings) -> AIOKafkaProducer:
+def producer(settings: Settings, **options: Any) -> AIOKafkaProducer:
     """Build a producer that waits for all replicas and keeps the order of what it sends."""
     return AIOKafkaProducer(
         **client_options(settings),
@@ -40,6 +40,7 @@ def producer(settings: Settings) -> AIOKafkaProducer:
         enable_idempotence=settings.kafka_idempotent_producer,
         max_batch_size=PRODUCER_BATCH_BYTES_MAX,
         max_request_size=PRODUCER_REQUEST_BYTES_MAX,
+        **options,
     )
 
 

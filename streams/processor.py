@@ -25,11 +25,11 @@ import msgspec
 
 from engine.accounts import AccountState, encode
 from engine.book.port import AccountBook
-from engine.effects import AccountRisk, RiskEvent
+from engine.effects import AccountRisk, RiskEvent, Stream
 from engine.inputs import AccountInput, Mark, Topic
 from engine.judgement import Judgement
-from engine.ladder import LadderState
-from engine.ledger import apply, stopped
+from engine.ladder import SEVERITY, LadderState
+from engine.ledger import apply, stopped, unlisted_holding
 from engine.policy import Policy
 from engine.rejections import Duplicate, Rejection, RejectionCode
 from streams.cloudevents import outbox_entry
@@ -37,6 +37,9 @@ from streams.codec import account_of_key, decode_account_input
 from streams.commit import Commit, OutboxEntry
 from streams.quarantine import quarantine_entry
 from streams.windows import RecentIds
+
+COMMIT_ACCOUNTS_MAX = 500
+"""A mark may move thousands of accounts at once; a commit of this many holds Redis for about 10 ms."""
 
 
 class Record(NamedTuple):
@@ -61,6 +64,10 @@ class Outcome(NamedTuple):
     applied: int
     duplicates: int
     quarantined: Counter[RejectionCode]
+
+
+class UnlistedHolding(Exception):  # noqa: N818 - it names what was found
+    """An account holds an instrument or asset that the policy no longer lists, so it cannot be judged."""
 
 
 class ShardProcessor:
@@ -89,12 +96,18 @@ class ShardProcessor:
         self._quarantine_topic = quarantine_topic
         self._source = source
         self._windows: dict[tuple[Topic, str], RecentIds] = {}
+        self._adopted: dict[tuple[str, str], tuple[Stream, tuple[int, int]]] = {}
 
     def load(
         self, states: Iterable[AccountState], risks: dict[str, AccountRisk], watermarks: dict[Topic, int]
     ) -> None:
-        """Take over what the store holds."""
+        """Take over what the store holds. Raises `UnlistedHolding` if the policy lacks something that is held."""
         for state in states:
+            unlisted = unlisted_holding(state, self._policy)
+            if unlisted is not None:
+                raise UnlistedHolding(
+                    f"account {state.account!r} holds {unlisted}, which the policy does not list"
+                )
             self.book.put(state, risks.get(state.account))
         self.watermarks |= watermarks
 
@@ -153,29 +166,37 @@ class ShardProcessor:
         start, self.watermarks[topic] = self.watermarks[topic], offset
         return Commit(advance={topic: (start, offset)})
 
-    def on_marks(self, marks: Sequence[Mark]) -> Commit:
+    def on_marks(self, marks: Sequence[Mark]) -> list[Commit]:
         """Judge every holder after each of these believed marks."""
-        return self._spoken(self.book.on_marks(marks))
+        return self._spoken_in_parts(self.book.on_marks(marks))
 
-    def on_clock(self, now_ns: int, stale: frozenset[str]) -> Commit:
+    def on_clock(self, now_ns: int, stale: frozenset[str]) -> list[Commit]:
         """Judge whom the passing of time or the set of stale symbols concerns."""
-        return self._spoken(self.book.on_clock(now_ns, stale))
+        return self._spoken_in_parts(self.book.on_clock(now_ns, stale))
 
-    def start_judging(self, marks: Sequence[Mark], now_ns: int, stale: frozenset[str]) -> Commit:
+    def start_judging(self, marks: Sequence[Mark], now_ns: int, stale: frozenset[str]) -> list[Commit]:
         """Prices have caught up: take them all, in time order, and judge every account at them."""
         self.judging = True
         self.book.prime(sorted(marks, key=lambda mark: (mark.time_ns, mark.symbol)), now_ns, stale)
-        return self._spoken(self.book.judge(list(self.book.accounts())))
+        return self._spoken_in_parts(self.book.judge(list(self.book.accounts())))
 
     def adopt(self, event: RiskEvent) -> Commit:
-        """Take over the ladder state of an event that was published but is not in the store (it was rewound)."""
+        """Take over the ladder state of an event that was published but is not in the store (it was rewound).
+
+        Each stream is adopted in its order, one after the other; which stream's event came last tells its time, and
+        at the same time its band: only getting worse takes effect at once.
+        """
         risk = self.book.risk(event.account)
         if event.sequence <= risk.sequences.get(event.stream, 0):
             return Commit()
-        pool = event.position or ""
-        pools = {**risk.pools, pool: event.ladder}
-        if event.ladder == LadderState():
-            del pools[pool]
+        pools, pool = dict(risk.pools), event.position or ""
+        latest = self._adopted.get((event.account, pool))
+        age = (event.time_ns, SEVERITY[event.band])
+        if latest is None or latest[0] is event.stream or age >= latest[1]:
+            self._adopted[event.account, pool] = (event.stream, age)
+            pools[pool] = event.ladder
+            if event.ladder == LadderState():
+                del pools[pool]
         adopted = AccountRisk(event.account, pools, {**risk.sequences, event.stream: event.sequence})
         self.book.put(self.book.state(event.account) or AccountState(event.account), adopted)
         return Commit(risks={event.account: msgspec.json.encode(adopted)})
@@ -236,6 +257,12 @@ class ShardProcessor:
             return
         state = batch.states.get(account) or self.book.state(account) or AccountState(account)
         batch.states[account] = stopped(state, topic, record.offset, rejection.code, account_seq)
+
+    def _spoken_in_parts(self, judgements: Sequence[Judgement]) -> list[Commit]:
+        return [
+            self._spoken(judgements[first : first + COMMIT_ACCOUNTS_MAX])
+            for first in range(0, len(judgements), COMMIT_ACCOUNTS_MAX)
+        ]
 
     def _spoken(self, judgements: Sequence[Judgement]) -> Commit:
         risks: dict[str, bytes] = {}

@@ -108,6 +108,7 @@ class OutboxRelay:
             self._metrics.outbox_pending.dec(len(self._pending) + self._pending_in_redis)
             self._pending.clear()
             self._pending_in_redis = 0
+            self._drained.set()
 
     async def _round(self) -> None:
         if not self._pending:

@@ -19,7 +19,7 @@ that wait into one Lua commit (group commit), acknowledges the records, and hand
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from typing import NamedTuple
@@ -35,7 +35,7 @@ from streams.commit import Commit, merge
 from streams.crash import crash_only
 from streams.log_reader import LogReader
 from streams.metrics import Metrics
-from streams.processor import Outcome, Record, ShardProcessor
+from streams.processor import COMMIT_ACCOUNTS_MAX, Outcome, Record, ShardProcessor, UnlistedHolding
 from streams.relay import OutboxRelay
 from streams.store import FenceLost, ShardStore
 
@@ -43,6 +43,9 @@ INBOX_RECORDS_MAX = 20_000
 """About a second of records at Faust's top rate; past it the agent waits, and with it the fetcher."""
 APPLY_RECORDS_MAX = 256
 """Records applied without giving way to marks: about 10 ms of event loop."""
+GATHER_SECONDS = 0.005
+"""A first record waits this long for company: Faust delivers one at a time, and a commit for each takes the event loop
+a millisecond, which held a worker to some 800 records a second. Marks do not wait."""
 
 _log = structlog.get_logger()
 _risk_decoder = msgspec.json.Decoder(AccountRisk)
@@ -138,12 +141,12 @@ class ShardRunner:
     def on_marks(self, marks: Sequence[Mark]) -> None:
         """Judge holders at believed marks."""
         if self.processor.judging:
-            self._add(self.processor.on_marks(marks))
+            self._add(*self.processor.on_marks(marks))
 
     def on_clock(self, now_ns: int, stale: frozenset[str]) -> None:
         """Judge whom time or staleness concerns."""
         if self.processor.judging:
-            self._add(self.processor.on_clock(now_ns, stale))
+            self._add(*self.processor.on_clock(now_ns, stale))
 
     def take_along(self, part: Commit) -> bool:
         """Commit something that belongs to no account with the next commit; False if this shard commits nothing."""
@@ -161,18 +164,18 @@ class ShardRunner:
         began = time.monotonic()
         self._tasks += [
             asyncio.create_task(self._commit_parts()),
-            asyncio.create_task(crash_only(self._relay.run)()),
+            asyncio.create_task(self._publish()),
         ]
         try:
             await self._take_over()
-        except ShardStopped as stop:
+        except (ShardStopped, UnlistedHolding) as stop:
             self.condition, self.stop_reason = Condition.STOPPED, str(stop)
             _log.critical("shard_stopped", shard=self.shard, reason=str(stop))
             return
         await self._prices_ready.wait()
         prices = self._marks.prices
         self._add(
-            self.processor.start_judging(list(prices.marks.values()), self._marks.time_ns, prices.stale)
+            *self.processor.start_judging(list(prices.marks.values()), self._marks.time_ns, prices.stale)
         )
         self.condition = Condition.RUNNING
         self._metrics.recovery_seconds.observe(time.monotonic() - began)
@@ -226,6 +229,8 @@ class ShardRunner:
 
     async def _next_records(self) -> list[Offered]:
         offered = [await self._inbox.get()]
+        if self._inbox.qsize() < APPLY_RECORDS_MAX:
+            await asyncio.sleep(GATHER_SECONDS)
         while len(offered) < APPLY_RECORDS_MAX and not self._inbox.empty():
             offered.append(self._inbox.get_nowait())
         return offered
@@ -279,9 +284,10 @@ class ShardRunner:
             metrics.quarantined_total.labels(name, reason).inc(count)
         metrics.watermark_offset.labels(name, str(self.shard)).set(self.processor.watermarks[topic])
 
-    def _add(self, part: Commit) -> None:
-        if part:
-            self._parts.append(part)
+    def _add(self, *parts: Commit) -> None:
+        told = [part for part in parts if part]
+        if told:
+            self._parts += told
             self._idle.clear()
             self._work.set()
 
@@ -292,21 +298,50 @@ class ShardRunner:
             self._work.clear()
             parts, self._parts = self._parts, []
             acknowledgements, self._acknowledgements = self._acknowledgements, []
-            commit = merge(parts)
             try:
-                if commit:
-                    with self._metrics.commit_seconds.time():
-                        await self._store.commit(commit)
+                for commit in map(merge, _bounded(parts)):
+                    await self._commit(commit)
             except FenceLost:
-                self.condition = Condition.FENCED
-                self.processor.judging = False
-                _log.warning("shard_fenced", shard=self.shard)
+                self._lose_fence()
                 return
             for acknowledge in acknowledgements:
                 acknowledge()
-            if commit.outbox:
-                self._relay.offer(commit.outbox)
-                for entry in commit.outbox:
-                    self._metrics.events_committed_total.labels(entry.event_type).inc()
             if not self._parts:
                 self._idle.set()
+
+    async def _commit(self, commit: Commit) -> None:
+        with self._metrics.commit_seconds.time():
+            await self._store.commit(commit)
+        self._relay.offer(commit.outbox)
+        for entry in commit.outbox:
+            self._metrics.events_committed_total.labels(entry.event_type).inc()
+
+    @crash_only
+    async def _publish(self) -> None:
+        try:
+            await self._relay.run()
+        except FenceLost:
+            self._lose_fence()
+
+    def _lose_fence(self) -> None:
+        """Another worker owns the shard: nothing that we still hold may become durable, so nobody need wait for it."""
+        self.condition = Condition.FENCED
+        self.processor.judging = False
+        self._tasks[0].cancel()
+        self._idle.set()
+        _log.warning("shard_fenced", shard=self.shard)
+
+
+def _bounded(parts: Sequence[Commit]) -> Iterator[list[Commit]]:
+    """Parts in runs of at most `COMMIT_ACCOUNTS_MAX` accounts (one part alone may be larger)."""
+    run: list[Commit] = []
+    size = 0
+    for part in parts:
+        added = len(part.accounts) + len(part.risks)
+        if run and size + added > COMMIT_ACCOUNTS_MAX:
+            yield run
+            run, size = [], 0
+        run.append(part)
+        size += added
+    if run:
+        yield run

@@ -11,8 +11,8 @@ How a shard is owned and written
 
 What the answers mean
 ---------------------
-    fenced      another owner took over, or Redis was emptied            FenceLost
-    rewound     Redis is older than an answer it gave: restored or lost  StoreRewound
+    fenced      another owner took over                                  FenceLost
+    rewound     Redis is older than an answer it gave: restored, emptied StoreRewound
     watermark   the caller and Redis disagree about the next input       WatermarkMismatch
     (silence)   Redis is away, full or read-only for too long            StoreUnavailable
 After any of them this object is done: its process ends, or takes the shard over again. So it is after a cancelled
@@ -59,7 +59,7 @@ _entry_decoder = msgspec.msgpack.Decoder(OutboxEntry)
 
 
 class FenceLost(StoreError):  # noqa: N818 - it names what happened
-    """Another owner has taken the shard over, or Redis was emptied. Nothing was written."""
+    """Another owner has taken the shard over. Nothing was written."""
 
 
 class StoreRewound(StoreError):  # noqa: N818 - it names what happened
@@ -241,7 +241,7 @@ class ShardStore:
             case "ok" | "already":
                 return
             case "fenced":
-                raise FenceLost(f"{said}: another owner took over, or Redis was emptied")
+                raise FenceLost(f"{said}: another owner took over")
             case "rewound":
                 raise StoreRewound(
                     f"{said}: Redis is at {details[0]}, after commit {self._commits} and outbox head "

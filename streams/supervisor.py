@@ -112,7 +112,7 @@ class ChildProcess:
         self.signal(signal.SIGKILL)
         return await asyncio.wait_for(self.wait(), KILL_TIMEOUT_SECONDS)
 
-    def last_words(self, lines: int = 20) -> str:
+    def last_words(self, lines: int = 8) -> str:
         """The last lines of its log."""
         text = self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
         return "\n".join(text.splitlines()[-lines:]) or "(nothing)"

@@ -2,7 +2,8 @@
 
 Two watches. A thread ends the process when the event loop itself stops turning. A task compares each running shard's
 watermark with the log's end: records waiting and no progress for `stall_seconds` ends the process too. While the
-broker cannot be asked, nothing is concluded.
+broker cannot be asked, nothing is concluded. The task also ends a process that lost a shard's fence and has kept the
+shard for `stall_seconds` since: its group gives it to nobody else, so nobody would serve it.
 """
 
 import asyncio
@@ -41,6 +42,7 @@ class Watchdog:
         self._stall_seconds = settings.stall_seconds
         self._turned = time.monotonic()
         self._progress: dict[TopicPartition, tuple[int, float]] = {}
+        self._fenced: dict[int, float] = {}
         self._closing = threading.Event()
 
     def beat(self, loop: str) -> None:
@@ -61,6 +63,7 @@ class Watchdog:
             while True:
                 self._turned = time.monotonic()
                 self.beat("event_loop")
+                self._check_fenced()
                 await self._check_shards(consumer)
                 await asyncio.sleep(CHECK_SECONDS)
 
@@ -69,6 +72,16 @@ class Watchdog:
             still_seconds = time.monotonic() - self._turned
             if still_seconds > self._stall_seconds:
                 end_process(f"the event loop has not turned for {still_seconds:.0f} s")
+
+    def _check_fenced(self) -> None:
+        now = time.monotonic()
+        fenced = {it.shard for it in self._shards.runners if it.condition is Condition.FENCED}
+        self._fenced = {shard: self._fenced.get(shard, now) for shard in fenced}
+        for shard, since in self._fenced.items():
+            if now - since > self._stall_seconds:
+                end_process(
+                    f"shard {shard} is ours by the group and another owner's by Redis for {now - since:.0f} s"
+                )
 
     async def _check_shards(self, consumer: AIOKafkaConsumer) -> None:
         watermarks = {

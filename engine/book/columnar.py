@@ -63,9 +63,9 @@ class ColumnarBook:
         """When the first hold timer of an account runs out."""
         self._due_heap: list[tuple[int, int]] = []
         """The same with outdated entries, earliest first; those handed over to `UNJUDGED` are gone."""
-        self._terms = Ragged(np.zeros((), TERM)[()])
-        self._rows = Ragged(np.zeros((), ROW)[()])
-        self._watches = Ragged(np.zeros((), WATCH)[()])
+        self._terms = Ragged(np.zeros((), TERM))
+        self._rows = Ragged(np.zeros((), ROW))
+        self._watches = Ragged(np.zeros((), WATCH))
         self._holders = Holders(len(self._encoder.symbol_ids))
         self._status: Array = np.zeros(_ACCOUNTS_MIN, np.uint8)
         self._found: Array = np.zeros(_ACCOUNTS_MIN, np.int32)

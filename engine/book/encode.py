@@ -46,6 +46,9 @@ class Encoder:
         )
         self.tiers = np.array(tiers, TIER)
         self.symbols = np.zeros(len(self.symbol_ids), SYMBOL)
+        self.symbols["price"] = (
+            1  # an index that was never seen counts 1; no mark is computed before its first
+        )
         self.stale_after_ns = {
             symbol: int(check.stale_after_seconds * NANOSECONDS)
             for symbol, check in policy.price_symbols.items()

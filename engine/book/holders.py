@@ -12,7 +12,9 @@ class Holders:
     def __init__(self, symbols: int) -> None:
         """Nobody holds any of the `symbols`."""
         # a free slot has bounds that no price leaves
-        self._lists = Ragged(np.float32(-np.inf), np.float32(np.inf), np.int32(-1), block=BLOCK)
+        self._lists = Ragged(
+            np.array(-np.inf, np.float32), np.array(np.inf, np.float32), np.array(-1, np.int32), block=BLOCK
+        )
         for symbol in range(symbols):
             self._lists.resize(symbol, 0)
         self.block_floors: Array = np.empty(0, np.float32)

@@ -28,7 +28,7 @@ Rounding
 --------
 Let u = 2^-53. Each number read (amount, entry value, price, rate, floor) is off by at most u relative, each operation
 adds at most u, and a row's sums have at most `TERMS_MAX` terms with fewer than 32 operations on the way through
-each. A figure is therefore within (TERMS_MAX + 32 + ...) * u of the sum W of the magnitudes of its parts,
+each. A figure is therefore within about (TERMS_MAX + 32) * u of the sum W of the magnitudes of its parts,
 W = sum of (|wallet| + |position value| + |entry value|) * index * liability factor; rates and ratios are at most 1, and
 picking the neighbour of the right tier at an edge costs no more, because tiers meet there.
 `EPSILON` = 2^-40 = 8192 u leaves a factor of more than three. C - line * MM is trusted when it is further from zero than
@@ -54,9 +54,11 @@ from engine.book.ragged import Array
 BLOCK = 64
 """Holders summarised by one pair of bounds: large enough that a quiet tick reads 1/64, small enough to rescan."""
 EPSILON = 2.0**-40
+"""Relative bound of the rounding errors; see above."""
 TERMS_MAX = 2048
 """Terms of a row within the error bound; a larger row is always judged exactly."""
 _ENTRY_ROUNDING = 1e-18
+"""`numbers.divide` rounds an average entry price by at most half of this."""
 REACH_MAX = 0.5
 """The widest box: wider ones would hardly ever be left later, and prices must stay positive."""
 _SHRINK = 0.9
@@ -143,7 +145,7 @@ def walk(columns: Columns, marks: Array, begin: int, now_ns: int, due_ns: int, f
                 if status == UNJUDGED or not examine(columns, account):
                     found[candidates] = account
                     candidates += 1
-            _summarise(columns, block)
+            _summarise(columns.floors, columns.ceilings, columns.block_floors, columns.block_ceilings, block)
         if candidates:
             return Walked(i + 1, candidates, screened, examined)
     return Walked(len(marks), 0, screened, examined)
@@ -333,12 +335,15 @@ def _set_bounds(
 
 
 @compiled
-def _summarise(columns: Columns, block: int) -> None:
+def _summarise(
+    floors: Array, ceilings: Array, block_floors: Array, block_ceilings: Array, block: int
+) -> None:
+    """Make the block's bounds those of its holders."""
     floor, ceiling = np.float32(-np.inf), np.float32(np.inf)
     for slot in range(block * BLOCK, block * BLOCK + BLOCK):
-        floor = max(floor, columns.floors[slot])
-        ceiling = min(ceiling, columns.ceilings[slot])
-    columns.block_floors[block], columns.block_ceilings[block] = floor, ceiling
+        floor = max(floor, floors[slot])
+        ceiling = min(ceiling, ceilings[slot])
+    block_floors[block], block_ceilings[block] = floor, ceiling
 
 
 class Span(NamedTuple):
@@ -383,16 +388,9 @@ def span(
                 gross += abs(amount)
             else:
                 symbol = symbols[terms[i].symbol]
-                if symbol.known:
-                    # value = quantity * multiplier * mark
-                    near, far = amount * (symbol.price * (1 - reach)), amount * (symbol.price * (1 + reach))
-                else:
-                    slack = abs(amount) * _ENTRY_ROUNDING
-                    near, far = entry - slack, entry + slack
-                # uPnL = value - entry value
-                low += min(near, far) - entry
-                high += max(near, far) - entry
-                least, most = min(abs(near), abs(far)), max(abs(near), abs(far))
+                pnl_low, pnl_high, least, most = _position(symbol, amount, entry, reach)
+                low += pnl_low
+                high += pnl_high
                 # MM = tier rate * notional - tier deduction
                 required_low += _piecewise(tiers, symbol.tier_first, symbol.tier_end, least)
                 required_high += _piecewise(tiers, symbol.tier_first, symbol.tier_end, most)
@@ -435,6 +433,20 @@ def span(
 
 
 @compiled
+def _position(symbol: Record, amount: float, entry: float, reach: float) -> tuple[float, float, float, float]:
+    """Least and greatest uPnL and notional of a position, in settle asset."""
+    if symbol.known:
+        # value = quantity * multiplier * mark
+        near, far = amount * (symbol.price * (1 - reach)), amount * (symbol.price * (1 + reach))
+    else:
+        slack = abs(amount) * _ENTRY_ROUNDING
+        near, far = entry - slack, entry + slack
+    least = min(abs(near), abs(far)) if near * far > 0 else 0.0
+    # uPnL = value - entry value
+    return min(near, far) - entry, max(near, far) - entry, least, max(abs(near), abs(far))
+
+
+@compiled
 def headroom(
     symbols: Array, assets: Array, tiers: Array, rows: Array, terms: Array, row: int, first: int, reach: float
 ) -> float:
@@ -460,7 +472,7 @@ def headroom(
         room = min(room, above)
     if flags & NOT_ABOVE:
         below = -at.equity_high - error
-        if flags & HELD:
+        if flags & HELD and at.maintenance_low > 0:
             # high * MM - C > 0
             line = held.high * at.maintenance_low - at.collateral_high - error * (1 + 2 * held.high)
             below = max(below, line)
@@ -474,16 +486,20 @@ def headroom(
 
 @compiled
 def _piecewise(tiers: Array, first: int, end: int, amount: float) -> float:
-    """rate * amount + offset, with the tier that holds `amount`."""
+    """The amount counted by the tier that holds it: rate * amount + offset."""
     i = first
     while i + 1 < end and amount >= tiers[i + 1].floor:
         i += 1
-    return tiers[i].rate * amount + tiers[i].offset
+    counted: float = tiers[i].rate * amount + tiers[i].offset
+    return counted
 
 
 @compiled
 def _worth(tiers: Array, asset: Record, amount: float, fresh: bool) -> float:  # noqa: FBT001
     """Value at index 1: marginal tiers of a positive amount (0 when stale), a liability at its factor."""
+    worth = 0.0
     if amount < 0:
-        return amount * asset.liability
-    return _piecewise(tiers, asset.tier_first, asset.tier_end, amount) if fresh else 0.0
+        worth = amount * asset.liability
+    elif fresh:
+        worth = _piecewise(tiers, asset.tier_first, asset.tier_end, amount)
+    return worth

@@ -17,8 +17,8 @@ _RECORDS_MIN = 1024
 class Ragged:
     """Segments of parallel columns, by integer key."""
 
-    def __init__(self, *empty: np.generic, block: int = 1) -> None:
-        """One column per given scalar, which fills free slots; segments start and end at multiples of `block`."""
+    def __init__(self, *empty: Array, block: int = 1) -> None:
+        """One column per given record (of no dimension), which fills free slots; segments start and end at multiples of `block`."""
         self._empty = empty
         self._block = block
         self._tail = 0
@@ -58,11 +58,12 @@ class Ragged:
     def _grow_keys(self, key: int) -> None:
         while key >= len(self.start):
             self.start, self.count, self._capacity = (
-                _doubled(column, column.dtype.type(0)) for column in (self.start, self.count, self._capacity)
+                _doubled(column, np.zeros((), column.dtype))
+                for column in (self.start, self.count, self._capacity)
             )
 
 
-def _doubled(column: Array, fill: np.generic) -> Array:
+def _doubled(column: Array, fill: Array) -> Array:
     larger: Array = np.empty(2 * len(column), column.dtype)
     larger[: len(column)] = column
     larger[len(column) :] = fill

@@ -83,7 +83,7 @@ async def _tail(
 ) -> None:
     out = console()
     shown = 0
-    async for record in _records(settings, streams, from_beginning=from_beginning):
+    async for record in _records(settings, streams, from_beginning=from_beginning, quiet=as_json):
         headers = {name: value.decode(errors="backslashreplace") for name, value in record.headers}
         if account is not None and record.key != account.encode():
             continue
@@ -99,7 +99,7 @@ async def _tail(
 
 
 async def _records(
-    settings: Settings, streams: list[Stream], *, from_beginning: bool
+    settings: Settings, streams: list[Stream], *, from_beginning: bool, quiet: bool
 ) -> AsyncIterator[ConsumerRecord]:
     assigned = await find_places(settings, streams)
     async with open_reader(settings) as consumer:
@@ -107,6 +107,8 @@ async def _records(
         offsets = await (consumer.beginning_offsets if from_beginning else consumer.end_offsets)(assigned)
         for place in assigned:
             consumer.seek(place, offsets[place])
+        if not quiet:
+            typer.echo(f"following {' and '.join(streams)}; Ctrl-C ends", err=True)
         while True:
             yield await consumer.getone()
             await asyncio.sleep(0)  # Ctrl-C works while the log has more at hand than is printed

@@ -4,6 +4,9 @@ from pathlib import Path
 
 import msgspec
 
+MARKS_PER_RECORD = 100
+"""Marks that are due together travel together: a busy recording brings ten thousand a second."""
+
 
 class DemoError(RuntimeError):
     """The demo cannot go on; the message is for its user."""
@@ -35,7 +38,8 @@ class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
         """The same wishes as arguments of `unimargin feed`."""
         arguments = [
             *("--accounts", str(self.accounts), "--seed", str(self.seed)),
-            *("--fills-per-second", str(self.fills_per_second), "--json"),
+            *("--fills-per-second", str(self.fills_per_second), "--await-workers", "--json"),
+            *("--marks-per-record", str(MARKS_PER_RECORD)),
         ]
         if self.seconds is not None:
             arguments += ["--seconds", str(self.seconds)]

@@ -33,7 +33,7 @@ READY_SECONDS_MAX = 120.0
 """The first start after an installation compiles the engine's kernels; later ones take seconds."""
 READY_POLL_SECONDS = 0.1
 STOP_SECONDS_MAX = 8.0
-RESTARTS_MAX = 5
+RESTARTS_MAX = 2
 
 
 class Stack:

@@ -13,27 +13,21 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.effects import EventType, RiskEvent
-from engine.ladder import Band
 from engine.marks import NANOSECONDS
+from streams.commands.output import BAND_STYLES
 from streams.demo.collector import Picture, PriceTrack
 
 WIDTH_MAX = 110
-FRAME_LINES = 19
+FRAME_LINES = 11
 """All but the rows of the two tables that can shrink."""
-PRICE_ROWS_MAX, EVENT_ROWS_MAX, ROWS_MIN = 9, 9, 4
+PRICE_ROWS_MIN, PRICE_ROWS_MAX = 8, 9
+"""The bands beside the prices need eight."""
+EVENT_ROWS_MIN, EVENT_ROWS_MAX = 3, 9
 SPARK_WIDTH = 14
 BAR_WIDTH = 16
 SPARKS = "▁▂▃▄▅▆▇█"
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 
-BAND_STYLES = {
-    Band.HEALTHY: "green",
-    Band.WARNING: "yellow",
-    Band.MARGIN_CALL: "dark_orange",
-    Band.REDUCE_ONLY: "magenta",
-    Band.LIQUIDATION: "red",
-    Band.BANKRUPT: "bold red",
-}
 SAID = {
     EventType.CALL_OPENED: "margin call",
     EventType.CALL_ESCALATED: "margin call",
@@ -59,10 +53,10 @@ class Heading(msgspec.Struct, frozen=True):
 
 
 def render(picture: Picture, heading: Heading, *, lines: int) -> RenderableType:
-    """The whole screen, in at most `lines` lines (but not fewer than some 27)."""
-    spare = max(lines - FRAME_LINES, 2 * ROWS_MIN)
-    price_rows = min(PRICE_ROWS_MAX, max(ROWS_MIN, spare // 2))
-    event_rows = min(EVENT_ROWS_MAX, max(ROWS_MIN, spare - price_rows))
+    """The whole screen, in at most `lines` lines where that is 22 or more."""
+    spare = lines - FRAME_LINES
+    price_rows = min(PRICE_ROWS_MAX, max(PRICE_ROWS_MIN, spare // 2))
+    event_rows = min(EVENT_ROWS_MAX, max(EVENT_ROWS_MIN, spare - price_rows))
     middle = Table.grid(expand=True)
     middle.add_column(ratio=11)
     middle.add_column(ratio=9)
@@ -140,8 +134,7 @@ def _prices(picture: Picture, symbols: Sequence[str], rows: int) -> Panel:
     shown = [symbol for symbol in symbols if symbol in picture.prices][:rows]
     for symbol in shown:
         table.add_row(symbol, *_course(picture.prices[symbol]))
-    _pad(table, rows - len(shown))
-    return _panel(table, f"prices ({len(shown)} of {len(picture.prices)})")
+    return _panel(table, f"prices ({len(shown)} of {len(picture.prices)})", height=rows + 3)
 
 
 def _course(track: PriceTrack) -> tuple[str, Text, Text]:
@@ -164,13 +157,11 @@ def _bands(picture: Picture, rows: int) -> Panel:
         style = BAND_STYLES[band]
         bars = bar(count / total if total else 0, BAR_WIDTH)
         table.add_row(Text(str(band).replace("_", " "), style), f"{count:,}", Text(bars, style))
-    extra = [Text.assemble(("degraded ", "dim"), f"{picture.accounts_degraded:,}")]
-    refused = ", ".join(f"{reason} {count}" for reason, count in picture.marks_refused.items())
-    extra.append(
-        Text.assemble(("refused marks ", "dim"), refused or "none", overflow="ellipsis", no_wrap=True)
+    reasons = [f"{count} {reason.replace('_', ' ')}" for reason, count in picture.marks_refused.items()]
+    refused = Text.assemble(("refused marks: ", "dim"), ", ".join(reasons) or "none")
+    return _panel(
+        Group(table, refused), f"accounts by band ({picture.accounts_degraded:,} degraded)", height=rows + 3
     )
-    _pad(table, rows - len(picture.accounts_by_band) - len(extra))
-    return _panel(Group(table, *extra), "accounts by band")
 
 
 def _events(picture: Picture, rows: int) -> Panel:
@@ -184,8 +175,7 @@ def _events(picture: Picture, rows: int) -> Panel:
     newest = picture.newest[:rows]
     for event in newest:
         table.add_row(*_event(event))
-    _pad(table, rows - len(newest))
-    return _panel(table, "newest margin calls and liquidations")
+    return _panel(table, "newest margin calls and liquidations", height=rows + 3)
 
 
 def _event(event: RiskEvent) -> tuple[str | Text, ...]:
@@ -221,10 +211,5 @@ def _table() -> Table:
     return Table(box=None, expand=True, pad_edge=False, header_style="dim", show_edge=False)
 
 
-def _pad(table: Table, rows: int) -> None:
-    for _ in range(rows):
-        table.add_row()
-
-
-def _panel(content: RenderableType, title: str) -> Panel:
-    return Panel(content, title=title, title_align="left", box=box.ROUNDED, border_style="dim")
+def _panel(content: RenderableType, title: str, *, height: int) -> Panel:
+    return Panel(content, title=title, title_align="left", box=box.ROUNDED, border_style="dim", height=height)

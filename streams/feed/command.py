@@ -40,6 +40,10 @@ def feed(
     marks_per_record: Annotated[
         int, typer.Option(min=1, max=1_000, help="Above 1, marks travel in batches.")
     ] = 1,
+    await_workers: Annotated[  # noqa: FBT002 - a flag
+        bool,
+        typer.Option("--await-workers", help="Let the market move when workers have taken in the accounts."),
+    ] = False,
     seed: Annotated[int, typer.Option(help="The same seed makes the same population and market.")] = 1,
     data: Annotated[
         Path | None, typer.Option(help="Recording (csv or csv.gz of trades or bars) to play instead.")
@@ -72,7 +76,10 @@ def feed(
         )
         population = Population(rules, accounts, seed, scenario.start_prices)
         options = FeedOptions(
-            fills_per_second=fills_per_second, seconds_max=seconds, marks_per_record=marks_per_record
+            fills_per_second=fills_per_second,
+            seconds_max=seconds,
+            marks_per_record=marks_per_record,
+            await_workers=await_workers,
         )
         tell = _tell_progress_as_json if json_output else _tell_progress
         summary = asyncio.run(_run(Feed(settings, scenario, population, options, tell)))

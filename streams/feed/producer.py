@@ -34,6 +34,7 @@ from engine.inputs import AccountInput, Fill, Mark, MarkBatch
 from streams.feed.errors import BrokerError
 from streams.feed.population import Population
 from streams.feed.scenario import FeedMark, Scenario
+from streams.feed.taken_in import until_taken_in
 from streams.feed.trading import Trading
 from streams.kafka import producer
 from streams.settings import Settings
@@ -47,6 +48,9 @@ PENDING_MARKS_MAX = 512
 FILLS_AT_ONCE_MAX = 100
 """Between two looks at the clock; fills due beyond it are dropped from the schedule."""
 SEEDED_PER_LOOK = 256
+INPUT_LINGER_MS = 20
+"""Account inputs travel in full batches: a broker in memory hands out one batch a fetch, and a seeding feed that sends
+as fast as it can would fill it with crumbs. Prices do not wait."""
 
 
 class FeedOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +62,8 @@ class FeedOptions(msgspec.Struct, frozen=True, kw_only=True):
     """End the moving market after this long; None plays the scenario to its end."""
     marks_per_record: int = 1
     """Above 1, marks that are due together travel as batches of at most this many."""
+    await_workers: bool = False
+    """Begin the moving market only when the workers' group has taken in every account."""
     settle_seconds: float = 1.0
     """Pause between the ledger entries and the opening fills."""
 
@@ -149,16 +155,19 @@ class Feed:
         # The way to the first mark of a recording's window can be long: nobody should wait for it in mid-feed.
         scenario = iter(self._scenario)
         marks = itertools.chain(list(itertools.islice(scenario, 1)), scenario)
-        connection = producer(self._settings)
+        prices = producer(self._settings)
+        inputs = producer(self._settings, linger_ms=INPUT_LINGER_MS)
         try:
             try:
-                await connection.start()
-                writer = _Writer(connection, self._settings, self._options.marks_per_record)
+                await prices.start()
+                await inputs.start()
+                writer = _Writer(prices, inputs, self._settings, self._options.marks_per_record)
                 await writer.prepare()
                 await self._seed(writer)
                 await self._move(writer, marks)
             finally:
-                await connection.stop()  # delivers what is still on its way
+                await inputs.stop()  # delivers what is still on its way
+                await prices.stop()
         except KafkaError as error:
             raise BrokerError(
                 f"Kafka at {self._settings.kafka_bootstrap_servers} cannot be used: {error!r}"
@@ -178,6 +187,8 @@ class Feed:
             await asyncio.sleep(PACE_SECONDS_MAX)
             await self._repeat_when_due(writer)
         await self._seed_topic(writer, now_ns, fills=True)
+        if self._options.await_workers:
+            await until_taken_in(self._settings, lambda: self._repeat_when_due(writer))
 
     async def _seed_topic(self, writer: "_Writer", now_ns: int, *, fills: bool) -> None:
         for message in self._population.inputs(now_ns):
@@ -268,28 +279,28 @@ class Feed:
 class _Writer:
     """Encodes and sends; the first failed delivery is raised at the next call."""
 
-    def __init__(self, connection: AIOKafkaProducer, settings: Settings, marks_per_record: int) -> None:
-        self._connection, self._settings, self._marks_per_record = connection, settings, marks_per_record
+    def __init__(
+        self, prices: AIOKafkaProducer, inputs: AIOKafkaProducer, settings: Settings, marks_per_record: int
+    ) -> None:
+        self._prices, self._inputs = prices, inputs
+        self._settings, self._marks_per_record = settings, marks_per_record
         self._encode = msgspec.json.Encoder().encode
         self._failure: BaseException | None = None
         self._price_partitions: list[int] = []
 
     async def prepare(self) -> None:
         """Learn the partitions of `prices`. Raises `KafkaError` when the topic cannot be had."""
-        partitions = await self._connection.partitions_for(self._settings.topic_prices)
+        partitions = await self._prices.partitions_for(self._settings.topic_prices)
         self._price_partitions = sorted(partitions)
 
     async def account_input(self, message: AccountInput) -> None:
         topic = self._settings.topic_fills if isinstance(message, Fill) else self._settings.topic_ledger
-        await self._send(topic, self._encode(message), message.account.encode(), None)
+        await self._send(self._inputs, topic, self._encode(message), message.account.encode(), None)
 
     async def marks(self, marks: Sequence[Mark]) -> None:
         if self._marks_per_record == 1:
             for mark in marks:
-                key = mark.symbol.encode()
-                await self._send(
-                    self._settings.topic_prices, self._encode(mark), key, self._partition(mark.symbol)
-                )
+                await self._send_marks(self._encode(mark), mark.symbol.encode(), self._partition(mark.symbol))
             return
         by_partition: dict[int, list[Mark]] = {}
         for mark in marks:
@@ -297,11 +308,12 @@ class _Writer:
         for partition, together in by_partition.items():
             for first in range(0, len(together), self._marks_per_record):
                 batch = MarkBatch(tuple(together[first : first + self._marks_per_record]))
-                await self._send(self._settings.topic_prices, self._encode(batch), None, partition)
+                await self._send_marks(self._encode(batch), None, partition)
 
     async def flush(self) -> None:
         """Return once everything sent is acknowledged."""
-        await self._connection.flush()
+        await self._inputs.flush()
+        await self._prices.flush()
         self._raise_failure()
 
     def _partition(self, symbol: str) -> int:
@@ -309,9 +321,14 @@ class _Writer:
         hashed: int = murmur2(symbol.encode()) & 0x7FFFFFFF
         return self._price_partitions[hashed % len(self._price_partitions)]
 
-    async def _send(self, topic: str, value: bytes, key: bytes | None, partition: int | None) -> None:
+    async def _send_marks(self, value: bytes, key: bytes | None, partition: int) -> None:
+        await self._send(self._prices, self._settings.topic_prices, value, key, partition)
+
+    async def _send(
+        self, connection: AIOKafkaProducer, topic: str, value: bytes, key: bytes | None, partition: int | None
+    ) -> None:
         self._raise_failure()
-        delivery = await self._connection.send(topic, value, key, partition)
+        delivery = await connection.send(topic, value, key, partition)
         delivery.add_done_callback(self._delivered)
 
     def _delivered(self, delivery: "asyncio.Future[object]") -> None:

@@ -20,7 +20,11 @@ local UNPACK_MAX = 1000
 local COUNTS_AT = 6
 local SEEN_KEYS_AT = 6
 
-if redis.call('GET', KEYS[1]) ~= ARGV[1] or redis.call('HGET', KEYS[2], 'token') ~= ARGV[2] then
+local fence = redis.call('GET', KEYS[1])
+if not fence then
+  return {'rewound', 'nothing'}
+end
+if fence ~= ARGV[1] or redis.call('HGET', KEYS[2], 'token') ~= ARGV[2] then
   return {'fenced'}
 end
 

@@ -7,7 +7,11 @@
 -- The head counts every entry ever cut, so that a repeated call cannot cut twice. The cut is the first write on
 -- purpose: Redis allows it when out of memory, and a full Redis must be able to shrink.
 
-if redis.call('GET', KEYS[1]) ~= ARGV[1] or redis.call('HGET', KEYS[2], 'token') ~= ARGV[2] then
+local fence = redis.call('GET', KEYS[1])
+if not fence then
+  return {'rewound', 'nothing'}
+end
+if fence ~= ARGV[1] or redis.call('HGET', KEYS[2], 'token') ~= ARGV[2] then
   return {'fenced'}
 end
 

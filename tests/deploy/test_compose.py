@@ -8,6 +8,7 @@ import tomllib
 import pytest
 
 from streams.settings import Settings, load_policy, load_settings
+from tests.deploy.commands import assert_command_exists
 from tests.deploy.files import ROOT, compose
 
 SERVICES = compose()["services"]
@@ -26,14 +27,20 @@ def test_image_of_a_service_is_pinned_to_a_full_version(name):
     assert re.fullmatch(r"v?\d+\.\d+\.\d+(-alpine)?", tag), tag
 
 
+@pytest.mark.parametrize("name", OWN)
+def test_command_of_a_container_is_one_the_program_has(name):
+    assert_command_exists(SERVICES[name]["command"])
+
+
 def test_own_image_carries_the_version_of_the_package():
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert {service["image"] for service in OWN.values()} == {f"unimargin:{version}"}
 
 
-def test_every_service_that_stays_is_restarted_and_the_one_shot_is_not():
+def test_every_service_that_stays_is_restarted_and_what_comes_to_an_end_is_not():
     policies = {name: service["restart"] for name, service in SERVICES.items()}
     assert policies.pop("topics") == "no"
+    assert policies.pop("feed") == "no"
     assert set(policies.values()) == {"unless-stopped"}
 
 

@@ -1,4 +1,5 @@
 import re
+import tomllib
 from fnmatch import fnmatch
 
 import pytest
@@ -41,9 +42,11 @@ def test_what_the_image_has_no_use_for_stays_out_of_the_build(path):
     assert ignored(path)
 
 
-def test_the_wheel_finds_in_the_image_the_policy_it_packs():
-    packed = re.search(r'"(deploy/[^"]+)" = "streams/', (ROOT / "pyproject.toml").read_text())[1]
-    assert packed in SOURCES
+def test_the_wheel_finds_in_the_image_every_file_it_packs():
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    packed = build["targets"]["wheel"]["force-include"]
+    assert packed
+    assert set(packed) <= set(SOURCES)
 
 
 def test_dependencies_come_from_the_lock_with_their_hashes_checked():

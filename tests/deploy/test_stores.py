@@ -1,10 +1,10 @@
-import shutil
 import subprocess
 import time
 
 import pytest
 import redis
 
+from tests.conftest import system_redis_server
 from tests.deploy.files import DEPLOY, topics
 
 CO_PARTITIONED = ("fills", "ledger", "margin-events", "liquidations")
@@ -34,10 +34,10 @@ def test_topics_are_the_ones_of_the_pipeline_with_string_settings():
 @pytest.fixture
 def start_redis(tmp_path):
     """A function that starts a redis-server with our configuration on a socket and gives (client, process)."""
-    binary = shutil.which("redis-server")
+    binary = system_redis_server()
     assert binary, "redis-server is not installed (Debian package: redis-server)"
     socket = tmp_path / "redis.sock"
-    command = [binary, str(DEPLOY / "redis" / "redis.conf"), "--port", "0", "--unixsocket", str(socket)]
+    command = [str(binary), str(DEPLOY / "redis" / "redis.conf"), "--port", "0", "--unixsocket", str(socket)]
     processes = []
 
     def start():

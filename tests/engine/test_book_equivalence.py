@@ -324,53 +324,79 @@ def risks(draw, name: str):
     return AccountRisk(name, pools)
 
 
-def step(data: st.DataObject, twins: Twins) -> None:
-    """One random operation on both books."""
-    name = data.draw(names)
-    match data.draw(st.sampled_from("fffllllmmmmmmmmccppppssjrtxk")):
-        case "f":
-            twins.apply(name, data.draw(fills(name)))
-        case "x":
-            fill = closing(twins, name)
-            if fill is not None:
-                twins.apply(name, fill)
-        case "l":
-            twins.apply(name, data.draw(entries(name)))
-        case "m":
-            marks = []
-            for _ in range(data.draw(st.integers(1, 6))):
-                symbol = data.draw(st.sampled_from((*PERPS, *INDEXES)))
-                last = twins.prices[symbol].price if symbol in twins.prices else D(START[symbol])
-                price = min(max(last * data.draw(moves), _PLACES), D("1e20")).quantize(_PLACES)
-                twins.now_ns += data.draw(st.sampled_from((0, 1, NANOSECONDS // 2, 2 * NANOSECONDS)))
-                age_ns = data.draw(st.sampled_from((0, 0, 0, seconds(9), seconds(11))))
-                marks.append(twins.mark(symbol, price, age_ns))
-            twins.on_marks(*marks)
-        case "c":
-            twins.now_ns += seconds(data.draw(st.sampled_from((0, 1, 5, 20))))
-            twins.on_clock(data.draw(st.sets(st.sampled_from((*PERPS, *INDEXES)), max_size=3)))
-        case "p":
-            beside = D(
-                data.draw(st.sampled_from(("0", "0", "1e-18", "-1e-18", "1e-12", "-1e-12", "1e-9", "-1e-5")))
-            )
-            line = data.draw(st.sampled_from(LINES))
-            place(twins, name, line, beside, relative=data.draw(st.booleans()))
-        case "s":
-            state = twins.state(name)
-            if state.stopped:
-                twins.apply(name, Resume(account=name, entry_id="r", time_ns=0, reason="checked"))
-            else:
-                twins.put(stopped(state, Topic.LEDGER, 0, RejectionCode.UNKNOWN_ASSET, None))
-        case "j":
-            twins.judge(*[name for name in twins.plain.accounts() if data.draw(st.booleans())])
-        case "r":
-            twins.put(twins.state(name), data.draw(risks(name)))
-        case "t":
-            twins.totals()
-        case _:
-            twins.prime(
-                {symbol: START[symbol] for symbol in data.draw(st.sets(st.sampled_from(sorted(START))))}
-            )
+def fill_step(data, twins, name) -> None:
+    twins.apply(name, data.draw(fills(name)))
+
+
+def close_step(_data, twins, name) -> None:
+    fill = closing(twins, name)
+    if fill is not None:
+        twins.apply(name, fill)
+
+
+def entry_step(data, twins, name) -> None:
+    twins.apply(name, data.draw(entries(name)))
+
+
+def marks_step(data, twins, _name) -> None:
+    marks = []
+    for _ in range(data.draw(st.integers(1, 6))):
+        symbol = data.draw(st.sampled_from((*PERPS, *INDEXES)))
+        last = twins.prices[symbol].price if symbol in twins.prices else D(START[symbol])
+        price = min(max(last * data.draw(moves), _PLACES), D("1e9")).quantize(_PLACES)
+        twins.now_ns += data.draw(st.sampled_from((0, 1, NANOSECONDS // 2, 2 * NANOSECONDS)))
+        age_ns = data.draw(st.sampled_from((0, 0, 0, seconds(9), seconds(11))))
+        marks.append(twins.mark(symbol, price, age_ns))
+    twins.on_marks(*marks)
+
+
+def clock_step(data, twins, _name) -> None:
+    twins.now_ns += seconds(data.draw(st.sampled_from((0, 1, 5, 20))))
+    twins.on_clock(data.draw(st.sets(st.sampled_from((*PERPS, *INDEXES)), max_size=3)))
+
+
+def place_step(data, twins, name) -> None:
+    beside = D(data.draw(st.sampled_from(("0", "0", "1e-18", "-1e-18", "1e-12", "-1e-12", "1e-9", "-1e-5"))))
+    place(twins, name, data.draw(st.sampled_from(LINES)), beside, relative=data.draw(st.booleans()))
+
+
+def stop_step(_data, twins, name) -> None:
+    state = twins.state(name)
+    if state.stopped:
+        twins.apply(name, Resume(account=name, entry_id="r", time_ns=0, reason="checked"))
+    else:
+        twins.put(stopped(state, Topic.LEDGER, 0, RejectionCode.UNKNOWN_ASSET, None))
+
+
+def judge_step(data, twins, _name) -> None:
+    twins.judge(*[name for name in twins.plain.accounts() if data.draw(st.booleans())])
+
+
+def risk_step(data, twins, name) -> None:
+    twins.put(twins.state(name), data.draw(risks(name)))
+
+
+def totals_step(_data, twins, _name) -> None:
+    twins.totals()
+
+
+def prime_step(data, twins, _name) -> None:
+    twins.prime({symbol: START[symbol] for symbol in data.draw(st.sets(st.sampled_from(sorted(START))))})
+
+
+STEPS = (
+    *[fill_step] * 3,
+    *[entry_step] * 4,
+    *[marks_step] * 8,
+    *[clock_step] * 2,
+    *[place_step] * 4,
+    *[stop_step] * 2,
+    judge_step,
+    risk_step,
+    totals_step,
+    close_step,
+    prime_step,
+)
 
 
 @settings(max_examples=100, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck))
@@ -378,7 +404,7 @@ def step(data: st.DataObject, twins: Twins) -> None:
 def test_books_when_inputs_marks_and_clocks_interleave_at_random_then_they_decide_alike(data):
     twins = Twins(data.draw(st.sampled_from(POLICIES)), primed=data.draw(st.booleans()))
     for _ in range(data.draw(st.integers(10, 60))):
-        step(data, twins)
+        data.draw(st.sampled_from(STEPS))(data, twins, data.draw(names))
     twins.totals()
 
 

@@ -1,13 +1,16 @@
 """A Kafka of its own for the command line, whose event topics have fixed names, and the settings that lead to it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
+from confluent_kafka import KafkaException
 
 from tests.support.builders import SAMPLE
 from tests.support.cli import unimargin
+from tests.support.kafka_log import ends
 from tests.support.kafka_server import RealKafka
+from tests.support.waiting import wait_until_none
 
 SHARDS = 4
 
@@ -49,4 +52,14 @@ def own_inputs(
     """Settings with fills, ledger and quarantine topics that no other test uses."""
     names = {role: unique(role) for role in ("fills", "ledger", "quarantine")}
     cli_kafka.create_topics({names["fills"]: SHARDS, names["ledger"]: SHARDS, names["quarantine"]: 1})
+    wait_until_none("leaders of new topics", lambda: _problem(cli_kafka, names.values()))
     return {**kafka_env, **{f"UNIMARGIN_TOPIC_{role.upper()}": name for role, name in names.items()}}
+
+
+def _problem(kafka: RealKafka, topics: Iterable[str]) -> str | None:
+    try:
+        for topic in topics:
+            ends(kafka.bootstrap_servers, topic)
+    except (KafkaException, AssertionError) as error:
+        return str(error)
+    return None

@@ -186,12 +186,14 @@ async def test_published_when_another_owner_took_over_then_fence_lost_and_nothin
     assert await other.oldest_unpublished(10) == [entry(1)]
 
 
-async def test_commit_when_redis_was_emptied_then_fence_lost(store: ShardStore, client: Redis) -> None:
+async def test_commit_when_redis_was_emptied_then_rewound(store: ShardStore, client: Redis) -> None:
     await store.take_over()
-    await store.commit(fills(0, 1))
+    await store.commit(fills(0, 1, outbox=(entry(1),)))
     await client.flushall()
-    with pytest.raises(FenceLost):
+    with pytest.raises(StoreRewound, match="Redis is at nothing"):
         await store.commit(fills(1, 2))
+    with pytest.raises(StoreRewound, match="Redis is at nothing"):
+        await store.published(1, {})
     assert await client.dbsize() == 0
 
 

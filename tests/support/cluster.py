@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 import redis
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from engine.policy import Policy, parse
@@ -63,10 +63,11 @@ class Cluster:
         *,
         worker_id: Callable[[], str] | None = None,
         command: Sequence[str] = WORKER_COMMAND,
+        environment: Mapping[str, str] | None = None,
         **settings: str,
     ) -> Worker:
-        """Start one more worker; `settings` are UNIMARGIN_* without the prefix."""
-        environment = {
+        """Start one more worker; `settings` are UNIMARGIN_* without the prefix, `environment` is as it stands."""
+        known = {
             "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap,
             "KAFKA_SESSION_TIMEOUT_SECONDS": "3",
             "KAFKA_FETCH_WAIT_MS": "20",
@@ -78,13 +79,23 @@ class Cluster:
         }
         worker = Worker(
             name,
-            {f"UNIMARGIN_{key}": value for key, value in environment.items()},
+            {**{f"UNIMARGIN_{key}": value for key, value in known.items()}, **(environment or {})},
             self.directory / f"{name}.log",
             worker_id=worker_id,
             command=command,
         )
         self.workers.append(worker)
         return worker.start()
+
+    def committed(self, topic: str) -> dict[int, int]:
+        """How far the workers' group acknowledged each partition; no entry where it never did."""
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": self.group, "log_level": 0})
+        try:
+            places = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
+            found = consumer.committed(places, timeout=ADMIN_S)
+        finally:
+            consumer.close()
+        return {place.partition: place.offset for place in found if place.offset >= 0}
 
     def trim(self, topic: str, before: Mapping[int, int]) -> None:
         """Delete the records of `topic` below an offset per partition, as retention would."""

@@ -1,9 +1,12 @@
 """Whole topics, read from offset 0 to their present end."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from tests.support.waiting import wait_for
 
 READ_S = 30.0
 
@@ -54,9 +57,21 @@ def _bounds(consumer: Consumer, topic: str) -> dict[int, tuple[int, int]]:
     partitions = consumer.list_topics(topic, timeout=READ_S).topics[topic].partitions
     assert partitions, f"topic {topic} has no partitions"
     return {
-        partition: consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=READ_S)
+        partition: wait_for(
+            f"the ends of {topic}/{partition}", partial(_partition_bounds, consumer, topic, partition), READ_S
+        )
         for partition in sorted(partitions)
     }
+
+
+def _partition_bounds(consumer: Consumer, topic: str, partition: int) -> tuple[int, int] | None:
+    """None while the broker is not ready for the partition, as after its restart."""
+    try:
+        return consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=READ_S)
+    except KafkaException as failure:
+        if failure.args[0].retriable() or failure.args[0].code() == KafkaError.NOT_LEADER_FOR_PARTITION:
+            return None
+        raise
 
 
 def _read(consumer: Consumer, topic: str, since: dict[int, int]) -> Iterator[LogRecord]:

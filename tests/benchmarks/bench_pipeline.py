@@ -1,0 +1,192 @@
+"""One worker behind a real Kafka and a real Redis, and what the machine gives without us beside it.
+
+Method: one broker, one redis-server (AOF everysec), one worker, producers in processes of their own, all on this
+machine. Rates are taken between 10 % and 90 % of the records, read from the worker's own counters every 20 ms. Latency
+is from the time a mark is dated and sent to the time a consumer of the event topics has the event: every event that a
+mark caused, exact quantiles.
+"""
+
+import asyncio
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from confluent_kafka import Consumer
+
+from streams.embedded.redis import EmbeddedRedis
+from streams.settings import load_policy
+from tests.benchmarks import load
+from tests.conftest import system_redis_server
+from tests.support.cluster import PARTITIONS, Cluster
+from tests.support.kafka_server import RealKafka
+from tests.support.waiting import wait_for
+from tests.support.workers import TREE, Worker
+
+ACCOUNTS = 10_000
+MARKS = 600_000
+BATCH_MARKS = 50
+FILLS = 100_000
+PACED_MARKS_PER_SECOND = 10_000
+PACED_SECONDS = 20.0
+DEADLINE_S = 180.0
+SEED = 7
+
+
+def bench_pipeline(accounts: int = ACCOUNTS) -> dict[str, float]:
+    """Run everything once; keys end in their units."""
+    with tempfile.TemporaryDirectory(prefix="unimargin-bench-") as name:
+        directory = Path(name)
+        shipped = (TREE / "deploy" / "policies" / "default.toml").read_text()
+        policy_file = directory / "policy.toml"
+        # Between two measurements nobody sends prices; they must not go stale for that.
+        policy_file.write_text(shipped.replace("stale_after_seconds = 10", "stale_after_seconds = 3600"))
+        policy = load_policy(policy_file)
+        prices, seeds = load.seeding(policy, accounts, SEED)
+        (directory / "redis").mkdir()
+        with (
+            RealKafka(directory / "kafka") as kafka,
+            EmbeddedRedis(directory / "redis", binary=system_redis_server()) as server,
+            Cluster(kafka, server, directory) as cluster,
+        ):
+            return _measure(cluster, policy_file, policy, prices, seeds)
+
+
+def _measure(
+    cluster: Cluster, policy_file: Path, policy: Any, prices: Any, seeds: list[load.Pair]
+) -> dict[str, float]:
+    figures: dict[str, float] = {}
+    sequence = 1
+
+    def send_marks(count: int, per_record: int = 1) -> None:
+        nonlocal sequence
+        load.send_marks(cluster.bootstrap, prices, count, sequence, per_record)
+        sequence += count
+
+    send_marks(len(prices))
+    worker = cluster.worker(POLICY_FILE=str(policy_file), STALL_SECONDS="120").wait_ready()
+    load.send(cluster.bootstrap, seeds)
+    wait_for(
+        "the population applied",
+        lambda: worker.metric("margin_inputs_applied_total") == len(seeds),
+        DEADLINE_S,
+    )
+
+    fills = load.small_fills(policy, ACCOUNTS, FILLS, prices, SEED)
+    figures["fills_per_second"] = _rate(
+        worker,
+        "margin_inputs_applied_total",
+        len(fills),
+        lambda: load.send(cluster.bootstrap, fills),
+        topic="fills",
+    )
+    figures["marks_per_second"] = _rate(
+        worker, "margin_marks_accepted_total", MARKS, lambda: send_marks(MARKS)
+    )
+    figures["marks_per_second_in_batches_of_50"] = _rate(
+        worker, "margin_marks_accepted_total", MARKS, lambda: send_marks(MARKS, BATCH_MARKS)
+    )
+    worker.kill(hold_down=True)
+    send_marks(len(prices))
+    began = time.perf_counter()
+    worker.release()
+    worker.wait_ready()
+    figures["cold_start_seconds"] = time.perf_counter() - began
+    figures["of_which_recovery_seconds"] = worker.metric("margin_recovery_seconds_sum") / PARTITIONS
+    figures |= _latency(cluster, policy, sequence)
+    figures["rss_mebibytes"] = _rss_mebibytes(worker.pid)
+    worker.terminate()
+    figures["raw_aiokafka_records_per_second"] = asyncio.run(_raw_aiokafka(cluster.bootstrap))
+    figures["raw_faust_records_per_second"] = _raw_faust(cluster.bootstrap)
+    return figures
+
+
+def _rate(worker: Worker, metric: str, count: int, act: Callable[[], None], **labels: str) -> float:
+    """Records per second between 10 % and 90 % of `count` while `act` runs in a thread."""
+    start = worker.metric(metric, **labels)
+    thread = threading.Thread(target=act)
+    thread.start()
+    samples: list[tuple[float, float]] = []
+    deadline = time.perf_counter() + DEADLINE_S
+    while not samples or samples[-1][1] < count:
+        assert time.perf_counter() < deadline, (
+            f"{metric} stands at {samples[-1][1]} of {count}\n{worker.last_words()}"
+        )
+        samples.append((time.perf_counter(), worker.metric(metric, **labels) - start))
+        time.sleep(0.02)
+    thread.join()
+    low = next(it for it in samples if it[1] >= 0.1 * count)
+    high = next(it for it in samples if it[1] >= 0.9 * count)
+    return (high[1] - low[1]) / max(high[0] - low[0], 1e-9) if high is not low else float("nan")
+
+
+def _latency(cluster: Cluster, policy: Any, sequence: int) -> dict[str, float]:
+    latencies: list[float] = []
+    done = threading.Event()
+    consumer = Consumer(
+        {
+            "bootstrap.servers": cluster.bootstrap,
+            "group.id": "bench-latency",
+            "auto.offset.reset": "latest",
+            "fetch.wait.max.ms": 500,
+        }
+    )
+    consumer.subscribe(["margin-events", "liquidations"])
+    while not consumer.assignment():
+        consumer.poll(0.1)
+
+    def listen() -> None:
+        while not done.is_set():
+            for message in consumer.consume(500, 0.002):
+                received_ns = time.time_ns()
+                cause_ns = msgspec.json.decode(message.value())["cause_time_ns"]
+                if cause_ns is not None:
+                    latencies.append((received_ns - cause_ns) / 1e9)
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    load.send_paced(cluster.bootstrap, policy, PACED_MARKS_PER_SECOND, PACED_SECONDS, SEED, sequence)
+    time.sleep(2)
+    done.set()
+    listener.join()
+    consumer.close()
+    ordered = sorted(latencies)
+    return {
+        "events_caused_by_ticks": len(ordered),
+        "tick_to_event_p50_seconds": ordered[len(ordered) // 2],
+        "tick_to_event_p99_seconds": ordered[int(len(ordered) * 0.99)],
+    }
+
+
+def _rss_mebibytes(pid: int) -> float:
+    line = next(it for it in Path(f"/proc/{pid}/status").read_text().splitlines() if it.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024
+
+
+async def _raw_aiokafka(bootstrap: str) -> float:
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=None, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        places = [TopicPartition("prices", partition) for partition in range(4)]
+        consumer.assign(places)
+        await consumer.seek_to_beginning(*places)
+        read = 0
+        began = time.perf_counter()
+        while read < MARKS:
+            polled = await consumer.getmany(timeout_ms=200, max_records=2000)
+            read += sum(map(len, polled.values()))
+        return read / (time.perf_counter() - began)
+    finally:
+        await consumer.stop()
+
+
+def _raw_faust(bootstrap: str) -> float:
+    command = [sys.executable, "-m", "tests.benchmarks.raw_faust", bootstrap, str(FILLS)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=True, cwd=TREE)
+    return float(done.stdout.strip().splitlines()[-1])

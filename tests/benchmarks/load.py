@@ -1,0 +1,141 @@
+"""What the pipeline benchmark sends: pre-encoded records, produced by a process of its own (librdkafka)."""
+
+import multiprocessing
+import time
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from random import Random
+
+import msgspec
+from confluent_kafka import Producer
+
+from engine.inputs import Fill, Mark, MarkBatch
+from engine.policy import Policy
+from streams.feed.population import Population
+from streams.feed.scenario import SyntheticCrash
+
+encode = msgspec.json.encode
+PACE_S = 0.001
+Pair = tuple[str, bytes, bytes]
+"""Topic, key, value."""
+
+
+def seeding(policy: Policy, accounts: int, seed: int) -> tuple[dict[str, Decimal], list[Pair]]:
+    """Start prices and the inputs that open the population, ledger entries first."""
+    prices = SyntheticCrash(policy, seed=seed, seconds=60.0, ticks_per_second=100.0).start_prices
+    inputs = list(Population(policy, accounts, seed, prices).inputs(time.time_ns()))
+    pairs = [
+        ("fills" if isinstance(it, Fill) else "ledger", it.account.encode(), encode(it)) for it in inputs
+    ]
+    return dict(prices), sorted(pairs, key=lambda pair: pair[0], reverse=True)
+
+
+def small_fills(
+    policy: Policy, accounts: int, count: int, prices: dict[str, Decimal], seed: int
+) -> list[Pair]:
+    """Fills that open and close a lot, spread evenly over the accounts; without account_seq."""
+    random = Random(seed)
+    symbols = [symbol for symbol, it in policy.instruments.items() if it.kind == "perpetual"][:6]
+    pairs = []
+    for number in range(count):
+        symbol = random.choice(symbols)
+        fill = Fill(
+            account=f"b-{number % accounts:06d}",
+            time_ns=time.time_ns(),
+            trade_id=f"bench-{number}",
+            symbol=symbol,
+            side="buy" if (number // accounts) % 2 == 0 else "sell",
+            quantity=Decimal("0.001"),
+            price=prices[symbol],
+        )
+        pairs.append(("fills", fill.account.encode(), encode(fill)))
+    return pairs
+
+
+def calm_marks(prices: dict[str, Decimal], count: int, first_sequence: int, seed: int) -> Iterator[Mark]:
+    """Marks within one basis point of the start prices, dated now."""
+    random = Random(seed)
+    symbols = sorted(prices)
+    for number in range(count):
+        symbol = symbols[number % len(symbols)]
+        price = prices[symbol] * (1 + Decimal(random.randint(-100, 100)) / 1_000_000)
+        yield Mark(symbol, price.quantize(Decimal("1e-9")), first_sequence + number, time.time_ns())
+
+
+def send(bootstrap: str, pairs: Sequence[Pair]) -> None:
+    """Produce everything as fast as the broker takes it; return when all is acknowledged."""
+    _in_a_process(_send_all, bootstrap, pairs)
+
+
+def send_marks(
+    bootstrap: str, prices: dict[str, Decimal], count: int, first_sequence: int, per_record: int
+) -> None:
+    """Produce calm marks as fast as they can be made, `per_record` of one symbol in a record, each dated when made."""
+    _in_a_process(_send_marks, bootstrap, prices, count, first_sequence, per_record)
+
+
+def send_paced(
+    bootstrap: str, policy: Policy, per_second: int, seconds: float, seed: int, sequence: int
+) -> None:
+    """Play a synthetic crash at a fixed rate of marks, each dated when it is sent."""
+    _in_a_process(_send_crash, bootstrap, policy, per_second, seconds, seed, sequence)
+
+
+def _in_a_process(target: object, *args: object) -> None:
+    child = multiprocessing.get_context("fork").Process(target=target, args=args)  # type: ignore[arg-type]
+    child.start()
+    child.join()
+    assert child.exitcode == 0, f"the producer ended with {child.exitcode}"
+
+
+def _producer(bootstrap: str, linger_ms: float) -> Producer:
+    return Producer(
+        {
+            "bootstrap.servers": bootstrap,
+            "partitioner": "murmur2",
+            "acks": "all",
+            "linger.ms": linger_ms,
+            "queue.buffering.max.messages": 2_000_000,
+        }
+    )
+
+
+def _send_all(bootstrap: str, pairs: Sequence[Pair]) -> None:
+    producer = _producer(bootstrap, 5)
+    for topic, key, value in pairs:
+        producer.produce(topic, value, key)
+    assert producer.flush(300) == 0
+
+
+def _send_marks(
+    bootstrap: str, prices: dict[str, Decimal], count: int, first_sequence: int, per_record: int
+) -> None:
+    producer = _producer(bootstrap, 5)
+    waiting: dict[str, list[Mark]] = {symbol: [] for symbol in prices}
+    for mark in calm_marks(prices, count, first_sequence, first_sequence):
+        held = waiting[mark.symbol]
+        held.append(mark)
+        if len(held) == per_record:
+            message = mark if per_record == 1 else MarkBatch(tuple(held))
+            producer.produce("prices", encode(message), mark.symbol.encode())
+            held.clear()
+    for symbol, held in waiting.items():
+        if held:
+            producer.produce("prices", encode(MarkBatch(tuple(held))), symbol.encode())
+    assert producer.flush(300) == 0
+
+
+def _send_crash(
+    bootstrap: str, policy: Policy, per_second: int, seconds: float, seed: int, sequence: int
+) -> None:
+    producer = _producer(bootstrap, 0.5)
+    crash = SyntheticCrash(policy, seed=seed, seconds=seconds, ticks_per_second=per_second)
+    began = time.perf_counter()
+    for number, mark in enumerate(it for it in crash if it.believable):
+        due_s = began + mark.at_seconds
+        while time.perf_counter() < due_s:
+            time.sleep(PACE_S)
+        sent = Mark(mark.symbol, mark.price, sequence + number, time.time_ns())
+        producer.produce("prices", encode(sent), mark.symbol.encode())
+        producer.poll(0)
+    assert producer.flush(60) == 0

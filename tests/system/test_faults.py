@@ -1,0 +1,256 @@
+"""Faults of everything around a worker: its own code, Redis, the broker, the operator, and its fellow workers."""
+
+import threading
+
+import pytest
+
+from engine.accounts import AccountState
+from engine.inputs import Topic
+from tests.support import faulty_worker
+from tests.support.cluster import PARTITIONS, Cluster
+from tests.support.inputs import deposit, fill
+from tests.support.kafka_log import ends, read_topic
+from tests.support.redis_view import read_account
+from tests.support.sender import Sender
+from tests.support.settling import settle_and_audit
+from tests.support.traffic import Traffic
+from tests.support.waiting import wait_for
+from tests.support.workers import KILLED, Worker
+
+pytestmark = pytest.mark.system
+
+CRASHED = 70
+EVENTS_MIN = 20
+"""Events that must have been said before a fault, so that there is something to lose."""
+
+
+def wait_for_events(cluster: Cluster, more_than: int = EVENTS_MIN) -> int:
+    """Wait until there are more events than this; return how many."""
+    return wait_for(
+        f"more than {more_than} margin events",
+        lambda: (count := sum(ends(cluster.bootstrap, "margin-events").values())) > more_than and count,
+        seconds_max=120,
+    )
+
+
+def wait_for_shards(worker: Worker, count: int) -> None:
+    """Wait until the worker runs this many shards."""
+    wait_for(
+        f"{worker.name} runs {count} shards",
+        lambda: worker.ready() is None and worker.metric("margin_shards", condition="running") == count,
+        seconds_max=90,
+    )
+
+
+def test_worker_when_its_code_raises_on_one_fill_then_ends_unacknowledged_and_applies_it_once(
+    cluster: Cluster,
+) -> None:
+    flag = cluster.directory / "flag"
+    flag.touch()
+    worker = cluster.worker(
+        command=faulty_worker.COMMAND,
+        environment={"FAULTY_INPUT_ID": "t-bad", "FAULTY_FLAG": str(flag)},
+    ).wait_ready()
+    sender = Sender(cluster.bootstrap)
+    sender.inputs(deposit("alice"), fill("alice", "0.1"))
+    partition, offset = sender.inputs(fill("alice", "0.2", trade_id="t-bad"))
+    sender.inputs(fill("alice", "0.4"))
+
+    # Once live and once again in recovery: whoever reads it first stops at it.
+    assert [worker.wait_end(1), worker.wait_end(2)] == [CRASHED, CRASHED]
+    assert cluster.committed(Topic.FILLS).get(partition, 0) <= offset
+    flag.unlink()
+
+    def applied() -> AccountState | None:
+        state = read_account(cluster.redis.url, "alice")
+        return state if state and state.fills.offset == offset + 1 else None
+
+    state = wait_for("the fill after it is applied", applied, 90)
+    assert str(state.positions["BTC-PERP"].quantity) == "0.7"  # 0.1 + 0.2 + 0.4
+    worker.wait_ready()
+    wait_for(
+        "all three are acknowledged",
+        lambda: cluster.committed(Topic.FILLS).get(partition) == offset + 2,
+    )
+
+
+def test_fill_when_sent_again_far_apart_and_across_restarts_then_counts_once(cluster: Cluster) -> None:
+    worker = cluster.worker()
+    sender = Sender(cluster.bootstrap)
+    first = fill("alice", "0.1", trade_id="t-same")
+    sender.inputs(deposit("alice"), first, first)
+    sender.inputs(*(fill("alice", "0.001") for _ in range(300)), first)
+    worker.wait_ready()
+    wait_for(
+        "two were seen again", lambda: worker.metric("margin_inputs_duplicate_total", topic="fills") == 2
+    )
+    assert worker.terminate() == 0
+    successor = cluster.worker("worker-b", worker_id=lambda: "worker-a").wait_ready()
+    sender.inputs(first)
+    wait_for("the third too", lambda: successor.metric("margin_inputs_duplicate_total", topic="fills") == 1)
+    successor.kill()
+    sender.inputs(first)
+    successor.wait_ready()
+    _, offset = sender.inputs(fill("alice", "0.001"))
+    wait_for(
+        "the last fill is applied",
+        lambda: (state := read_account(cluster.redis.url, "alice")) and state.fills.offset == offset,
+    )
+    state = read_account(cluster.redis.url, "alice")
+    assert state is not None
+    assert str(state.positions["BTC-PERP"].quantity) == "0.401"  # 0.1 + 301 * 0.001
+
+
+def test_redis_when_killed_and_restarted_then_the_same_process_goes_on(cluster: Cluster, seed: int) -> None:
+    worker = cluster.worker()
+    with Traffic(cluster.bootstrap, seed) as traffic:
+        worker.wait_ready()
+        wait_for_events(cluster)
+        pid = worker.pid
+        for _ in range(3):
+            before = len(worker.events("redis_call_repeated"))
+            cluster.redis.kill()
+            wait_for(
+                "a commit is repeated",
+                lambda before=before: len(worker.events("redis_call_repeated")) > before + 3,
+            )
+            cluster.redis.start()
+            wait_for_events(cluster, sum(ends(cluster.bootstrap, "margin-events").values()))
+        settle_and_audit(cluster, traffic)
+    assert (worker.pid, worker.statuses) == (pid, [])
+
+
+def test_redis_when_emptied_then_the_worker_rebuilds_it_from_the_log(cluster: Cluster, seed: int) -> None:
+    worker = cluster.worker()
+    with Traffic(cluster.bootstrap, seed) as traffic:
+        worker.wait_ready()
+        count = wait_for_events(cluster)
+        with cluster.client() as client:
+            client.flushall()
+        assert worker.wait_end(1) == CRASHED
+        worker.wait_ready()
+        assert worker.events("shard_rebuilt_from_log")
+        assert worker.events("published_events_adopted")
+        wait_for_events(cluster, count + EVENTS_MIN)
+        settle_and_audit(cluster, traffic)
+
+
+def test_redis_when_rewound_to_an_older_copy_then_the_worker_catches_up(cluster: Cluster, seed: int) -> None:
+    worker = cluster.worker()
+    with Traffic(cluster.bootstrap, seed) as traffic:
+        worker.wait_ready()
+        wait_for_events(cluster)
+        cluster.redis.stop()
+        copy = cluster.copy_redis("older")
+        cluster.redis.start()
+        count = wait_for_events(cluster, sum(ends(cluster.bootstrap, "margin-events").values()) + EVENTS_MIN)
+        cluster.redis.stop()
+        cluster.restore_redis(copy)
+        cluster.redis.start()
+        assert worker.wait_end(1) == CRASHED
+        worker.wait_ready()
+        assert worker.events("published_events_adopted")
+        wait_for_events(cluster, count + EVENTS_MIN)
+        settle_and_audit(cluster, traffic)
+
+
+def test_broker_when_killed_and_restarted_then_the_worker_goes_on(cluster: Cluster, seed: int) -> None:
+    worker = cluster.worker()
+    with Traffic(cluster.bootstrap, seed) as traffic:
+        worker.wait_ready()
+        wait_for_events(cluster)
+        cluster.kafka.kill()
+        # Longer than the session, so that the group has to be joined anew.
+        threading.Event().wait(4)
+        cluster.kafka.start()
+        wait_for_events(cluster, sum(ends(cluster.bootstrap, "margin-events").values()) + EVENTS_MIN)
+        worker.wait_ready()
+        settle_and_audit(cluster, traffic)
+
+
+def test_log_when_trimmed_below_what_redis_needs_then_the_shard_stops_visibly(
+    cluster: Cluster, seed: int
+) -> None:
+    worker = cluster.worker()
+    with Traffic(cluster.bootstrap, seed) as traffic:
+        worker.wait_ready()
+        settle_and_audit(cluster, traffic)
+        shard = cluster.partition_of(b"acct-000")
+        cut = ends(cluster.bootstrap, Topic.FILLS)[shard]
+        worker.kill(hold_down=True)
+        cluster.trim(Topic.FILLS, {shard: cut})
+        with cluster.client() as client:
+            client.flushall()
+        before = cluster.committed(Topic.FILLS).get(shard, 0)
+        worker.release()
+        stopped = wait_for(
+            "the shard is stopped",
+            lambda: (
+                worker.metric("margin_shards", condition="stopped") == 1
+                and worker.metric("margin_shards", condition="running") == PARTITIONS - 1
+            ),
+            90,
+        )
+        assert stopped
+        answer = worker.get("/readyz")
+        assert answer.status == 503
+        assert f"{shard}: stopped" in answer.body
+        assert f"begins at {cut}" in answer.body
+        traffic.resume()
+        wait_for(
+            "new fills of that shard wait", lambda: ends(cluster.bootstrap, Topic.FILLS)[shard] > cut + 20
+        )
+        traffic.hold()
+        others = {partition for partition in range(PARTITIONS) if partition != shard}
+        wait_for(
+            "the other shards go on",
+            lambda: all(
+                cluster.committed(Topic.FILLS).get(it) == ends(cluster.bootstrap, Topic.FILLS)[it]
+                for it in others
+            ),
+        )
+        assert cluster.committed(Topic.FILLS).get(shard, 0) == before
+        assert read_account(cluster.redis.url, "acct-000") is None
+        assert worker.statuses == [KILLED]
+
+
+def test_worker_when_told_to_end_then_loses_nothing_and_its_successor_takes_over_at_once(
+    cluster: Cluster, seed: int
+) -> None:
+    # Far longer than the test waits: a worker that comes back under its name need not wait for its session to run out.
+    session = {"KAFKA_SESSION_TIMEOUT_SECONDS": "120"}
+    worker = cluster.worker(**session)
+    with Traffic(cluster.bootstrap, seed) as traffic:
+        worker.wait_ready()
+        wait_for_events(cluster)
+        assert worker.terminate() == 0
+        assert not worker.events("shutdown_unfinished")
+        with cluster.client() as client:
+            assert [client.llen(f"unimargin:{{shard-{it}}}:outbox") for it in range(PARTITIONS)] == [0] * 4
+        successor = cluster.worker("worker-b", worker_id=lambda: "worker-a", **session)
+        successor.wait_ready(seconds_max=60)
+        wait_for_shards(successor, PARTITIONS)
+        audited = settle_and_audit(cluster, traffic)
+    assert audited.repeats == 0, "an orderly end publishes everything once"
+
+
+def test_second_worker_when_it_joins_then_shares_the_shards_and_no_event_is_lost(
+    cluster: Cluster, seed: int
+) -> None:
+    first = cluster.worker()
+    with Traffic(cluster.bootstrap, seed) as traffic:
+        first.wait_ready()
+        wait_for_shards(first, PARTITIONS)
+        wait_for_events(cluster)
+        pid = first.pid
+        for _ in range(3):
+            second = cluster.worker("worker-b")
+            second.wait_ready()
+            wait_for_shards(second, PARTITIONS // 2)
+            wait_for_shards(first, PARTITIONS // 2)
+            wait_for_events(cluster, sum(ends(cluster.bootstrap, "margin-events").values()))
+            assert second.terminate() == 0
+            wait_for_shards(first, PARTITIONS)
+        settle_and_audit(cluster, traffic)
+    assert (first.pid, first.statuses) == (pid, []), "sharing is no reason to end"
+    assert read_topic(cluster.bootstrap, "margin-events")
