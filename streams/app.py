@@ -61,6 +61,7 @@ def build_faust_app(settings: Settings) -> faust.App:
         broker_credentials=credentials,
         broker_session_timeout=session,
         broker_heartbeat_interval=session / 5,
+        broker_request_timeout=max(90.0, session + 30.0),  # Faust refuses one shorter than the session
         broker_commit_interval=1.0,
         broker_max_poll_interval=600.0,
         broker_client_id=settings.worker_id,

@@ -66,6 +66,33 @@ class Outcome(NamedTuple):
     quarantined: Counter[RejectionCode]
 
 
+class Newest:
+    """Of a stretch of published events: the newest of each pool, and the highest sequence of each stream."""
+
+    def __init__(self) -> None:
+        self.events: dict[str, dict[str, RiskEvent]] = {}
+        """By account and pool."""
+        self.sequences: dict[str, dict[Stream, int]] = {}
+        """By account and stream."""
+
+    def add(self, event: RiskEvent) -> None:
+        """Take one event.
+
+        A stream is in order; between streams, which come one after the other, time decides, and at the same time the
+        band: only getting worse takes effect at once.
+        """
+        pools = self.events.setdefault(event.account, {})
+        before = pools.get(event.position or "")
+        if before is None or before.stream is event.stream or _age(event) >= _age(before):
+            pools[event.position or ""] = event
+        sequences = self.sequences.setdefault(event.account, {})
+        sequences[event.stream] = max(event.sequence, sequences.get(event.stream, 0))
+
+
+def _age(event: RiskEvent) -> tuple[int, int]:
+    return event.time_ns, SEVERITY[event.band]
+
+
 class UnlistedHolding(Exception):  # noqa: N818 - it names what was found
     """An account holds an instrument or asset that the policy no longer lists, so it cannot be judged."""
 
@@ -96,7 +123,6 @@ class ShardProcessor:
         self._quarantine_topic = quarantine_topic
         self._source = source
         self._windows: dict[tuple[Topic, str], RecentIds] = {}
-        self._adopted: dict[tuple[str, str], tuple[Stream, tuple[int, int]]] = {}
 
     def load(
         self, states: Iterable[AccountState], risks: dict[str, AccountRisk], watermarks: dict[Topic, int]
@@ -180,26 +206,19 @@ class ShardProcessor:
         self.book.prime(sorted(marks, key=lambda mark: (mark.time_ns, mark.symbol)), now_ns, stale)
         return self._spoken_in_parts(self.book.judge(list(self.book.accounts())))
 
-    def adopt(self, event: RiskEvent) -> Commit:
-        """Take over the ladder state of an event that was published but is not in the store (it was rewound).
-
-        Each stream is adopted in its order, one after the other; which stream's event came last tells its time, and
-        at the same time its band: only getting worse takes effect at once.
-        """
-        risk = self.book.risk(event.account)
-        if event.sequence <= risk.sequences.get(event.stream, 0):
-            return Commit()
-        pools, pool = dict(risk.pools), event.position or ""
-        latest = self._adopted.get((event.account, pool))
-        age = (event.time_ns, SEVERITY[event.band])
-        if latest is None or latest[0] is event.stream or age >= latest[1]:
-            self._adopted[event.account, pool] = (event.stream, age)
-            pools[pool] = event.ladder
-            if event.ladder == LadderState():
-                del pools[pool]
-        adopted = AccountRisk(event.account, pools, {**risk.sequences, event.stream: event.sequence})
-        self.book.put(self.book.state(event.account) or AccountState(event.account), adopted)
-        return Commit(risks={event.account: msgspec.json.encode(adopted)})
+    def adopt(self, newest: "Newest") -> list[Commit]:
+        """Take over the ladder states of events that were published but are not in the store (it was rewound)."""
+        parts = []
+        for account, sequences in newest.sequences.items():
+            risk = self.book.risk(account)
+            if all(sequence <= risk.sequences.get(stream, 0) for stream, sequence in sequences.items()):
+                continue
+            told = {pool: event.ladder for pool, event in newest.events[account].items()}
+            pools = {pool: it for pool, it in {**risk.pools, **told}.items() if it != LadderState()}
+            adopted = AccountRisk(account, pools, {**risk.sequences, **sequences})
+            self.book.put(self.book.state(account) or AccountState(account), adopted)
+            parts.append(Commit(risks={account: msgspec.json.encode(adopted)}))
+        return parts
 
     def _apply_one(
         self, topic: Topic, record: Record, message: AccountInput | Rejection, batch: "_Batch"

@@ -1,9 +1,19 @@
-"""A record that cannot be applied goes to the quarantine topic: original bytes, where it was, and why not."""
+"""A record that cannot be applied goes to the quarantine topic: original bytes, where it was, and why not.
+
+What is longer than any valid input by far is cut, and the header `cut_from_bytes` says how long the value was: a record
+as large as a broker takes (or far larger, once decompressed) would not fit again with its headers, and a record that
+Kafka never takes would end every worker that tries. The whole of it is still in its own topic, at the place named.
+"""
 
 from engine.rejections import Rejection
 from streams.commit import OutboxEntry
 
 EVENT_TYPE = "record.quarantined"
+
+RECORD_BYTES_MAX = 1_000_000
+"""Of key and value together: leaves 48 kB for headers under Kafka's default limit of 1,048,588 bytes a batch."""
+DETAIL_CHARACTERS_MAX = 1000
+"""It may quote a key, which may be as long as a record."""
 
 
 def quarantine_entry(
@@ -25,13 +35,17 @@ def quarantine_entry(
         "partition": str(partition),
         "offset": str(offset),
         "reason": rejection.code,
-        "detail": rejection.detail,
+        "detail": rejection.detail[:DETAIL_CHARACTERS_MAX],
     }
+    kept_key = None if key is None else key[:RECORD_BYTES_MAX]
+    kept_value = (value or b"")[: RECORD_BYTES_MAX - len(kept_key or b"")]
+    if value is not None and len(kept_value) < len(value):
+        headers["cut_from_bytes"] = str(len(value))
     return OutboxEntry(
         topic=quarantine_topic,
         partition=0,
-        key=key,
-        value=value or b"",
+        key=kept_key,
+        value=kept_value,
         headers=tuple((name, text.encode()) for name, text in headers.items()),
         event_type=EVENT_TYPE,
     )

@@ -19,6 +19,7 @@ that wait into one Lua commit (group commit), acknowledges the records, and hand
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
@@ -35,7 +36,7 @@ from streams.commit import Commit, merge
 from streams.crash import crash_only
 from streams.log_reader import LogReader
 from streams.metrics import Metrics
-from streams.processor import COMMIT_ACCOUNTS_MAX, Outcome, Record, ShardProcessor, UnlistedHolding
+from streams.processor import COMMIT_ACCOUNTS_MAX, Newest, Outcome, Record, ShardProcessor, UnlistedHolding
 from streams.relay import OutboxRelay
 from streams.store import FenceLost, ShardStore
 
@@ -103,6 +104,7 @@ class ShardRunner:
         self._idle = asyncio.Event()
         self._idle.set()
         self._tasks: list[asyncio.Task[None]] = []
+        self._evaluations: Counter[str] = Counter()
 
     @property
     def shard(self) -> int:
@@ -128,6 +130,10 @@ class ShardRunner:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for name in self._topics.values():
+            # Its next owner tells them from now on.
+            for gauge in (self._metrics.watermark_offset, self._metrics.consumer_lag_records):
+                gauge.remove(name, str(self.shard))
 
     async def holds_fence(self) -> bool:
         """Whether nobody has taken the shard over since."""
@@ -153,6 +159,13 @@ class ShardRunner:
         if self.condition is Condition.RUNNING:
             self._add(part)
         return self.condition is Condition.RUNNING
+
+    def count_evaluations(self) -> None:
+        """Tell the metrics what the book has judged since the last call."""
+        book = self.processor.book
+        for path, count in (("screen", book.screened), ("exact", book.exact)):
+            self._metrics.evaluations_total.labels(path).inc(count - self._evaluations[path])
+            self._evaluations[path] = count
 
     async def save_marks(self, marks: Sequence[Mark]) -> None:
         """Keep the newest marks in Redis: what queries value accounts with, and a new owner starts from."""
@@ -195,8 +208,7 @@ class ShardRunner:
         async with self._open_log() as log:
             for topic in Topic:
                 await self._catch_up(log, topic, known=topic in watermarks)
-            for stream in Stream:
-                await self._adopt_published(log, stream, image.published.get(stream, 0))
+            await self._adopt_published(log, image.published)
 
     async def _catch_up(self, log: LogReader, topic: Topic, *, known: bool) -> None:
         name = self._topics[topic]
@@ -215,17 +227,20 @@ class ShardRunner:
             self._metrics.recovered_records_total.inc(len(records))
             await self._idle.wait()
         self._close_gap(topic, end)
+        self._metrics.watermark_offset.labels(name, str(self.shard)).set(end)
 
-    async def _adopt_published(self, log: LogReader, stream: Stream, start: int) -> None:
-        begin, end = await log.bounds(stream, self.shard)
-        adopted = 0
-        async for records in log.read(stream, self.shard, max(start, begin), end):
-            for record in records:
-                part = self.processor.adopt(_event_decoder.decode(record.value or b""))
-                adopted += bool(part)
-                self._add(part)
+    async def _adopt_published(self, log: LogReader, published: dict[str, int]) -> None:
+        newest = Newest()
+        for stream in Stream:
+            begin, end = await log.bounds(stream, self.shard)
+            start = max(begin, published.get(stream, 0))
+            async for records in log.read(stream, self.shard, start, end):
+                for record in records:
+                    newest.add(_event_decoder.decode(record.value or b""))
+        adopted = self.processor.adopt(newest)
+        self._add(*adopted)
         if adopted:
-            _log.warning("published_events_adopted", shard=self.shard, stream=stream, events=adopted)
+            _log.warning("published_events_adopted", shard=self.shard, accounts=len(adopted))
 
     async def _next_records(self) -> list[Offered]:
         offered = [await self._inbox.get()]

@@ -87,6 +87,7 @@ class Shards:
         marks = list(self._marks.prices.marks.values())
         for runner in list(self.runners):
             runner.on_clock(now_ns, stale)
+            runner.count_evaluations()
             await runner.save_marks(marks)
         self._metrics.symbols_stale.set(len(stale))
         self._refresh_gauges()

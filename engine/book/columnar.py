@@ -101,8 +101,8 @@ class ColumnarBook:
         return iter(sorted(self._numbers))
 
     def judge(self, accounts: Sequence[str]) -> list[Judgement]:
-        """See `AccountBook.judge`."""
-        return self._judge(accounts)
+        """See `AccountBook.judge`. A QUIET account has nothing to say at the present prices, so it is not asked."""
+        return self._judge(it for it in accounts if self._status[self._numbers[it]] != kernels.QUIET)
 
     def on_marks(self, marks: Sequence[Mark]) -> list[Judgement]:
         """See `AccountBook.on_marks`."""

@@ -35,6 +35,7 @@ class PlainBook:
         }
         self._time_ns = 0
         self._leaving: set[str] = set()
+        self.screened = self.exact = 0
 
     def put(self, state: AccountState, risk: AccountRisk | None = None) -> None:
         """See `AccountBook.put`."""
@@ -74,6 +75,7 @@ class PlainBook:
             # a mark dated long ago is believed, and stale at once
             too_old = self._time_ns - mark.time_ns > self._stale_after_ns[mark.symbol]
             self._stale = self._stale | {mark.symbol} if too_old else self._stale - {mark.symbol}
+            self.screened += len(self._holders[mark.symbol])
             judgements += self._judge(sorted(self._holders[mark.symbol]), mark.time_ns)
         return judgements
 
@@ -119,6 +121,7 @@ class PlainBook:
         prices = self._prices()
         judgements = []
         for account in accounts:
+            self.exact += 1
             risk = self.risk(account)
             judgement = judge(self._states[account], risk, prices, self._time_ns, self._policy, cause_ns)
             self._remember(judgement.risk)

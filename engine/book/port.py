@@ -38,6 +38,11 @@ class Totals(msgspec.Struct, frozen=True):
 class AccountBook(Protocol):
     """All accounts of one shard."""
 
+    screened: int
+    """Holders answered for by `on_marks` since the start, without or with an exact judgement."""
+    exact: int
+    """Exact judgements since the start, whatever asked for them."""
+
     def put(self, state: AccountState, risk: AccountRisk | None = None) -> None:
         """Insert or replace an account; without `risk` its risk record stays (a new one is healthy)."""
 

@@ -40,7 +40,7 @@ def small_fills(
     for number in range(count):
         symbol = random.choice(symbols)
         fill = Fill(
-            account=f"b-{number % accounts:06d}",
+            account=f"a-{number % accounts + 1:06d}",
             time_ns=time.time_ns(),
             trade_id=f"bench-{number}",
             symbol=symbol,

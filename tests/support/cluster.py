@@ -100,7 +100,8 @@ class Cluster:
     def trim(self, topic: str, before: Mapping[int, int]) -> None:
         """Delete the records of `topic` below an offset per partition, as retention would."""
         wanted = [TopicPartition(topic, partition, offset) for partition, offset in before.items()]
-        for future in admin(self.kafka).delete_records(wanted).values():
+        client = admin(self.kafka)
+        for future in client.delete_records(wanted).values():
             future.result(ADMIN_S)
 
     def copy_redis(self, name: str) -> Path:

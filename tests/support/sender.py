@@ -13,7 +13,7 @@ FLUSH_S = 60.0
 class Sender:
     """A producer whose refused records fail the test that looks at `check`."""
 
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, bootstrap: str, **options: object) -> None:
         self._errors: list[str] = []
         self._producer = Producer(
             {
@@ -26,6 +26,7 @@ class Sender:
                 "message.timeout.ms": 300_000,
                 "reconnect.backoff.max.ms": 500,
                 "log_level": 0,
+                **options,
             }
         )
 

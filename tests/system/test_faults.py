@@ -101,6 +101,23 @@ def test_fill_when_sent_again_far_apart_and_across_restarts_then_counts_once(clu
     assert str(state.positions["BTC-PERP"].quantity) == "0.401"  # 0.1 + 301 * 0.001
 
 
+def test_fill_when_redis_is_away_then_not_acknowledged_before_its_commit(cluster: Cluster) -> None:
+    worker = cluster.worker().wait_ready()
+    sender = Sender(cluster.bootstrap)
+    partition, first = sender.inputs(fill("alice"))
+    wait_for("the first is acknowledged", lambda: cluster.committed(Topic.FILLS).get(partition) == first + 1)
+    cluster.redis.kill()
+    _, last = sender.inputs(*(fill("alice") for _ in range(5)))
+    # The group's offsets are told once a second; the pauses between repetitions grow to one second.
+    wait_for("commits are repeated", lambda: len(worker.events("redis_call_repeated")) > 12)
+    assert cluster.committed(Topic.FILLS).get(partition) == first + 1
+    cluster.redis.start()
+    wait_for("then they are", lambda: cluster.committed(Topic.FILLS).get(partition) == last + 1)
+    state = read_account(cluster.redis.url, "alice")
+    assert state is not None
+    assert state.fills.offset == last
+
+
 def test_redis_when_killed_and_restarted_then_the_same_process_goes_on(cluster: Cluster, seed: int) -> None:
     worker = cluster.worker()
     with Traffic(cluster.bootstrap, seed) as traffic:

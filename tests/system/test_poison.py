@@ -14,7 +14,7 @@ from engine.inputs import MarkBatch, Topic
 from engine.rejections import RejectionCode
 from streams.embedded.redis import EmbeddedRedis
 from tests.conftest import system_redis_server
-from tests.support.audit import audit
+from tests.support.audit import QUARANTINE_BYTES_MAX, audit
 from tests.support.cluster import Cluster
 from tests.support.inputs import MARKS, deposit, fill, mark, resume
 from tests.support.kafka_log import LogRecord, read_topic
@@ -28,7 +28,7 @@ from tests.support.workers import Worker
 pytestmark = pytest.mark.system
 
 MIB = 1024 * 1024
-LARGEST = MIB - 200
+LARGEST = MIB - 400
 """What fits into a record batch of the broker's default limit (1 MiB and 12 bytes) with key and overhead."""
 
 
@@ -105,7 +105,7 @@ def ledger_of(account: str) -> dict[str, tuple[bytes | None, RejectionCode]]:
         "wrong-type": (good.replace(b'"1000"', b"true"), RejectionCode.WRONG_SHAPE),
         "unknown-field": (good[:-1] + b',"extra":1}', RejectionCode.WRONG_SHAPE),
         "1-mib": (b"[" * LARGEST, RejectionCode.OVERSIZED),
-        "nested": (b"[" * 10_000, RejectionCode.MALFORMED),
+        "nested": (b"[" * 10_000, RejectionCode.WRONG_SHAPE),
         "unknown-asset": (msgspec.json.encode(deposit(account, asset="NONE")), RejectionCode.UNKNOWN_ASSET),
         "binary": (b"\xff\xfe\x00", RejectionCode.MALFORMED),
         "not-utf8": (good.replace(b"USDT", b"US\xff\xfe"), RejectionCode.NOT_UTF8),
@@ -141,7 +141,10 @@ def _check_stop_and_resume(
     counted = scene.worker.metric("margin_quarantined_total", topic=topic, reason=code)
     partition, offset = sender.send_now(topic, key, value)
     kept = _quarantined(scene, topic, partition, offset)
-    assert (kept.key, kept.value, kept.headers["reason"]) == (key, value or b"", code)
+    whole = value or b""
+    assert (kept.key, kept.headers["reason"]) == (key, code)
+    assert kept.value == whole[: QUARANTINE_BYTES_MAX - len(key)]
+    assert kept.headers.get("cut_from_bytes") == (str(len(whole)) if len(kept.value) < len(whole) else None)
     assert scene.worker.metric("margin_quarantined_total", topic=topic, reason=code) == counted + 1
 
     state = wait_for(f"{account} is stopped", lambda: _state(scene, account, stopped=True))
@@ -183,6 +186,22 @@ def test_input_when_a_sequence_number_is_missing_then_stops_until_the_missing_on
     assert not state.stopped
     assert state.positions["BTC-PERP"].quantity == Decimal("0.05")
     _wait_for_event(scene, account, EventType.RECOVERED)
+
+
+def test_record_when_far_larger_decompressed_then_cut_and_kept(scene: Scene) -> None:
+    size = 8 * MIB
+    squeezing = Sender(scene.cluster.bootstrap, **{"compression.type": "gzip", "message.max.bytes": 2 * size})
+    partition, offset = squeezing.send_now(Topic.FILLS, b"bomb", b" " * size)
+    kept = _quarantined(scene, Topic.FILLS, partition, offset)
+    assert (kept.headers["reason"], kept.headers["cut_from_bytes"]) == (RejectionCode.OVERSIZED, str(size))
+    assert len(kept.value or b"") == QUARANTINE_BYTES_MAX - len(b"bomb")
+
+
+def test_record_when_its_key_is_as_large_as_a_record_then_cut_and_kept(scene: Scene) -> None:
+    partition, offset = scene.sender.send_now(Topic.LEDGER, b"k" * LARGEST, msgspec.json.encode(deposit("x")))
+    kept = _quarantined(scene, Topic.LEDGER, partition, offset)
+    assert kept.headers["reason"] == RejectionCode.KEY_MISMATCH
+    assert kept.key == b"k" * QUARANTINE_BYTES_MAX
 
 
 def test_record_when_its_key_is_not_text_then_kept_and_nobody_stopped(scene: Scene) -> None:
@@ -231,7 +250,7 @@ def test_price_record_when_poison_then_kept_and_prices_go_on(scene: Scene, kind:
     accepted = scene.worker.metric("margin_marks_accepted_total")
     partition, offset = scene.sender.send_now("prices", b"BTC-PERP", value)
     kept = _quarantined(scene, "prices", partition, offset)
-    assert (kept.value, kept.headers["reason"]) == (value, code)
+    assert (kept.value, kept.headers["reason"]) == (value[: QUARANTINE_BYTES_MAX - len(b"BTC-PERP")], code)
     wait_for("more marks are believed", lambda: scene.worker.metric("margin_marks_accepted_total") > accepted)
 
 
@@ -249,9 +268,11 @@ BAD_MARKS = {
 @pytest.mark.parametrize("kind", BAD_MARKS)
 def test_mark_when_it_fails_a_check_then_counted_and_moves_no_account(scene: Scene, kind: str) -> None:
     fields, code = BAD_MARKS[kind]
-    # 1 BTC long at 50,000: collateral 15,000 less fees over maintenance 3,000 is healthy, bankrupt at half the price.
+    # 1 BTC long at 50,000: collateral 10,000 over maintenance 2,500 is healthy; at half the price it is bankrupt.
     account = f"holder-{kind}"
-    _, last = scene.sender.inputs(deposit(account, "10000"), fill(account, "1"))
+    _, last = scene.sender.inputs(deposit(account, "10000"))
+    wait_for("the deposit is there", lambda: _applied(scene, account, ledger=last))
+    _, last = scene.sender.inputs(fill(account, "1"))
     wait_for("the holder is there", lambda: _applied(scene, account, fills=last))
     counted = scene.worker.metric("margin_marks_refused_total", reason=code)
     bad = mark("BTC-PERP", **fields)

@@ -1,0 +1,152 @@
+"""The bugs: where each is put into the source, and the test that must catch it."""
+
+from typing import NamedTuple
+
+
+class Bug(NamedTuple):
+    """`search` occurs exactly once in `file`; `replace` takes its place; `test` fails then, and passes else."""
+
+    name: str
+    file: str
+    search: str
+    replace: str
+    test: str
+
+
+PROCESSOR_TESTS = "tests/system/test_processor_promises.py"
+FAULT_TESTS = "tests/system/test_faults.py"
+STORE_TESTS = "tests/streams/test_store.py"
+RELAY_TESTS = "tests/streams/test_relay.py"
+
+BUGS = (
+    Bug(
+        name="records are acknowledged before their commit",
+        file="streams/shard.py",
+        search="""\
+            try:
+                for commit in map(merge, _bounded(parts)):
+""",
+        replace="""\
+            for acknowledge in acknowledgements:
+                acknowledge()
+            acknowledgements = []
+            try:
+                for commit in map(merge, _bounded(parts)):
+""",
+        test=f"{FAULT_TESTS}::test_fill_when_redis_is_away_then_not_acknowledged_before_its_commit",
+    ),
+    Bug(
+        name="an id that was applied is applied again",
+        file="streams/processor.py",
+        search="        if message.input_id in window:\n",
+        replace="        if not message.input_id:\n",
+        test=f"{PROCESSOR_TESTS}::test_apply_when_an_id_comes_again_later_then_counted_and_not_applied",
+    ),
+    Bug(
+        name="applied ids are forgotten at a restart",
+        file="streams/processor.py",
+        search="            and (topic, message.account) not in self._windows\n",
+        replace="            and not message.account\n",
+        test=f"{FAULT_TESTS}::test_fill_when_sent_again_far_apart_and_across_restarts_then_counts_once",
+    ),
+    Bug(
+        name="a former owner may write",
+        file="streams/lua/commit.lua",
+        search="if fence ~= ARGV[1] or redis.call('HGET', KEYS[2], 'token') ~= ARGV[2] then\n",
+        replace="if false then\n",
+        test=f"{STORE_TESTS}::test_commit_when_another_owner_took_over_then_fence_lost_and_nothing_written",
+    ),
+    Bug(
+        name="a commit repeated after a lost answer is applied twice",
+        file="streams/lua/commit.lua",
+        search="if stored == ARGV[4] then\n  return {'already'}\nend\nif stored ~= ARGV[3] then\n",
+        replace="if false then\n",
+        test=f"{STORE_TESTS}::test_commit_when_repeated_after_a_lost_answer_then_it_is_applied_once",
+    ),
+    Bug(
+        name="the watermark is a write of its own",
+        file="streams/store.py",
+        search="            self._check(answer)\n            self._commits += 1\n",
+        replace="""\
+            self._check(answer)
+            for topic, (_, new) in commit.advance.items():
+                await self._redis.hset(keys.meta, WATERMARK + topic, new)
+            self._commits += 1
+""",
+        test="tests/system/test_one_write.py::test_commit_when_it_carries_everything_then_it_is_one_command",
+    ),
+    Bug(
+        name="an emptied Redis is taken for another owner, and the shard waits for ever",
+        file="streams/lua/commit.lua",
+        search="if not fence then\n  return {'rewound', 'nothing'}\nend\n",
+        replace="",
+        test=f"{STORE_TESTS}::test_commit_when_redis_was_emptied_then_rewound",
+    ),
+    Bug(
+        name="a record that cannot be decoded is dropped",
+        file="streams/processor.py",
+        search="""\
+        if isinstance(message, Rejection):
+            self._refuse(topic, record, message, account_of_key(record.key), batch)
+            return
+""",
+        replace="        if isinstance(message, Rejection):\n            return\n",
+        test=f"{PROCESSOR_TESTS}::test_apply_when_a_record_is_no_input_then_quarantined_and_its_account_stopped",
+    ),
+    Bug(
+        name="a quarantined record may be larger than Kafka takes",
+        file="streams/quarantine.py",
+        search="RECORD_BYTES_MAX = 1_000_000\n",
+        replace="RECORD_BYTES_MAX = 100_000_000\n",
+        test="tests/system/test_poison.py::test_record_when_far_larger_decompressed_then_cut_and_kept",
+    ),
+    Bug(
+        name="a price that failed its checks moves accounts",
+        file="engine/marks.py",
+        search="        if refusal is not None:\n            return refusal\n",
+        replace="",
+        test="tests/system/test_poison.py::test_mark_when_it_fails_a_check_then_counted_and_moves_no_account[jump]",
+    ),
+    Bug(
+        name="event numbers are not durable",
+        file="streams/processor.py",
+        search="            risks[judgement.risk.account] = msgspec.json.encode(judgement.risk)\n",
+        replace="""\
+            unnumbered = AccountRisk(judgement.risk.account, judgement.risk.pools)
+            risks[judgement.risk.account] = msgspec.json.encode(unnumbered)
+""",
+        test=f"{PROCESSOR_TESTS}::test_events_when_the_shard_is_taken_over_then_numbering_goes_on",
+    ),
+    Bug(
+        name="the outbox is cut before Kafka has the events",
+        file="streams/relay.py",
+        search='        batches = await _until_it_works(self._next_batches, "preparing a round")\n',
+        replace="""\
+        batches = await _until_it_works(self._next_batches, "preparing a round")
+        await self._store.published(sum(len(batch.entries) for batch in batches), {})
+        self._store.published = lambda *_: asyncio.sleep(0)  # type: ignore[method-assign]
+""",
+        test=f"{RELAY_TESTS}::test_run_when_it_ends_between_publishing_and_cutting_then_the_next_owner_repeats_the_same_ids",
+    ),
+    Bug(
+        name="what was published before Redis was emptied is said again under new ids",
+        file="streams/shard.py",
+        search='                    newest.add(_event_decoder.decode(record.value or b""))\n',
+        replace="                    pass\n",
+        test=f"{FAULT_TESTS}::test_redis_when_emptied_then_the_worker_rebuilds_it_from_the_log",
+    ),
+    Bug(
+        name="of two streams the one adopted last wins, whenever it was said",
+        file="streams/processor.py",
+        search="        if before is None or before.stream is event.stream or _age(event) >= _age(before):\n",
+        replace="        if before is None or _age(event):\n",
+        test=f"{PROCESSOR_TESTS}::test_adopt_when_both_streams_tell_of_one_pool_then_the_latest_event_counts",
+    ),
+    Bug(
+        name="a shard starts from nothing although the log's beginning is gone",
+        file="streams/shard.py",
+        search="        if start < begin:\n",
+        replace="        if start < 0:\n",
+        test=f"{FAULT_TESTS}::test_log_when_trimmed_below_what_redis_needs_then_the_shard_stops_visibly",
+    ),
+)

@@ -1,0 +1,142 @@
+"""The promise inside one shard's memory: what one commit carries, before any server is involved."""
+
+import msgspec
+import pytest
+
+from engine.accounts import decode
+from engine.book.columnar import ColumnarBook
+from engine.effects import AccountRisk, RiskEvent, Stream
+from engine.inputs import AccountInput, Topic
+from engine.ladder import Band
+from engine.rejections import RejectionCode
+from streams.app import account_partitioner
+from streams.commit import Commit, merge
+from streams.processor import Newest, Outcome, Record, ShardProcessor
+from tests.support.builders import mark, prices, sample
+from tests.support.inputs import deposit, fill
+
+POLICY = sample(("exit_hold_seconds = 5", "exit_hold_seconds = 0"))
+FRESH = prices({"BTC-PERP": 50000, "BTC-USD": 50000, "USDT-USD": 1, "ETH-PERP": 3000})
+
+
+def make_processor() -> ShardProcessor:
+    """An empty shard 0 of one."""
+    return ShardProcessor(
+        0,
+        POLICY,
+        ColumnarBook(POLICY),
+        partition_of=account_partitioner(1),
+        topics={topic: topic.value for topic in Topic},
+        quarantine_topic="quarantine",
+        source="/test",
+    )
+
+
+@pytest.fixture
+def processor() -> ShardProcessor:
+    return make_processor()
+
+
+def record(offset: int, message: AccountInput) -> Record:
+    return Record(offset, message.account.encode(), msgspec.json.encode(message))
+
+
+def apply(processor: ShardProcessor, topic: Topic, *records: Record) -> Outcome:
+    return processor.apply(topic, processor.decode(topic, records))
+
+
+def judge_from(processor: ShardProcessor) -> Commit:
+    return merge(processor.start_judging(list(FRESH.marks.values()), 0, frozenset()))
+
+
+def falling(processor: ShardProcessor, price: int, sequence: int) -> Commit:
+    return merge(processor.on_marks([mark("BTC-PERP", price, sequence, at=sequence)]))
+
+
+def events_of(commit: Commit) -> list[RiskEvent]:
+    return [msgspec.json.decode(entry.value, type=RiskEvent) for entry in commit.outbox]
+
+
+def test_apply_when_an_id_comes_again_later_then_counted_and_not_applied(processor: ShardProcessor) -> None:
+    once = fill("alice", "0.1", trade_id="t-1")
+    first = apply(processor, Topic.FILLS, record(0, once), record(1, once))
+    later = apply(processor, Topic.FILLS, record(2, fill("alice", "0.2")), record(3, once))
+    assert (first.applied, first.duplicates, later.applied, later.duplicates) == (1, 1, 1, 1)
+    state = decode(later.commit.accounts["alice"])
+    assert str(state.positions["BTC-PERP"].quantity) == "0.3"
+
+
+def test_apply_when_done_then_one_commit_carries_state_ids_and_watermark(processor: ShardProcessor) -> None:
+    outcome = apply(
+        processor, Topic.LEDGER, record(0, deposit("alice", entry_id="d-1")), record(1, deposit("bob"))
+    )
+    assert outcome.commit.advance == {Topic.LEDGER: (0, 2)}
+    assert set(outcome.commit.accounts) == {"alice", "bob"}
+    assert outcome.commit.seen[Topic.LEDGER, "alice"] == ("d-1",)
+
+
+def test_apply_when_a_record_comes_below_the_watermark_then_skipped(processor: ShardProcessor) -> None:
+    message = deposit("alice")
+    apply(processor, Topic.LEDGER, record(0, message))
+    again = Record(0, b"alice", msgspec.json.encode(deposit("alice", entry_id="another")))
+    assert not apply(processor, Topic.LEDGER, again).commit
+
+
+def test_apply_when_a_record_is_no_input_then_quarantined_and_its_account_stopped(
+    processor: ShardProcessor,
+) -> None:
+    outcome = apply(processor, Topic.FILLS, Record(7, b"alice", b"{"))
+    (entry,) = outcome.commit.outbox
+    said = dict(entry.headers)
+    assert (entry.topic, entry.key, entry.value) == ("quarantine", b"alice", b"{")
+    assert (said["offset"], said["reason"]) == (b"7", RejectionCode.MALFORMED.encode())
+    state = decode(outcome.commit.accounts["alice"])
+    assert state.fills.stop is not None
+    assert outcome.quarantined == {RejectionCode.MALFORMED: 1}
+
+
+def test_events_when_the_shard_is_taken_over_then_numbering_goes_on(processor: ShardProcessor) -> None:
+    # 1 BTC long at 50,000 with 8,000: maintenance 2,500 at 50,000.
+    inputs = (
+        apply(processor, Topic.LEDGER, record(0, deposit("alice", "8000"))).commit,
+        apply(processor, Topic.FILLS, record(0, fill("alice", "1"))).commit,
+    )
+    judge_from(processor)
+    first = falling(processor, 45400, 2)  # (8,000 - 4,600) / 2,270 = 1.498: warning
+    (opened,) = events_of(first)
+    assert (opened.sequence, opened.band) == (1, Band.WARNING)
+
+    successor = make_processor()
+    risks = {name: msgspec.json.decode(risk, type=AccountRisk) for name, risk in first.risks.items()}
+    assert risks["alice"].sequences == {Stream.MARGIN_EVENTS: 1}
+    states = [decode(merge(inputs).accounts["alice"])]
+    successor.load(states, risks, {Topic.LEDGER: 1, Topic.FILLS: 1})
+    commits = [judge_from(successor), falling(successor, 44000, 3)]
+    said = [event for commit in commits for event in events_of(commit)]
+    margin = [event for event in said if event.stream is Stream.MARGIN_EVENTS]
+    assert [event.sequence for event in margin] == list(range(2, 2 + len(margin)))
+    assert said[-1].band is not Band.WARNING
+
+
+def test_adopt_when_both_streams_tell_of_one_pool_then_the_latest_event_counts(
+    processor: ShardProcessor,
+) -> None:
+    apply(processor, Topic.LEDGER, record(0, deposit("alice", "8000")))
+    apply(processor, Topic.FILLS, record(0, fill("alice", "1")))
+    judge_from(processor)
+    falls = [44500, 44120, 44000, 46500, 49500]
+    commits = [falling(processor, price, number) for number, price in enumerate(falls, start=2)]
+    told = [event for commit in commits for event in events_of(commit)]
+    assert {event.stream for event in told} == set(Stream)
+    final = processor.book.risk("alice")
+    assert Band.HEALTHY is told[-1].band
+    assert not final.pools, "the story ends well"
+
+    successor, newest = make_processor(), Newest()
+    for stream in Stream:
+        for event in told:
+            if event.stream is stream:
+                newest.add(event)
+    assert successor.adopt(newest)
+    assert successor.book.risk("alice") == final
+    assert not successor.adopt(newest), "a second time changes nothing"
