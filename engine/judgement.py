@@ -34,7 +34,7 @@ from engine.effects import (
 from engine.ladder import SEVERITY, Band, LadderState, advance
 from engine.margin.cross import cross_figures, mark_price
 from engine.margin.figures import Figures
-from engine.margin.isolated import isolated_figures, open_isolated
+from engine.margin.isolated import isolated_figures, judged_isolated
 from engine.marks import Prices
 from engine.numbers import ZERO, canonical, exact
 from engine.policy import Policy
@@ -56,10 +56,10 @@ class Judgement(msgspec.Struct, frozen=True):
 
 
 def pool_figures(state: AccountState, pool: str, prices: Prices, policy: Policy) -> Figures:
-    """Figures of one pool; a stopped account is degraded, a closed isolated position requires nothing."""
+    """Figures of one pool; a stopped account is degraded, an isolated position closed without debt has none."""
     if pool == CROSS:
         figures = cross_figures(state, prices, policy)
-    elif pool in state.isolated and state.isolated[pool].position.quantity:
+    elif pool in judged_isolated(state):
         figures = isolated_figures(state, pool, prices, policy)
     else:
         figures = _NOTHING
@@ -76,7 +76,7 @@ def judge(
 ) -> Judgement:
     """Judge every pool of the account at `prices` and event time `now_ns`."""
     events: list[RiskEvent] = []
-    pools = sorted({CROSS, *open_isolated(state), *risk.pools})
+    pools = sorted({CROSS, *judged_isolated(state), *risk.pools})
     for pool in pools:
         before = risk.pools.get(pool, _WELL)
         figures = pool_figures(state, pool, prices, policy)

@@ -10,7 +10,8 @@
 
 Rules
 -----
-* Lines are compared by multiplication, never through a rounded ratio; without a requirement there is no ratio.
+* Lines are compared by multiplication, never through a rounded ratio; without a requirement there is no ratio, but
+  collateral that after haircuts no longer covers the liabilities (C < 0) is below every line.
 * Getting worse takes effect at once, over as many bands as the figures say.
 * Getting better needs the figures above the current band's line plus `exit_band`, without interruption, for
   `exit_hold_seconds` of event time; then the band follows the exit lines (again over as many as they say).
@@ -66,11 +67,10 @@ def band_at(figures: Figures, ladder: Ladder, *, exiting: bool = False) -> Band:
         (Band.MARGIN_CALL, ladder.margin_call),
         (Band.WARNING, ladder.warning),
     )
-    if figures.maintenance_margin:
-        with exact():
-            for band, line in lines:
-                if figures.collateral_value < (line + lift) * figures.maintenance_margin:
-                    return band
+    with exact():
+        for band, line in lines:
+            if figures.collateral_value < (line + lift) * figures.maintenance_margin:
+                return band
     return Band.HEALTHY
 
 

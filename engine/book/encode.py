@@ -11,7 +11,7 @@ from engine.book.ragged import Array
 from engine.effects import AccountRisk
 from engine.judgement import CROSS, price_symbols_of
 from engine.ladder import SEVERITY, Band, LadderState
-from engine.margin.isolated import open_isolated
+from engine.margin.isolated import judged_isolated
 from engine.marks import NANOSECONDS
 from engine.numbers import ZERO, exact
 from engine.policy import Asset, Policy
@@ -87,7 +87,7 @@ class Encoder:
         terms: list[_Term] = []
         rows: list[_Row] = []
         stopped = kernels.STOPPED if state.stopped else 0
-        for pool in sorted({CROSS, *open_isolated(state), *risk.pools}):
+        for pool in sorted({CROSS, *judged_isolated(state), *risk.pools}):
             of_pool, flags = self._cross(state) if pool == CROSS else self._isolated(state, pool)
             terms += of_pool
             rows.append(self._row(risk.pools.get(pool, _WELL), len(of_pool), flags | stopped))
@@ -113,8 +113,11 @@ class Encoder:
 
     def _isolated(self, state: AccountState, symbol: str) -> tuple[list[_Term], int]:
         held = state.isolated.get(symbol)
-        if held is None or not held.position.quantity:
+        if held is None or not (held.position.quantity or held.margin < 0):
             return [], kernels.ISOLATED
+        if not held.position.quantity:
+            settle = self._listing[symbol][1]
+            return [(float(held.margin), 0.0, -1, settle)], kernels.ISOLATED | kernels.SECURES
         term = self._position(symbol, held.position)
         flags = kernels.ISOLATED | kernels.OPEN | kernels.HELD | kernels.SECURES
         return [(float(held.margin), 0.0, -1, term[3]), term], flags
@@ -147,7 +150,7 @@ class Encoder:
             else:
                 flags |= kernels.NOT_ABOVE
                 high = self._exits[band]
-        if low and flags & kernels.HELD:
+        if low and flags & (kernels.HELD | kernels.SECURES):
             flags |= kernels.NOT_BELOW
         return low, high, terms, flags, SEVERITY[band]
 

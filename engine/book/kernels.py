@@ -471,12 +471,9 @@ def headroom(
         above = at.collateral_low - held.low * at.maintenance_high - error * (1 + 2 * held.low)
         room = min(room, above)
     if flags & NOT_ABOVE:
-        below = -at.equity_high - error
-        if flags & HELD and at.maintenance_low > 0:
-            # high * MM - C > 0
-            line = held.high * at.maintenance_low - at.collateral_high - error * (1 + 2 * held.high)
-            below = max(below, line)
-        room = min(room, below)
+        # high * MM - C > 0, or equity < 0
+        line = held.high * at.maintenance_low - at.collateral_high - error * (1 + 2 * held.high)
+        room = min(room, max(line, -at.equity_high - error))
     if flags & POSITIVE:
         room = min(room, at.equity_low - error)
     if flags & NEGATIVE:

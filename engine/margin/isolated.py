@@ -10,17 +10,21 @@ from engine.margin.cross import index_price, mark_price, position_lines
 from engine.margin.figures import Figures, Line, MarginBreakdown
 from engine.margin.position import PositionMargin, position_margin
 from engine.marks import Prices
-from engine.numbers import exact
+from engine.numbers import ZERO, exact
 from engine.policy import Policy
 
 
 def isolated_figures(state: AccountState, symbol: str, prices: Prices, policy: Policy) -> Figures:
-    """The figures of the isolated position in `symbol` (KeyError if there is none), which must be open."""
+    """The figures of the isolated position in `symbol` (KeyError if there is none)."""
+    held = state.isolated[symbol]
     with exact():
+        if not held.position.quantity:
+            index, fresh = index_price(policy, policy.instruments[symbol].settle, prices)
+            return Figures(held.margin * index, held.margin * index, ZERO, ZERO, not fresh)
         margin, fresh = _margin(state, symbol, prices, policy)
         index, index_fresh = index_price(policy, margin.settle, prices)
         # equity = (margin + uPnL) * index(settle)
-        equity = (state.isolated[symbol].margin + margin.unrealised_pnl) * index
+        equity = (held.margin + margin.unrealised_pnl) * index
         return Figures(
             equity,
             equity,
@@ -50,8 +54,13 @@ def explain_isolated(state: AccountState, symbol: str, prices: Prices, policy: P
 
 
 def open_isolated(state: AccountState) -> list[str]:
-    """Symbols of isolated positions that hold contracts (margin alone is judged by nobody)."""
+    """Symbols of isolated positions that hold contracts."""
     return [symbol for symbol, held in state.isolated.items() if held.position.quantity]
+
+
+def judged_isolated(state: AccountState) -> list[str]:
+    """Symbols of isolated positions that are judged: open, or closed with a debt that the exchange has to settle."""
+    return [symbol for symbol, held in state.isolated.items() if held.position.quantity or held.margin < 0]
 
 
 def _margin(state: AccountState, symbol: str, prices: Prices, policy: Policy) -> tuple[PositionMargin, bool]:

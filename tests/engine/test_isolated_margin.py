@@ -2,7 +2,10 @@ from decimal import Decimal
 
 import pytest
 
-from engine.margin.isolated import isolated_figures, open_isolated
+from engine.effects import AccountRisk, EventType
+from engine.judgement import judge
+from engine.ladder import Band
+from engine.margin.isolated import isolated_figures, judged_isolated, open_isolated
 from tests.support.builders import account, prices, sample
 
 D = Decimal
@@ -34,3 +37,14 @@ def test_isolated_when_there_is_none_then_a_key_error():
 def test_open_isolated_when_only_margin_is_left_then_it_is_not_open():
     state = account(isolated={"BTC-PERP": (0, 0, 5), "ETH-PERP": (1, 10, 0)})
     assert open_isolated(state) == ["ETH-PERP"]
+
+
+def test_isolated_when_closed_below_its_margin_then_the_debt_is_judged_bankrupt_until_it_is_settled():
+    state = account(isolated={"BTC-PERP": (0, 0, -45)})
+    quotes = prices({"USDT-USD": "0.98"})
+    assert judged_isolated(state) == ["BTC-PERP"]
+    figures = isolated_figures(state, "BTC-PERP", quotes, POLICY)
+    assert (figures.equity, figures.maintenance_margin) == (D(-45) * D("0.98"), 0)
+    judgement = judge(state, AccountRisk(state.account), quotes, 0, POLICY)
+    assert judgement.risk.pools["BTC-PERP"].band is Band.BANKRUPT
+    assert EventType.ACCOUNT_BANKRUPT in [event.type for event in judgement.events]

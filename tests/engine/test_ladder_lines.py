@@ -129,3 +129,12 @@ def test_degraded_when_figures_say_a_call_then_it_is_made_and_flagged(says):
 
 def test_severity_when_listed_then_each_band_is_worse_than_the_one_before():
     assert [SEVERITY[worse] - SEVERITY[better] for better, worse in pairwise(Band)] == [1] * 5
+
+
+def test_line_when_no_requirement_but_liabilities_exceed_collateral_then_liquidation():
+    # {BTC: -1, USD: 31,000} at 30,000 with liability factor 1.05: equity 1,000, C = 31,000 - 31,500 = -500, no MM
+    assert (
+        band_at(pool(D(31_000) - D(30_000) * D("1.05"), equity=1_000, maintenance=0), LADDER)
+        is Band.LIQUIDATION
+    )
+    assert band_at(pool(0, equity=1_000, maintenance=0), LADDER) is Band.HEALTHY
