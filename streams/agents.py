@@ -9,9 +9,9 @@ import faust
 
 from engine.inputs import Topic
 from streams.crash import crash_only
+from streams.inbox import Offered
 from streams.pricing import PriceDesk, PriceReader
 from streams.processor import Record
-from streams.shard import Offered
 from streams.shards import Shards
 
 

@@ -1,7 +1,9 @@
 """The composition root: every part of a worker, built and wired in one function, every option explicit."""
 
 import asyncio
+import gc
 import signal
+import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import version
@@ -21,6 +23,7 @@ from streams.agents import add_input_agent, add_marks_agent
 from streams.crash import crash_only, end_process
 from streams.health import HealthServer
 from streams.kafka import partition_counts, producer
+from streams.log_ends import LogEnds
 from streams.log_reader import open_log
 from streams.metrics import Metrics
 from streams.pricing import PriceDesk, PriceReader
@@ -34,6 +37,11 @@ from streams.store import ShardStore
 from streams.watchdog import Watchdog
 
 CLOCK_SECONDS = 1.0
+SWITCH_INTERVAL_SECONDS = 0.0005
+"""Faust's consumer runs in a thread of its own. At every socket write the event loop gives the interpreter away, and
+with Python's default waits up to 5 ms to get it back."""
+GARBAGE_THRESHOLD = 20_000
+"""New objects before a young collection; the default, 700, is passed by a single batch of records."""
 
 _log = structlog.get_logger()
 
@@ -65,7 +73,9 @@ def build_faust_app(settings: Settings) -> faust.App:
         broker_commit_interval=1.0,
         broker_max_poll_interval=600.0,
         broker_client_id=settings.worker_id,
-        consumer_group_instance_id=settings.worker_id,
+        # A static member keeps its shards over a quick restart. An id of its own making changes at every start, and a
+        # static member never says goodbye: its shards would wait out the session for nobody.
+        consumer_group_instance_id=settings.worker_id if "worker_id" in settings.model_fields_set else None,
         consumer_auto_offset_reset="earliest",
         processing_guarantee="at_least_once",
         agent_supervisor=CrashingSupervisor,
@@ -82,6 +92,8 @@ def build_faust_app(settings: Settings) -> faust.App:
 
 async def run_worker(settings: Settings) -> None:
     """Run one worker until SIGTERM or SIGINT. Raises `SettingsError` for a topic layout it cannot work with."""
+    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    gc.set_threshold(GARBAGE_THRESHOLD)
     policy = load_policy(settings.policy_file)
     # Compiles what is not in the cache on disk. Done later, inside the event loop, that would cost the membership in
     # the group, and the watchdog would end every first start.
@@ -97,6 +109,7 @@ async def run_worker(settings: Settings) -> None:
     await events.start()
     marks = MarkBook(policy)
     prices_ready = asyncio.Event()
+    log_ends = LogEnds(settings, topics)
 
     def build_shard(shard: int) -> ShardRunner:
         store = ShardStore(
@@ -123,6 +136,7 @@ async def run_worker(settings: Settings) -> None:
             marks,
             prices_ready,
             topics=topics,
+            log_ends=log_ends,
             open_log=lambda: open_log(settings),
             metrics=metrics,
         )
@@ -160,6 +174,7 @@ async def run_worker(settings: Settings) -> None:
         asyncio.create_task(crash_only(body)(), name=name)
         for name, body in (
             ("watchdog", watchdog.run),
+            ("log-ends", log_ends.run),
             ("prices", price_reader.run),
             ("clock", _clock(shards, watchdog)),
         )

@@ -32,7 +32,7 @@ POLL_RECORDS_MAX = 2000
 POLL_MS = 100
 INBOX_BATCHES_MAX = 64
 """Polled batches that may wait for the agent (during a rebalance it sleeps); then polling waits, Kafka keeps them."""
-LOOKBACK_SECONDS = 60
+LOOKBACK_SECONDS = 15
 """A starting worker reads prices from this far back; older last prices come from Redis."""
 
 _log = structlog.get_logger()

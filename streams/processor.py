@@ -9,9 +9,11 @@ Life of a batch of account inputs
      - a rejection, at decoding or in the ledger: quarantined; the account it belongs to is stopped
      - a duplicate id or `account_seq`: counted
      - applied: a new account state
-   then every touched account is judged once, at the current marks
-4. the returned `Commit` {watermark, states, ids, risk, events, quarantine} becomes durable as a whole; only then
-   are the records acknowledged
+4. the returned `Commit` {watermark, states, ids, quarantine} becomes durable as a whole; only then are the records
+   acknowledged
+5. `settle`, once both topics have been applied up to one instant: the new states are put before the judge. Until then
+   an account is judged as it was: a fill must not be judged without the deposit that paid for it, which is on its
+   way in the other topic
 
 Life of a batch of marks: `on_marks` hands believed marks to the book, which judges every holder in order; what
 changed becomes a `Commit` too.
@@ -123,6 +125,8 @@ class ShardProcessor:
         self._quarantine_topic = quarantine_topic
         self._source = source
         self._windows: dict[tuple[Topic, str], RecentIds] = {}
+        self._ahead: dict[str, AccountState] = {}
+        """States newer than the book's, until `settle`."""
 
     def load(
         self, states: Iterable[AccountState], risks: dict[str, AccountRisk], watermarks: dict[Topic, int]
@@ -153,7 +157,7 @@ class ShardProcessor:
             for _, message in decoded
             if not isinstance(message, Rejection)
             and (topic, message.account) not in self._windows
-            and self.book.state(message.account) is not None
+            and self.state(message.account) is not None
         }
 
     def add_windows(self, topic: Topic, windows: dict[str, list[str]]) -> None:
@@ -170,22 +174,33 @@ class ShardProcessor:
                 continue
             self._apply_one(topic, record, message, batch)
             self.watermarks[topic] = record.offset + 1
-        for state in batch.states.values():
-            self.book.put(state)
-        judged = self.book.judge(sorted(batch.states)) if self.judging else []
-        spoken = self._spoken(judged)
+        if self.judging:
+            self._ahead |= batch.states
+        else:
+            for state in batch.states.values():
+                self.book.put(state)
         return Outcome(
             Commit(
                 advance={topic: (start, self.watermarks[topic])} if self.watermarks[topic] > start else {},
                 accounts={account: encode(state) for account, state in batch.states.items()},
-                risks=spoken.risks,
                 seen={(topic, account): tuple(ids) for account, ids in batch.seen.items()},
-                outbox=(*batch.quarantined, *spoken.outbox),
+                outbox=tuple(batch.quarantined),
             ),
             batch.applied,
             batch.duplicates,
             batch.reasons,
         )
+
+    def state(self, account: str) -> AccountState | None:
+        """The newest state of the account, which may be ahead of what is judged; None if there is none."""
+        return self._ahead.get(account) or self.book.state(account)
+
+    def settle(self) -> list[Commit]:
+        """Both topics have been applied up to one instant: judge the accounts in their new state."""
+        settled, self._ahead = self._ahead, {}
+        for state in settled.values():
+            self.book.put(state)
+        return self._spoken_in_parts(self.book.judge(sorted(settled)))
 
     def skip_to(self, topic: Topic, offset: int) -> Commit:
         """Move the watermark over offsets that the log holds no record for (transaction markers)."""
@@ -231,7 +246,7 @@ class ShardProcessor:
         if message.input_id in window:
             batch.duplicates += 1
             return
-        state = batch.states.get(account) or self.book.state(account)
+        state = batch.states.get(account) or self.state(account)
         if state is None:
             if self._partition_of(account.encode()) != self.shard:
                 code = RejectionCode.WRONG_PARTITION
@@ -274,7 +289,7 @@ class ShardProcessor:
         )
         if account is None or self._partition_of(account.encode()) != self.shard:
             return
-        state = batch.states.get(account) or self.book.state(account) or AccountState(account)
+        state = batch.states.get(account) or self.state(account) or AccountState(account)
         batch.states[account] = stopped(state, topic, record.offset, rejection.code, account_seq)
 
     def _spoken_in_parts(self, judgements: Sequence[Judgement]) -> list[Commit]:

@@ -11,6 +11,13 @@ Taking over
    rewound) is adopted, so that an event's identity never means two things
 5. when prices have caught up, judge every account, and run
 
+Settling
+--------
+The two input topics reach the shard in no fixed order, so an account may have its fill but not yet the deposit that paid
+for it. So the shard goes on in steps: ask where both topics end now, apply exactly up to there, then judge the accounts
+that changed. New states are durable at once, but until the step ends the accounts are judged as they were. When Faust
+is late with what the step needs, it is read from the log directly.
+
 Running
 -------
 Records and judgements become `Commit` parts in the order in which they changed memory; one task merges all parts
@@ -23,7 +30,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
-from typing import NamedTuple
 
 import msgspec
 import structlog
@@ -34,20 +40,21 @@ from engine.inputs import Mark, Topic
 from engine.marks import MarkBook
 from streams.commit import Commit, merge
 from streams.crash import crash_only
+from streams.inbox import INBOX_RECORDS_MAX, Inbox, Offered
+from streams.log_ends import LogEnds
 from streams.log_reader import LogReader
 from streams.metrics import Metrics
 from streams.processor import COMMIT_ACCOUNTS_MAX, Newest, Outcome, Record, ShardProcessor, UnlistedHolding
 from streams.relay import OutboxRelay
 from streams.store import FenceLost, ShardStore
 
-INBOX_RECORDS_MAX = 20_000
-"""About a second of records at Faust's top rate; past it the agent waits, and with it the fetcher."""
 APPLY_RECORDS_MAX = 256
 """Records applied without giving way to marks: about 10 ms of event loop."""
-GATHER_SECONDS = 0.005
-"""A first record waits this long for company: Faust delivers one at a time, and a commit for each takes the event loop
-a millisecond, which held a worker to some 800 records a second. Marks do not wait."""
-
+CATCH_UP_PASSES = 2
+"""The second reads what came to one topic while the other was read, so that both end at about the same instant."""
+FAUST_LATE_SECONDS = 0.5
+"""After this long without what settling waits for, it is read from the log: offsets without a record (transaction
+markers) never come through Faust, and a long backlog comes faster so."""
 _log = structlog.get_logger()
 _risk_decoder = msgspec.json.Decoder(AccountRisk)
 _event_decoder = msgspec.json.Decoder(RiskEvent)
@@ -68,14 +75,6 @@ class ShardStopped(Exception):  # noqa: N818 - it names a state, as the promise 
     """The shard cannot be continued without losing inputs; it stays stopped until an operator acts."""
 
 
-class Offered(NamedTuple):
-    """A record delivered by Faust, with the call that acknowledges it."""
-
-    topic: Topic
-    record: Record
-    acknowledge: Callable[[], object]
-
-
 class ShardRunner:
     """The life of one shard on this worker."""
 
@@ -88,6 +87,7 @@ class ShardRunner:
         prices_ready: asyncio.Event,
         *,
         topics: dict[Topic, str],
+        log_ends: LogEnds,
         open_log: Callable[[], AbstractAsyncContextManager[LogReader]],
         metrics: Metrics,
     ) -> None:
@@ -97,7 +97,8 @@ class ShardRunner:
         self.stop_reason = ""
         self._store, self._relay, self._marks, self._prices_ready = store, relay, marks, prices_ready
         self._topics, self._open_log, self._metrics = topics, open_log, metrics
-        self._inbox: asyncio.Queue[Offered] = asyncio.Queue(INBOX_RECORDS_MAX)
+        self._log_ends = log_ends
+        self._inbox = Inbox()
         self._parts: list[Commit] = []
         self._acknowledgements: list[Callable[[], object]] = []
         self._work = asyncio.Event()
@@ -194,7 +195,8 @@ class ShardRunner:
         self._metrics.recovery_seconds.observe(time.monotonic() - began)
         _log.info("shard_running", shard=self.shard, seconds=round(time.monotonic() - began, 3))
         while True:
-            await self._apply(await self._next_records())
+            await self._inbox.filled()
+            await self._settle()
 
     async def _take_over(self) -> None:
         image = await self._store.take_over()
@@ -206,8 +208,9 @@ class ShardRunner:
         for data in image.marks.values():
             self._marks.prime(msgspec.json.decode(data, type=Mark))
         async with self._open_log() as log:
-            for topic in Topic:
-                await self._catch_up(log, topic, known=topic in watermarks)
+            for _ in range(CATCH_UP_PASSES):
+                for topic in Topic:
+                    await self._catch_up(log, topic, known=topic in watermarks)
             await self._adopt_published(log, image.published)
 
     async def _catch_up(self, log: LogReader, topic: Topic, *, known: bool) -> None:
@@ -220,7 +223,7 @@ class ShardRunner:
             )
         if start > end:
             raise ShardStopped(f"{name}/{self.shard}: Redis is at offset {start}, the log ends at {end}")
-        if not known and end > 0:
+        if not known and end > start == 0:
             _log.warning("shard_rebuilt_from_log", shard=self.shard, topic=name, records=end)
         async for records in log.read(name, self.shard, start, end):
             await self._apply_run(topic, records)
@@ -242,27 +245,30 @@ class ShardRunner:
         if adopted:
             _log.warning("published_events_adopted", shard=self.shard, accounts=len(adopted))
 
-    async def _next_records(self) -> list[Offered]:
-        offered = [await self._inbox.get()]
-        if self._inbox.qsize() < APPLY_RECORDS_MAX:
-            await asyncio.sleep(GATHER_SECONDS)
-        while len(offered) < APPLY_RECORDS_MAX and not self._inbox.empty():
-            offered.append(self._inbox.get_nowait())
-        return offered
+    async def _settle(self) -> None:
+        """Apply both topics up to where they end now, and nothing further; then judge."""
+        ends = await self._log_ends.of(self.shard)
+        for topic, end in ends.items():
+            while self.processor.watermarks[topic] < end:
+                offered = self._inbox.take(topic, end, APPLY_RECORDS_MAX)
+                if offered:
+                    await self._apply(topic, offered)
+                elif not await self._inbox.arrives(topic, FAUST_LATE_SECONDS):
+                    await self._fill_gap(topic, end)
+            await self._apply(topic, self._inbox.take(topic, end, INBOX_RECORDS_MAX))
+        self._add(*self.processor.settle())
 
-    async def _apply(self, offered: list[Offered]) -> None:
-        for topic in Topic:
-            records = [item.record for item in offered if item.topic is topic]
-            run: list[Record] = []
-            expected = self.processor.watermarks[topic]
-            for record in records:
-                if record.offset > expected:
-                    await self._apply_run(topic, run)
-                    await self._fill_gap(topic, record.offset)
-                    run = []
-                run.append(record)
-                expected = max(expected, record.offset + 1)
-            await self._apply_run(topic, run)
+    async def _apply(self, topic: Topic, offered: Sequence[Offered]) -> None:
+        run: list[Record] = []
+        expected = self.processor.watermarks[topic]
+        for record in (item.record for item in offered):
+            if record.offset > expected:
+                await self._apply_run(topic, run)
+                await self._fill_gap(topic, record.offset)
+                run = []
+            run.append(record)
+            expected = max(expected, record.offset + 1)
+        await self._apply_run(topic, run)
         self._acknowledgements += [item.acknowledge for item in offered]
         self._work.set()
 

@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,10 @@ MARKS = 600_000
 BATCH_MARKS = 50
 FILLS = 100_000
 PACED_MARKS_PER_SECOND = 10_000
-PACED_SECONDS = 20.0
+FALL, FALL_SECONDS = Decimal("0.06"), 30.0
+"""An ordinary bad half minute."""
+CRASH_SECONDS = 20.0
+"""The demo's whole crash, squeezed: thousands of events within a few seconds."""
 DEADLINE_S = 180.0
 SAMPLE_S = 0.2
 """Reading the worker's counters costs it some 10 ms."""
@@ -114,8 +118,13 @@ def _measure(
     worker.wait_ready()
     figures["cold_start_seconds"] = time.perf_counter() - began
     figures["of_which_recovery_seconds"] = worker.metric("margin_recovery_seconds_sum") / PARTITIONS
-    for key, value in _latency(cluster, policy, sequence).items():
-        figures[key] = value
+    fall = load.falling(prices, FALL, PACED_MARKS_PER_SECOND, FALL_SECONDS)
+    for key, value in _latency(cluster, fall, sequence).items():
+        figures[f"fall_{key}"] = value
+    sequence += int(PACED_MARKS_PER_SECOND * FALL_SECONDS)
+    crash = load.crash(policy, PACED_MARKS_PER_SECOND, CRASH_SECONDS, SEED)
+    for key, value in _latency(cluster, crash, sequence).items():
+        figures[f"crash_{key}"] = value
     figures["rss_mebibytes"] = _rss_mebibytes(worker.pid)
     worker.terminate()
     figures["raw_aiokafka_records_per_second"] = asyncio.run(_raw_aiokafka(cluster.bootstrap))
@@ -142,7 +151,7 @@ def _rate(worker: Worker, metric: str, count: int, act: Callable[[], None], **la
     return (high[1] - low[1]) / max(high[0] - low[0], 1e-9) if high is not low else float("nan")
 
 
-def _latency(cluster: Cluster, policy: Any, sequence: int) -> dict[str, float]:
+def _latency(cluster: Cluster, marks: Any, sequence: int) -> dict[str, float]:
     latencies: list[float] = []
     done = threading.Event()
     consumer = Consumer(
@@ -167,14 +176,14 @@ def _latency(cluster: Cluster, policy: Any, sequence: int) -> dict[str, float]:
 
     listener = threading.Thread(target=listen)
     listener.start()
-    load.send_paced(cluster.bootstrap, policy, PACED_MARKS_PER_SECOND, PACED_SECONDS, SEED, sequence)
+    load.send_paced(cluster.bootstrap, marks, sequence)
     time.sleep(2)
     done.set()
     listener.join()
     consumer.close()
     ordered = sorted(latencies)
     return {
-        "events_caused_by_ticks": len(ordered),
+        "events": len(ordered),
         "tick_to_event_p50_seconds": ordered[len(ordered) // 2],
         "tick_to_event_p99_seconds": ordered[int(len(ordered) * 0.99)],
     }

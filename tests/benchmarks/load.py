@@ -2,7 +2,7 @@
 
 import multiprocessing
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from random import Random
 
@@ -74,11 +74,28 @@ def send_marks(
     _in_a_process(_send_marks, bootstrap, prices, count, first_sequence, per_record)
 
 
-def send_paced(
-    bootstrap: str, policy: Policy, per_second: int, seconds: float, seed: int, sequence: int
-) -> None:
-    """Play a synthetic crash at a fixed rate of marks, each dated when it is sent."""
-    _in_a_process(_send_crash, bootstrap, policy, per_second, seconds, seed, sequence)
+def falling(
+    prices: dict[str, Decimal], fall: Decimal, per_second: int, seconds: float
+) -> Iterator[tuple[float, str, Decimal]]:
+    """Every price but the stablecoin's falls evenly by the fraction `fall`: due time in seconds, symbol, price."""
+    symbols = sorted(prices)
+    count = int(per_second * seconds)
+    for number in range(count):
+        symbol = symbols[number % len(symbols)]
+        price = prices[symbol] * (1 - fall * number / count) if symbol != "USDT-USD" else prices[symbol]
+        yield number / per_second, symbol, price.quantize(Decimal("1e-9"))
+
+
+def crash(policy: Policy, per_second: int, seconds: float, seed: int) -> Iterator[tuple[float, str, Decimal]]:
+    """The believable marks of the synthetic crash."""
+    for mark in SyntheticCrash(policy, seed=seed, seconds=seconds, ticks_per_second=per_second):
+        if mark.believable:
+            yield mark.at_seconds, mark.symbol, mark.price
+
+
+def send_paced(bootstrap: str, marks: Iterable[tuple[float, str, Decimal]], sequence: int) -> None:
+    """Send each mark when it is due, dated when it is sent, one a record."""
+    _in_a_process(_send_paced, bootstrap, marks, sequence)
 
 
 def _in_a_process(target: object, *args: object) -> None:
@@ -125,17 +142,13 @@ def _send_marks(
     assert producer.flush(300) == 0
 
 
-def _send_crash(
-    bootstrap: str, policy: Policy, per_second: int, seconds: float, seed: int, sequence: int
-) -> None:
+def _send_paced(bootstrap: str, marks: Iterable[tuple[float, str, Decimal]], sequence: int) -> None:
     producer = _producer(bootstrap, 0.5)
-    crash = SyntheticCrash(policy, seed=seed, seconds=seconds, ticks_per_second=per_second)
     began = time.perf_counter()
-    for number, mark in enumerate(it for it in crash if it.believable):
-        due_s = began + mark.at_seconds
-        while time.perf_counter() < due_s:
+    for number, (at_seconds, symbol, price) in enumerate(marks):
+        while time.perf_counter() < began + at_seconds:
             time.sleep(PACE_S)
-        sent = Mark(mark.symbol, mark.price, sequence + number, time.time_ns())
-        producer.produce("prices", encode(sent), mark.symbol.encode())
+        sent = Mark(symbol, price, sequence + number, time.time_ns())
+        producer.produce("prices", encode(sent), symbol.encode())
         producer.poll(0)
     assert producer.flush(60) == 0

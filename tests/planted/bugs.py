@@ -108,6 +108,13 @@ BUGS = (
         test="tests/system/test_poison.py::test_mark_when_it_fails_a_check_then_counted_and_moves_no_account[jump]",
     ),
     Bug(
+        name="an account is judged after a fill without waiting for the other topic",
+        file="streams/shard.py",
+        search="        self._add(outcome.commit)\n",
+        replace="        self._add(outcome.commit, *self.processor.settle())\n",
+        test="tests/system/test_order.py::test_fill_when_read_long_before_the_deposit_that_paid_for_it_then_nobody_is_called",
+    ),
+    Bug(
         name="event numbers are not durable",
         file="streams/processor.py",
         search="            risks[judgement.risk.account] = msgspec.json.encode(judgement.risk)\n",

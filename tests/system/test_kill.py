@@ -16,7 +16,7 @@ from tests.support.workers import KILLED, Worker
 
 pytestmark = pytest.mark.system
 
-KILL_BEFORE_READY = 0.25
+KILL_BEFORE_READY = 0.4
 """Of the kills: wherever the restarting worker happens to be."""
 HOLD_DOWN = 0.3
 """Of the kills: down until the group gave all shards to the other worker."""

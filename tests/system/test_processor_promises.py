@@ -124,12 +124,15 @@ def test_adopt_when_both_streams_tell_of_one_pool_then_the_latest_event_counts(
     apply(processor, Topic.LEDGER, record(0, deposit("alice", "8000")))
     apply(processor, Topic.FILLS, record(0, fill("alice", "1")))
     judge_from(processor)
-    falls = [44500, 44120, 44000, 46500, 49500]
-    commits = [falling(processor, price, number) for number, price in enumerate(falls, start=2)]
+    # (price - 42,000) / (price / 20): 1.12 is called, 0.91 liquidated, 1.21 no more but still called, 1.94 well.
+    path = [44500, 44000, 44700, 46500]
+    commits = [falling(processor, price, number) for number, price in enumerate(path, start=2)]
     told = [event for commit in commits for event in events_of(commit)]
     assert {event.stream for event in told} == set(Stream)
+    completed, resolved = told[-2], told[-1]
+    assert (completed.stream, completed.band) == (Stream.LIQUIDATIONS, Band.MARGIN_CALL)
+    assert (resolved.stream, resolved.band) == (Stream.MARGIN_EVENTS, Band.HEALTHY)
     final = processor.book.risk("alice")
-    assert Band.HEALTHY is told[-1].band
     assert not final.pools, "the story ends well"
 
     successor, newest = make_processor(), Newest()
@@ -140,3 +143,25 @@ def test_adopt_when_both_streams_tell_of_one_pool_then_the_latest_event_counts(
     assert successor.adopt(newest)
     assert successor.book.risk("alice") == final
     assert not successor.adopt(newest), "a second time changes nothing"
+
+
+def test_settle_when_the_deposit_comes_after_the_fill_it_paid_for_then_nobody_is_called(
+    processor: ShardProcessor,
+) -> None:
+    judge_from(processor)
+    fills = apply(processor, Topic.FILLS, record(0, fill("alice", "1")))
+    assert not fills.commit.outbox
+    assert not falling(processor, 49900, 2).outbox, "judged as it was: without the position"
+    apply(processor, Topic.LEDGER, record(0, deposit("alice", "8000")))
+    assert not merge(processor.settle()).outbox, "8,000 covers it"
+    # and it is judged from here on: (8,000 - 4,600) / 2,270 = 1.498: warning
+    (opened,) = events_of(falling(processor, 45400, 3))
+    assert opened.band is Band.WARNING
+
+
+def test_settle_when_a_fill_breaks_a_line_then_the_call_is_said(processor: ShardProcessor) -> None:
+    judge_from(processor)
+    apply(processor, Topic.LEDGER, record(0, deposit("alice", "3000")))
+    apply(processor, Topic.FILLS, record(0, fill("alice", "1")))
+    # 3,000 / (5 % of 50,000) = 1.2: warning
+    assert [event.band for event in events_of(merge(processor.settle()))] == [Band.WARNING]
