@@ -1,10 +1,10 @@
-# make demo | test | bench | lint | lock      ARGS="..." is passed on to the program that runs
+# make demo | test | bench | planted | lint | lock      ARGS="..." is passed on to the program that runs
 # A plain checkout needs only Python 3.11 or 3.12; `make test` also installs what .ci/services lists.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup services demo test bench lint lock
+.PHONY: help setup services demo test bench planted lint lock
 
 VENV := .venv
 STAMP := $(VENV)/.installed
@@ -14,6 +14,7 @@ help:
 	@echo "make demo    the whole pipeline on this machine, without Docker"
 	@echo "make test    every test, with a real Kafka and a real Redis (installs what is missing; needs root for that)"
 	@echo "make bench   the benchmarks"
+	@echo "make planted bugs planted in a copy of the source, each caught by a named test (about 10 minutes)"
 	@echo "make lint    ruff, mypy and the import rules"
 	@echo "make lock    write requirements.lock anew from pyproject.toml"
 
@@ -33,8 +34,11 @@ demo: setup
 test: services
 	@$(VENV)/bin/python -m pytest $(ARGS)
 
-bench: setup
+bench: services
 	@$(VENV)/bin/python -m tests.benchmarks $(ARGS)
+
+planted: services
+	@$(VENV)/bin/python -m tests.planted $(ARGS)
 
 lint: setup
 	@$(VENV)/bin/ruff check .

@@ -55,6 +55,10 @@ class Inbox:
             return False
         return True
 
+    def waiting(self, topic: Topic) -> int:
+        """How many records of `topic` wait."""
+        return len(self._waiting[topic])
+
     def take(self, topic: Topic, end: int, count_max: int) -> list[Offered]:
         """The oldest records of `topic` below offset `end`, at most `count_max`."""
         waiting = self._waiting[topic]
