@@ -40,6 +40,8 @@ FALL, FALL_SECONDS = Decimal("0.06"), 30.0
 CRASH_SECONDS = 20.0
 """The demo's whole crash, squeezed: thousands of events within a few seconds."""
 DEADLINE_S = 180.0
+WARM_S = 5.0
+"""A started worker collects garbage once and freezes what it loaded; latency is measured after that."""
 SAMPLE_S = 0.2
 """Reading the worker's counters costs it some 10 ms."""
 SEED = 7
@@ -117,6 +119,7 @@ def _measure(
     worker.release()
     worker.wait_ready()
     figures["cold_start_seconds"] = time.perf_counter() - began
+    time.sleep(WARM_S)
     figures["of_which_recovery_seconds"] = worker.metric("margin_recovery_seconds_sum") / PARTITIONS
     fall = load.falling(prices, FALL, PACED_MARKS_PER_SECOND, FALL_SECONDS)
     for key, value in _latency(cluster, fall, sequence).items():
