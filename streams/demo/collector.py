@@ -92,7 +92,6 @@ class Collector:
         self._prices: dict[str, PriceTrack] = {}
         self._samples: deque[_Sample] = deque(maxlen=RATE_WINDOW_SAMPLES)
         self._tasks: list[asyncio.Task[None]] = []
-        self.samples_taken = 0
 
     async def __aenter__(self) -> Self:
         """Connect and begin."""
@@ -148,7 +147,6 @@ class Collector:
                 with suppress(RedisError):  # away for a moment: the last prices stay
                     self._follow_prices(await self._store.marks(shard=0))
                 self._samples.append(_Sample(time.monotonic(), self._ticks(), self._log.counts.total()))
-                self.samples_taken += 1
                 await asyncio.sleep(SAMPLE_SECONDS)
 
     def _follow_prices(self, marks: dict[str, bytes]) -> None:
