@@ -136,6 +136,10 @@ class PriceReader:
         async with open_reader(self._settings, fetch_max_wait_ms=wait_ms) as consumer:
             places = await self._assign(consumer)
             ends = await consumer.end_offsets(places)
+            polled_batches = 0
+            # How many batches lead up to `ends`, once they are polled. Prices may never pause, so that the worker is
+            # ready when the agent has taken these and not when nothing waits.
+            needed_batches: int | None = None
             while True:
                 while len(self._inbox) >= INBOX_BATCHES_MAX:
                     await self._wake()
@@ -143,6 +147,7 @@ class PriceReader:
                 polled = await consumer.getmany(timeout_ms=POLL_MS, max_records=POLL_RECORDS_MAX)
                 self._progress()
                 if polled:
+                    polled_batches += 1
                     self._inbox.append(
                         [
                             PriceRecord(place.partition, record.offset, record.key, record.value)
@@ -152,7 +157,11 @@ class PriceReader:
                     )
                 if self._inbox:
                     await self._wake()
-                elif not self._ready.is_set() and await _reached(consumer, ends):
+                if self._ready.is_set():
+                    continue
+                if needed_batches is None and await _reached(consumer, ends):
+                    needed_batches = polled_batches
+                if needed_batches is not None and polled_batches - len(self._inbox) >= needed_batches:
                     _log.info("prices_caught_up", partitions=len(places))
                     self._ready.set()
 
