@@ -21,7 +21,8 @@ class Position(msgspec.Struct, frozen=True):
     quantity: Decimal
     """Signed contracts; > 0 is long. Never zero in a stored state."""
     entry_value: Decimal
-    """Signed cost of the open quantity, in settle asset: quantity x multiplier x average entry price."""
+    """Signed value of the open quantity at its entry prices, in settle asset: quantity x multiplier x average entry
+    price, or quantity x multiplier / price for an inverse contract."""
 
 
 FLAT = Position(quantity=ZERO, entry_value=ZERO)
@@ -35,7 +36,19 @@ class IsolatedPosition(msgspec.Struct, frozen=True):
     """Settle asset held by this position alone, realised P&L and funding included."""
 
 
-class Stop(msgspec.Struct, frozen=True):
+class OpenOrder(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is left of an order that rests in the exchange's book."""
+
+    symbol: str
+    quantity: Decimal
+    """Signed contracts (or base units of a spot pair) still to be filled; > 0 buys."""
+    price: Decimal
+    isolated: bool = False
+    reduce_only: bool = False
+    leg: str | None = None
+
+
+class Stop(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why this topic of the account no longer moves it, and since which input offset."""
 
     code: RejectionCode
@@ -44,7 +57,7 @@ class Stop(msgspec.Struct, frozen=True):
     """After a gap: the highest `account_seq` refused so far. The stop ends by itself once all up to it came."""
 
 
-class Progress(msgspec.Struct, frozen=True):
+class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
     """How far one input topic has been applied to the account."""
 
     offset: int = -1
@@ -54,18 +67,26 @@ class Progress(msgspec.Struct, frozen=True):
     stop: Stop | None = None
 
 
-class AccountState(msgspec.Struct, frozen=True):
+class AccountState(msgspec.Struct, frozen=True, omit_defaults=True):
     """One account. Mappings are never changed in place; zero entries are never kept."""
 
     account: str
     balances: dict[str, Decimal] = {}
     """Wallet by asset; negative is a liability."""
     positions: dict[str, Position] = {}
-    """Cross positions by symbol."""
+    """Cross positions by position key: the symbol, or symbol and leg in hedge mode."""
     isolated: dict[str, IsolatedPosition] = {}
+    """By position key (`engine.position_keys`), as `positions`."""
     leverage: dict[str, Decimal] = {}
+    """By symbol."""
     fills: Progress = Progress()
     ledger: Progress = Progress()
+    orders: dict[str, OpenOrder] = {}
+    """Open orders by order id."""
+    margin_model: str | None = None
+    """"cross" or "portfolio"; None follows the policy."""
+    collateral_off: tuple[str, ...] = ()
+    """Assets that the account does not pledge as collateral, sorted."""
 
     @property
     def stopped(self) -> bool:

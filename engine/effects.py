@@ -36,13 +36,17 @@ class EventType(StrEnum):
     RECOVERED = "engine.recovered"
 
 
-class MarkUsed(msgspec.Struct, frozen=True):
+class MarkUsed(msgspec.Struct, frozen=True, omit_defaults=True):
     """A price that entered the figures."""
 
     price: Decimal
     sequence: int
     time_ns: int
     stale: bool = False
+    volatility: Decimal | None = None
+    funding_rate: Decimal | None = None
+    average_price: Decimal | None = None
+    confidence: Decimal | None = None
 
 
 class InputOffsets(msgspec.Struct, frozen=True):

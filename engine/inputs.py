@@ -32,6 +32,9 @@ class Topic(StrEnum):
     LEDGER = "ledger"
 
 
+PositionLeg = Literal["long", "short"]
+
+
 class MarginMode(StrEnum):
     """Which pool carries a position: the account's shared one, or its own ring-fenced margin."""
 
@@ -60,6 +63,8 @@ class Fill(_AccountInput, frozen=True, tag="fill", kw_only=True):
     fee_asset: Name | None = None
     """Default: the instrument's settle asset."""
     margin_mode: MarginMode = MarginMode.CROSS
+    leg: PositionLeg | None = None
+    """Hedge mode: which leg of the symbol the fill belongs to; None in one-way mode."""
     margin_transfer: Decimal = Decimal(0)
     """Isolated only: amount of settle asset moved from the wallet into the position's margin (< 0: released)."""
     liquidation_id: Name | None = None
@@ -69,6 +74,47 @@ class Fill(_AccountInput, frozen=True, tag="fill", kw_only=True):
     def input_id(self) -> str:
         """Identity for deduplication."""
         return self.trade_id
+
+
+class OrderUpdate(_AccountInput, frozen=True, tag="order_update", kw_only=True):
+    """What is left of one open order now; 0 once it is filled, cancelled or expired.
+
+    It travels with the fills, because the two come from one matching engine in one order.
+    """
+
+    update_id: Name
+    order_id: Name
+    symbol: Name
+    side: Literal["buy", "sell"]
+    quantity: Decimal
+    """Contracts (or base units of a spot instrument) still open, >= 0."""
+    price: Decimal
+    """> 0, as of a fill."""
+    reduce_only: bool = False
+    margin_mode: MarginMode = MarginMode.CROSS
+    leg: PositionLeg | None = None
+
+    @property
+    def input_id(self) -> str:
+        """Identity for deduplication."""
+        return self.update_id
+
+
+class Settlement(_AccountInput, frozen=True, tag="settlement", kw_only=True):
+    """A delivery future or option expired: every cross position of the account in it closes at `price`.
+
+    It travels with the fills, which it ends. Isolated positions are closed by fills of the exchange.
+    """
+
+    settlement_id: Name
+    symbol: Name
+    price: Decimal
+    """The final price of the contract, > 0; for an option what it pays per unit, >= 0."""
+
+    @property
+    def input_id(self) -> str:
+        """Identity for deduplication."""
+        return self.settlement_id
 
 
 class _LedgerInput(_AccountInput, frozen=True, kw_only=True):
@@ -99,6 +145,7 @@ class IsolatedTransfer(_LedgerInput, frozen=True, tag="isolated_transfer", kw_on
 
     symbol: Name
     amount: Decimal
+    leg: PositionLeg | None = None
 
 
 class FundingPayment(_LedgerInput, frozen=True, tag="funding_payment", kw_only=True):
@@ -107,6 +154,7 @@ class FundingPayment(_LedgerInput, frozen=True, tag="funding_payment", kw_only=T
     symbol: Name
     amount: Decimal
     margin_mode: MarginMode = MarginMode.CROSS
+    leg: PositionLeg | None = None
 
 
 class Fee(_LedgerInput, frozen=True, tag="fee", kw_only=True):
@@ -114,6 +162,21 @@ class Fee(_LedgerInput, frozen=True, tag="fee", kw_only=True):
 
     asset: Name
     amount: Decimal
+
+
+class Interest(_LedgerInput, frozen=True, tag="interest", kw_only=True):
+    """Interest accrued on a loan: debit `amount` of `asset` from the wallet (< 0: credited)."""
+
+    asset: Name
+    amount: Decimal
+
+
+class AccountSetting(_LedgerInput, frozen=True, tag="account_setting", kw_only=True):
+    """What the account chose for its shared pool; None leaves a choice as it is."""
+
+    margin_model: Literal["cross", "portfolio"] | None = None
+    collateral_off: tuple[Name, ...] | None = None
+    """The whole list of assets that the account does not pledge as collateral."""
 
 
 class LeverageSetting(_LedgerInput, frozen=True, tag="leverage_setting", kw_only=True):
@@ -133,12 +196,22 @@ class Resume(_LedgerInput, frozen=True, tag="resume", kw_only=True):
     """Offset of the stop that it lifts, so that a late repeat lifts no other; None lifts whatever there is."""
 
 
-FillsInput = Fill | Resume
-LedgerInput = Deposit | Withdrawal | IsolatedTransfer | FundingPayment | Fee | LeverageSetting | Resume
+FillsInput = Fill | OrderUpdate | Settlement | Resume
+LedgerInput = (
+    Deposit
+    | Withdrawal
+    | IsolatedTransfer
+    | FundingPayment
+    | Fee
+    | Interest
+    | LeverageSetting
+    | AccountSetting
+    | Resume
+)
 AccountInput = FillsInput | LedgerInput
 
 
-class Mark(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="mark"):
+class Mark(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="mark", omit_defaults=True):
     """A price: the mark price of a contract, or the index price of an asset, under its price symbol."""
 
     symbol: Name
@@ -146,6 +219,14 @@ class Mark(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="mark"):
     sequence: Count
     """Strictly increasing per symbol."""
     time_ns: TimeNs
+    volatility: Decimal | None = None
+    """Options: implied volatility per year, 0.65 for 65 %."""
+    funding_rate: Decimal | None = None
+    """Perpetuals: rate of the running funding interval; longs pay when positive."""
+    average_price: Decimal | None = None
+    """Time-weighted average of the price, for policies that value conservatively."""
+    confidence: Decimal | None = None
+    """Of the price's source, 0..1, for policies that charge for doubt."""
 
 
 class MarkBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="marks"):

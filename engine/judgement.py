@@ -32,12 +32,14 @@ from engine.effects import (
     Stream,
 )
 from engine.ladder import SEVERITY, Band, LadderState, advance
-from engine.margin.cross import cross_figures, mark_price
 from engine.margin.figures import Figures
 from engine.margin.isolated import isolated_figures, judged_isolated
+from engine.margin.model import shared_figures, uses_portfolio
+from engine.margin.quotes import mark_price
 from engine.marks import Prices
 from engine.numbers import ZERO, canonical, exact
 from engine.policy import Policy
+from engine.position_keys import symbol_of
 
 ENGINE_VERSION = "0.1.0"
 CROSS = ""
@@ -53,12 +55,14 @@ class Judgement(msgspec.Struct, frozen=True):
 
     risk: AccountRisk
     events: tuple[RiskEvent, ...] = ()
+    cross: Figures = _NOTHING
+    """Figures of the cross pool that it came from, for those who count them."""
 
 
 def pool_figures(state: AccountState, pool: str, prices: Prices, policy: Policy) -> Figures:
     """Figures of one pool; a stopped account is degraded, an isolated position closed without debt has none."""
     if pool == CROSS:
-        figures = cross_figures(state, prices, policy)
+        figures = shared_figures(state, prices, policy)
     elif pool in judged_isolated(state):
         figures = isolated_figures(state, pool, prices, policy)
     else:
@@ -76,16 +80,19 @@ def judge(
 ) -> Judgement:
     """Judge every pool of the account at `prices` and event time `now_ns`."""
     events: list[RiskEvent] = []
+    cross = _NOTHING
     pools = sorted({CROSS, *judged_isolated(state), *risk.pools})
     for pool in pools:
         before = risk.pools.get(pool, _WELL)
         figures = pool_figures(state, pool, prices, policy)
+        if pool == CROSS:
+            cross = figures
         after = advance(before, figures, now_ns, policy.ladder)
         if after == before:
             continue
         said = _Saying(state, pool, prices, now_ns, policy, figures, cause_ns)
         risk = said.say(risk, before, after, events)
-    return Judgement(risk, tuple(events))
+    return Judgement(risk, tuple(events), cross)
 
 
 class _Saying:
@@ -169,25 +176,48 @@ class _Saying:
             isolated = self._state.isolated.get(self._pool)
             held = {self._pool: isolated.position} if isolated and isolated.position.quantity else {}
         with exact():
-            for symbol, position in sorted(held.items()):
-                mark, _ = mark_price(symbol, position, self._prices, self._policy)
-                yield Leg(symbol, position.quantity, mark)
+            for key, position in sorted(held.items()):
+                mark, _ = mark_price(symbol_of(key), position, self._prices, self._policy)
+                yield Leg(key, position.quantity, mark)
 
 
 def price_symbols_of(state: AccountState, pool: str, policy: Policy) -> set[str]:
     """Price symbols that the figures of this pool depend on."""
+    traded = {symbol_of(key) for key in (state.positions if pool == CROSS else (pool,))}
+    assets: set[str] = set()
+    net = pool == CROSS and uses_portfolio(state, policy)
     if pool == CROSS:
-        symbols = set(state.positions)
-        assets = set(state.balances) | {policy.instruments[symbol].settle for symbol in symbols}
-    else:
-        symbols, assets = {pool}, {policy.instruments[pool].settle}
+        assets.update(state.balances)
+        traded.update(order.symbol for order in state.orders.values() if not order.isolated)
+    if net and policy.portfolio and policy.portfolio.peg and policy.portfolio.peg.asset:
+        assets.add(policy.portfolio.peg.asset)
+    symbols: set[str] = set()
+    for symbol in traded:
+        instrument = policy.instruments[symbol]
+        assets.add(instrument.settle)
+        if instrument.kind != "spot":
+            symbols.add(symbol)
+        if instrument.forward:
+            symbols.add(instrument.forward)
+        # a spot pair trades its base asset; options and net risk are measured by the underlying's index
+        if (net or instrument.kind in {"spot", "option"}) and instrument.base in policy.assets:
+            assets.add(instrument.base)
     return symbols | {policy.assets[asset].index for asset in assets if policy.assets[asset].index}
 
 
 def marks_used(state: AccountState, pool: str, prices: Prices, policy: Policy) -> dict[str, MarkUsed]:
     """The marks that the figures of this pool were computed from."""
     return {
-        symbol: MarkUsed(mark.price, mark.sequence, mark.time_ns, symbol in prices.stale)
+        symbol: MarkUsed(
+            mark.price,
+            mark.sequence,
+            mark.time_ns,
+            symbol in prices.stale,
+            mark.volatility,
+            mark.funding_rate,
+            mark.average_price,
+            mark.confidence,
+        )
         for symbol in sorted(price_symbols_of(state, pool, policy))
         if (mark := prices.marks.get(symbol)) is not None
     }

@@ -58,9 +58,10 @@ class LadderState(msgspec.Struct, frozen=True):
 
 def band_at(figures: Figures, ladder: Ladder, *, exiting: bool = False) -> Band:
     """The band that the figures alone say; `exiting` moves every line up by the exit band."""
-    if figures.equity < 0 or (figures.equity == 0 and figures.maintenance_margin):
+    if figures.equity < 0 or (figures.equity == 0 and figures.requirement):
         return Band.BANKRUPT
     lift = ladder.exit_band if exiting else ZERO
+    requirement = figures.requirement
     lines = (
         (Band.LIQUIDATION, ladder.liquidation),
         (Band.REDUCE_ONLY, ladder.reduce_only),
@@ -69,7 +70,7 @@ def band_at(figures: Figures, ladder: Ladder, *, exiting: bool = False) -> Band:
     )
     with exact():
         for band, line in lines:
-            if figures.collateral_value < (line + lift) * figures.maintenance_margin:
+            if figures.collateral_value < (line + lift) * requirement:
                 return band
     return Band.HEALTHY
 

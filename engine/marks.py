@@ -34,12 +34,27 @@ class _Jump(msgspec.Struct, frozen=True):
     """Of the newest mark counted: the same mark delivered again confirms nothing."""
 
 
+class AssetTotals(msgspec.Struct, frozen=True):
+    """Coins of one asset deposited with and borrowed from the exchange by all accounts together."""
+
+    deposits: Decimal
+    borrows: Decimal = ZERO
+    potential_deposits: Decimal = ZERO
+    """Coins that open spot orders may turn into deposits."""
+
+
 class Prices(msgspec.Struct, frozen=True):
     """What the margin formulas see: the last believed mark of every symbol, and which of them are stale."""
 
     marks: Mapping[str, Mark]
     stale: frozenset[str]
     """Price symbols without a fresh mark; those never seen are in here and absent from `marks`."""
+    time_ns: int = 0
+    """Event time, for what accrues or expires."""
+    open_interest: Mapping[str, Decimal] = {}
+    """By symbol: contracts open on the whole market, for policies that scale with it."""
+    totals: Mapping[str, AssetTotals] = {}
+    """By asset: what the whole exchange holds and owes, for policies that scale with it."""
 
 
 class MarkBook:
@@ -94,7 +109,7 @@ class MarkBook:
     @property
     def prices(self) -> Prices:
         """The current view; `marks` is live, so read it before the next `accept`."""
-        return Prices(marks=self._marks, stale=self._stale)
+        return Prices(marks=self._marks, stale=self._stale, time_ns=self.time_ns)
 
     def _unconfirmed_jump(self, mark: Mark, last: Mark | None, check: PriceCheck) -> Rejection | None:
         if last is None or _near(mark.price, last.price, check):
@@ -122,8 +137,14 @@ def _refusal(mark: Mark, last: Mark | None, received_ns: int, check: PriceCheck)
     fault = amount_fault(mark.price)
     if fault is not None:
         return Rejection(RejectionCode.NOT_FINITE, f"price {fault}")
-    if mark.price <= ZERO:
+    if mark.price < ZERO or not (mark.price or check.zero_allowed):
         return Rejection(RejectionCode.NOT_POSITIVE, f"price {mark.price} is not above zero")
+    for name in ("volatility", "funding_rate", "average_price", "confidence"):
+        fact = getattr(mark, name)
+        if fact is not None and amount_fault(fact) is not None:
+            return Rejection(RejectionCode.NOT_FINITE, f"{name} {amount_fault(fact)}")
+        if fact is not None and fact < ZERO and name != "funding_rate":
+            return Rejection(RejectionCode.NOT_POSITIVE, f"{name} {fact} is below zero")
     if last is not None and mark.sequence <= last.sequence:
         return Rejection(RejectionCode.OLD_SEQUENCE, f"sequence {mark.sequence} after {last.sequence}")
     if mark.time_ns - received_ns > check.future_tolerance_seconds * NANOSECONDS:

@@ -6,7 +6,8 @@ Money is `decimal.Decimal`. Sums and products of bounded decimals are exact when
 their digits, so the engine computes inside `exact()`: 400 digits of precision with the `Inexact` trap set. A
 formula that would round by accident raises instead of being wrong in silence.
 
-Only `divide` rounds, and it says how: half-even to `QUOTIENT_DIGITS` decimal places.
+Only two functions round, and they say how: `divide` half-even to `QUOTIENT_DIGITS` decimal places, and `to_step`, where
+a policy says that a venue rounds.
 
 Why 400 digits are enough: every amount from outside has at most 24 digits before and 18 after the point
 (`amount_fault` refuses the rest). The longest product, line * rate * (quantity * multiplier * mark) * index, has
@@ -16,7 +17,9 @@ six such factors, 252 digits; the longest quotient is collateral value (at most 
 
 from contextlib import AbstractContextManager
 from decimal import (
+    ROUND_DOWN,
     ROUND_HALF_EVEN,
+    ROUND_UP,
     Clamped,
     Context,
     Decimal,
@@ -43,6 +46,8 @@ _ROUNDING = Context(
     prec=_PRECISION, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, DivisionByZero, Overflow]
 )
 
+_divide, _quantize = _ROUNDING.divide, _ROUNDING.quantize
+
 INTEGER_DIGITS_MAX = 24
 FRACTION_DIGITS_MAX = 18
 
@@ -57,7 +62,16 @@ def divide(numerator: Decimal, denominator: Decimal) -> Decimal:
 
     Raises `decimal.DivisionByZero` for a zero denominator: callers decide first what that means.
     """
-    return _ROUNDING.divide(numerator, denominator).quantize(_QUOTIENT_STEP, context=_ROUNDING)
+    return _quantize(_divide(numerator, denominator), _QUOTIENT_STEP)
+
+
+_ROUNDINGS = {"up": ROUND_UP, "down": ROUND_DOWN, "half_even": ROUND_HALF_EVEN}
+
+
+def to_step(amount: Decimal, step: Decimal, rounding: str) -> Decimal:
+    """The multiple of `step` (> 0) that `rounding` picks: "up" is away from zero, "down" towards it, "half_even"."""
+    steps = _ROUNDING.divide(amount, step).to_integral_value(_ROUNDINGS[rounding], _ROUNDING)
+    return _ROUNDING.multiply(steps, step)
 
 
 def amount_fault(amount: Decimal) -> str | None:

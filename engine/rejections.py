@@ -28,6 +28,10 @@ class RejectionCode(StrEnum):
     # account inputs (ledger)
     UNKNOWN_INSTRUMENT = "unknown_instrument"
     UNKNOWN_ASSET = "unknown_asset"
+    NO_ISOLATED_OPTIONS = "no_isolated_options"
+    """Options are margined in the shared pool only."""
+    UNKNOWN_MARGIN_MODEL = "unknown_margin_model"
+    """The account chose a margin model that the policy has no rules for."""
     SEQUENCE_GAP = "sequence_gap"
     """`account_seq` skipped a number: an input of this account is missing."""
     ACCOUNT_STOPPED = "account_stopped"

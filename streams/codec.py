@@ -20,7 +20,9 @@ from engine.inputs import (
     MarginMode,
     Mark,
     MarkBatch,
+    OrderUpdate,
     PriceInput,
+    Settlement,
     Topic,
     Withdrawal,
 )
@@ -118,6 +120,12 @@ def _sign_fault(message: AccountInput) -> str | None:
                 return "margin_transfer belongs to a fill with margin_mode isolated"
         case Deposit() | Withdrawal() if message.amount <= 0:
             return "amount must be above zero"
+        case OrderUpdate() if message.quantity < 0:
+            return "quantity must not be below zero"
+        case OrderUpdate() if message.price <= 0:
+            return "price must be above zero"
+        case Settlement() if message.price < 0:
+            return "price must not be below zero"
         case LeverageSetting() if message.leverage < 1:
             return "leverage must be at least 1"
     return None

@@ -90,6 +90,12 @@ class Metrics:
         self.accounts_stopped = Gauge(
             "margin_accounts_stopped", "Accounts that refuse inputs after a gap or a bad record.", registry=r
         )
+        self.book_routed_accounts = Gauge(
+            "margin_book_routed_accounts",
+            "Accounts that the columns cannot express, judged exactly at every touch, by reason.",
+            ["reason"],
+            registry=r,
+        )
         self.equity_value = Gauge(
             "margin_equity_value", "Sum of account equity, in account currency.", registry=r
         )

@@ -9,6 +9,7 @@ from decimal import Decimal
 
 import structlog
 
+from engine.book.expressible import Reason
 from engine.inputs import Mark
 from engine.ladder import Band
 from engine.marks import MarkBook
@@ -129,6 +130,11 @@ class Shards:
         for edge in RATIO_EDGES:
             below = sum(t.accounts_below_ratio[edge] for t in totals)
             self._metrics.accounts_below_ratio.labels(str(edge)).set(below)
+        routed: Counter[str] = Counter()
+        for runner in self.runners:
+            routed.update(runner.processor.book.routed)
+        for reason in Reason:
+            self._metrics.book_routed_accounts.labels(reason).set(routed[reason])
         self._metrics.accounts_degraded.set(sum(t.accounts_degraded for t in totals))
         self._metrics.accounts_stopped.set(sum(t.accounts_stopped for t in totals))
         self._metrics.equity_value.set(sum(t.equity for t in totals))

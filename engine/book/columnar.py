@@ -11,9 +11,13 @@ Rules
 * A running hold timer does not change a judgement before it runs out. At the first mark after that the account becomes
   UNJUDGED, and the next touch judges it, as in the plain book.
 * `walk` stops after a mark with candidates, so prices and time at an exact judgement are those of that mark.
+* An account that the columns cannot express (`expressible`) is *routed*: it stays UNJUDGED, so the exact judge hears it
+  at every touch, as the plain book's does.
 
 Limits of the columns: a number of accounts that fits 31 bits; prices between 1e-30 and 1e30 (single precision bounds).
 Counts of `totals` come from float figures: an account within the error bound of an edge may count on either side.
+A routed account counts with the figures of its last exact judgement: every price it depends on brings one, so they are
+those of the present prices, but for what time alone has changed since (funding accrued, options nearer to expiry).
 """
 
 import heapq
@@ -23,16 +27,16 @@ from decimal import Decimal
 import numpy as np
 
 from engine.accounts import AccountState
-from engine.book import kernels
+from engine.book import kernels, sums
 from engine.book.columns import MARK, ROW, TERM, WATCH, Columns
 from engine.book.encode import Encoder
 from engine.book.holders import Holders
 from engine.book.port import Totals
 from engine.book.ragged import Array, Ragged
+from engine.book.routed import Routed
 from engine.effects import AccountRisk
 from engine.inputs import Mark
-from engine.judgement import Judgement, judge
-from engine.ladder import Band
+from engine.judgement import CROSS, Judgement, judge, pool_figures
 from engine.marks import Prices
 from engine.policy import Policy
 
@@ -67,6 +71,7 @@ class ColumnarBook:
         self._rows = Ragged(np.zeros((), ROW))
         self._watches = Ragged(np.zeros((), WATCH))
         self._holders = Holders(len(self._encoder.symbol_ids))
+        self._routed = Routed()
         self._status: Array = np.zeros(_ACCOUNTS_MIN, np.uint8)
         self._found: Array = np.zeros(_ACCOUNTS_MIN, np.int32)
         self.screened = self.examined = self.exact = 0
@@ -78,13 +83,19 @@ class ColumnarBook:
         if number is None:
             number = self._enrol(state)
         self._states[number] = state
+        self._routed.classify(number, self._encoder.reason(state))
         if risk is not None:
             self._remember(number, risk)
         self._write(number)
         self._watch(number, self._encoder.watched(state))
-        due_ns = self._dues_ns.get(number, _NEVER_NS)
-        if not kernels.examine(self._columns(), number) or due_ns <= self._time_ns:
+        due = number in self._routed or self._dues_ns.get(number, _NEVER_NS) <= self._time_ns
+        if due or not kernels.examine(self._columns(), number):
             kernels.dismiss(self._columns(), number)
+
+    @property
+    def routed(self) -> dict[str, int]:
+        """See `AccountBook.routed`."""
+        return self._routed.counts
 
     def state(self, account: str) -> AccountState | None:
         """See `AccountBook.state`."""
@@ -135,6 +146,8 @@ class ColumnarBook:
         self._time_ns, self._stale = max(self._time_ns, now_ns), stale
         self._refresh(self._encoder.symbol_ids)
         kernels.review(self._columns(), len(self._states))
+        self._hand_over(self._time_ns)
+        self._routed.forget()
 
     def on_clock(self, now_ns: int, stale: frozenset[str]) -> list[Judgement]:
         """See `AccountBook.on_clock`."""
@@ -150,20 +163,16 @@ class ColumnarBook:
         return self._judge(self._names(concerned))
 
     def totals(self, edges: Sequence[Decimal]) -> Totals:
-        """See `AccountBook.totals`."""
-        sums = kernels.total(self._columns(), len(self._states), np.array([float(edge) for edge in edges]))
-        return Totals(
-            accounts_by_band=_by_band(sums.by_band),
-            isolated_by_band=_by_band(sums.isolated_by_band),
-            accounts_degraded=int(sums.degraded),
-            accounts_stopped=int(sums.stopped),
-            accounts_below_ratio=dict(zip(edges, sums.below.tolist(), strict=True)),
-            equity=float(sums.equity),
-            maintenance_margin=float(sums.maintenance),
-        )
+        """See `AccountBook.totals`. At most one exact computation per routed account put, or primed, but not judged since."""
+        prices = Prices(self._marks, self._stale, self._time_ns)
+        for number in self._routed.unseen:
+            self._routed.look(number, pool_figures(self._states[number], CROSS, prices, self._policy))
+        lines = np.array([float(edge) for edge in edges])
+        of_columns = kernels.total(self._columns(), len(self._states), lines)
+        return sums.totals(edges, of_columns, self._routed.sums(lines))
 
     def _judge(self, accounts: Iterable[str], cause_ns: int | None = None) -> list[Judgement]:
-        prices = Prices(self._marks, self._stale)
+        prices = Prices(self._marks, self._stale, self._time_ns)
         judgements = []
         for account in accounts:
             number = self._numbers[account]
@@ -173,7 +182,10 @@ class ColumnarBook:
             if judgement.risk != risk:
                 self._remember(number, judgement.risk)
                 self._write(number)
-            kernels.examine(self._columns(), number)
+            if number in self._routed:
+                self._routed.look(number, judgement.cross)
+            else:
+                kernels.examine(self._columns(), number)
             if judgement.events:
                 judgements.append(judgement)
         return judgements
@@ -235,7 +247,8 @@ class ColumnarBook:
     def _write(self, number: int) -> None:
         state = self._states[number]
         risk = self._risks.get(number) or AccountRisk(state.account)
-        for lists, records in zip((self._terms, self._rows), self._encoder.encode(state, risk), strict=True):
+        encoded = self._encoder.encode(state, risk, routed=number in self._routed)
+        for lists, records in zip((self._terms, self._rows), encoded, strict=True):
             start = lists.resize(number, len(records))
             lists.columns[0][start : start + len(records)] = records
 
@@ -280,7 +293,3 @@ class ColumnarBook:
         kernels.review(columns, 0)
         kernels.sweep(columns, 0, self._found)
         kernels.total(columns, 0, np.zeros(0))
-
-
-def _by_band(counts: Array) -> dict[Band, int]:
-    return {band: count for band, count in zip(Band, counts.tolist(), strict=True) if count}

@@ -33,18 +33,20 @@ ASSET = np.dtype(
         ("symbol", "i4"),  # of its index price; -1 for the account currency
         ("tier_first", "i4"),
         ("tier_end", "i4"),
+        ("borrow_first", "i4"),  # what owing it requires; none for most
+        ("borrow_end", "i4"),
     ],
     align=True,
 )
 TIER = np.dtype([("floor", "f8"), ("rate", "f8"), ("offset", "f8")])
-"""From `floor` up, an amount counts rate * amount + offset: risk tiers (notional) and collateral tiers (coins) alike."""
+"""From `floor` up, an amount counts rate * amount + offset: risk tiers (notional), collateral and borrow tiers (coins) alike."""
 
 TERM = np.dtype(
     [
         ("amount", "f8"),  # wallet, or quantity * multiplier
         ("entry", "f8"),  # entry value of a position
         ("symbol", "i4"),  # -1 for a wallet
-        ("asset", "i4"),  # wallet or settle asset
+        ("asset", "i4"),  # wallet or settle asset, or its twin that is no collateral
     ]
 )
 ROW = np.dtype(

@@ -18,7 +18,7 @@ Let every price of an account lie within p * (1 - reach) .. p * (1 + reach). Eac
 or a sum of such parts, so its least and greatest values over the box come from the corners (`span`):
 
 * a position's value is monotone in its mark; its maintenance margin rises with its notional
-  (rates are positive and do not fall, deductions make the tiers meet);
+  (rates are positive and do not fall, deductions make the tiers meet), and borrow margin with the coins owed;
 * equity * index and value(E, index) rise with E for any index > 0, and are linear in the index.
 
 So if the worst corner satisfies what a row needs to stay silent, every judgement inside the box changes nothing.
@@ -32,7 +32,8 @@ each. A figure is therefore within about (TERMS_MAX + 32) * u of the sum W of th
 W = sum of (|wallet| + |position value| + |entry value|) * index * liability factor; rates and ratios are at most 1, and
 picking the neighbour of the right tier at an edge costs no more, because tiers meet there.
 `EPSILON` = 2^-40 = 8192 u leaves a factor of more than three. C - line * MM is trusted when it is further from zero than
-EPSILON * (1 + 2 * line) * W: maintenance margin is rate * notional - deduction, two parts of at most W each.
+EPSILON * (1 + 4 * line) * W: maintenance margin is rate * notional - deduction, two parts of at most W each, and the
+same again for what owing requires.
 Nothing drifts: sums are always computed anew, never carried forward.
 
 A position without any mark is valued at its average entry price, rounded to 18 places, so off its entry value by
@@ -67,26 +68,27 @@ _ATTEMPTS_MAX = 4
 """Halvings before giving up on bounds; the account is then examined at every tick, which is cheap."""
 _SINGLE = 2.0**-22
 """Relative widening: four times the rounding of single precision."""
+_PRICE_LEAST = 1e-30
+"""Bounds around a price of 0 (a worthless option) are those around this, which no price lies below but 0."""
 
 # Flags of a row: what it is ...
-HELD = 1  # has open positions
-SECURES = 2  # has positions or liabilities, so a stale index degrades it
-ISOLATED = 4
-OPEN = 8  # an isolated position with contracts
-STOPPED = 16  # its account is stopped, so it is degraded whatever the prices
-DEGRADED = 32  # its last state was degraded
+SECURES = 1  # has positions, liabilities or orders, so a stale index degrades it
+ISOLATED = 2
+OPEN = 4  # an isolated position with contracts
+STOPPED = 8  # its account is stopped, so it is degraded whatever the prices
+DEGRADED = 16  # its last state was degraded
 # ... and what must hold for it to stay silent.
-NOT_BELOW = 64  # C >= low * MM
-NOT_ABOVE = 128  # C < high * MM, or equity < 0
-POSITIVE = 256  # equity > 0
-NEGATIVE = 512  # equity < 0
-EMPTY_IS_QUIET = 1024  # nothing, if it has no terms
-NEVER = 2048  # nothing the columns can express: always exact
+NOT_BELOW = 32  # C >= low * MM
+NOT_ABOVE = 64  # C < high * MM, or equity < 0
+POSITIVE = 128  # equity > 0
+NEGATIVE = 256  # equity < 0
+EMPTY_IS_QUIET = 512  # nothing, if it has no terms
+NEVER = 1024  # nothing: always exact
 
 # Status of an account.
 QUIET = 0  # its prices are within its bounds, where no judgement would change anything
 HOVERING = 1  # judged at the present prices, too close to a line for bounds
-UNJUDGED = 2  # changed, or a hold timer ran out, since it was last judged: exact at the next touch
+UNJUDGED = 2  # changed, or a hold timer ran out, since it was last judged, or routed: exact at the next touch
 
 Record = Any
 """One record of a column: its fields are attributes to the compiler, and unknown to the type checker."""
@@ -141,7 +143,7 @@ def walk(columns: Columns, marks: Array, begin: int, now_ns: int, due_ns: int, f
                 status = columns.status[account]
                 if status != UNJUDGED and same and not whole:
                     continue
-                examined += 1
+                examined += status != UNJUDGED
                 if status == UNJUDGED or not examine(columns, account):
                     found[candidates] = account
                     candidates += 1
@@ -281,7 +283,7 @@ def total(columns: Columns, accounts: int, edges: Array) -> Sums:
         )
         equity += at.equity_low
         maintenance += at.maintenance_low
-        if not cross.flags & HELD:
+        if at.maintenance_low <= 0:
             continue
         for i in range(len(edges)):
             below[i] += at.collateral_low < edges[i] * at.maintenance_low
@@ -325,7 +327,7 @@ def _set_bounds(
     """Silence between `low` and `high` times the present price of each of the watches `begin` to `end`."""
     for i in range(begin, end):
         symbol = watches[i].symbol
-        price = symbols[symbol].price
+        price = max(symbols[symbol].price, _PRICE_LEAST)
         slot = starts[symbol] + watches[i].slot
         floor, ceiling = np.float32(price * low * (1 + _SINGLE)), np.float32(price * high * (1 - _SINGLE))
         floors[slot], ceilings[slot] = floor, ceiling
@@ -411,12 +413,16 @@ def span(
         if flags & ISOLATED:
             collateral_low, collateral_high = equity_low, equity_high
         else:
+            if spec.borrow_first < spec.borrow_end:
+                # borrow MM = marginal tiers of the coins owed * rate
+                required_low += _piecewise(tiers, spec.borrow_first, spec.borrow_end, max(-high, 0.0))
+                required_high += _piecewise(tiers, spec.borrow_first, spec.borrow_end, max(-low, 0.0))
             # C = sum over assets of value(E_a) * index_a
             worth_low = _worth(tiers, spec, low, fresh)
             worth_high = _worth(tiers, spec, high, fresh)
             collateral_low += min(worth_low * index_low, worth_low * index_high)
             collateral_high += max(worth_high * index_low, worth_high * index_high)
-        # MM = sum over positions of MM * index(settle)
+        # MM = sum over assets of (MM of positions settled in it + borrow MM) * index
         maintenance_low += required_low * index_low
         maintenance_high += required_high * index_high
         weight += gross * index_high * spec.liability
@@ -468,11 +474,11 @@ def headroom(
     room = at.weight
     if flags & NOT_BELOW:
         # C - low * MM >= 0
-        above = at.collateral_low - held.low * at.maintenance_high - error * (1 + 2 * held.low)
+        above = at.collateral_low - held.low * at.maintenance_high - error * (1 + 4 * held.low)
         room = min(room, above)
     if flags & NOT_ABOVE:
         # high * MM - C > 0, or equity < 0
-        line = held.high * at.maintenance_low - at.collateral_high - error * (1 + 2 * held.high)
+        line = held.high * at.maintenance_low - at.collateral_high - error * (1 + 4 * held.high)
         room = min(room, max(line, -at.equity_high - error))
     if flags & POSITIVE:
         room = min(room, at.equity_low - error)

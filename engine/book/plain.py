@@ -36,6 +36,8 @@ class PlainBook:
         self._time_ns = 0
         self._leaving: set[str] = set()
         self.screened = self.exact = 0
+        self.routed: dict[str, int] = {}
+        """Nobody: there is no shortcut to be kept from."""
 
     def put(self, state: AccountState, risk: AccountRisk | None = None) -> None:
         """See `AccountBook.put`."""
@@ -110,11 +112,11 @@ class PlainBook:
             figures = pool_figures(state, CROSS, prices, self._policy)
             equity += float(figures.equity)
             maintenance += float(figures.maintenance_margin)
-            if not figures.maintenance_margin:
+            if not figures.requirement:
                 continue
             with exact():
                 for edge in edges:
-                    below[edge] += figures.collateral_value < edge * figures.maintenance_margin
+                    below[edge] += figures.collateral_value < edge * figures.requirement
         return Totals(dict(bands), dict(isolated), degraded, stopped, below, equity, maintenance)
 
     def _judge(self, accounts: Iterable[str], cause_ns: int | None = None) -> list[Judgement]:
@@ -135,7 +137,7 @@ class PlainBook:
         (self._leaving.add if leaving else self._leaving.discard)(risk.account)
 
     def _prices(self) -> Prices:
-        return Prices(self._marks, self._stale)
+        return Prices(self._marks, self._stale, self._time_ns)
 
     def _symbols(self, state: AccountState) -> set[str]:
         symbols = price_symbols_of(state, CROSS, self._policy)

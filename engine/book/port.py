@@ -43,6 +43,10 @@ class AccountBook(Protocol):
     exact: int
     """Exact judgements since the start, whatever asked for them."""
 
+    @property
+    def routed(self) -> dict[str, int]:
+        """Accounts that the book's shortcuts cannot express and that are judged exactly at every touch, by reason."""
+
     def put(self, state: AccountState, risk: AccountRisk | None = None) -> None:
         """Insert or replace an account; without `risk` its risk record stays (a new one is healthy)."""
 

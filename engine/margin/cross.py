@@ -1,171 +1,158 @@
 """The cross pool of an account: one equity, one requirement.
 
-    E_a  = wallet_a + sum(uPnL settled in a)
+    E_a  = wallet_a + sum(uPnL settled in a) + accrued funding, where the policy counts it
     E    = sum_a E_a * index_a
-    C    = sum_a value(E_a);  E_a > 0: marginal tiers of E_a in coins * ratio * index;  E_a < 0: E_a * index * liability
-    MM   = sum over positions of MM * index(settle)          (IM likewise)
+    C    = sum_a value(E_a)                                     `engine.margin.collateral`
+    MM   = sum over positions of MM * index(settle) + borrow MM + order MM          (IM likewise)
 
 A price that is stale or missing: collateral in that asset counts 0, a liability keeps its last price, a position
-keeps its last mark (its average entry price, where there never was one), and the pool is flagged `degraded`.
-Collateral that secures nothing (neither a position nor a liability) degrades nothing. A liability that never had a price cannot be valued: its amount counts one for one in account currency.
+keeps its last mark, and the pool is flagged `degraded`. Collateral that secures nothing (neither a position nor a
+liability) degrades nothing. A liability that never had a price cannot be valued: its amount counts one for one in
+account currency.
 """
 
 from decimal import Decimal
 
-from engine.accounts import AccountState, Position
-from engine.margin.figures import Figures, Line, MarginBreakdown
+import msgspec
+
+from engine.accounts import AccountState
+from engine.margin.assets import PooledAsset, pooled_assets
+from engine.margin.figures import Figures
+from engine.margin.legs import hedged
+from engine.margin.option_pool import OptionGroup, option_groups, option_position
+from engine.margin.orders import (
+    OrderMargin,
+    contract_order_margin,
+    market_of,
+    option_order_margin,
+    pool_orders,
+)
 from engine.margin.position import PositionMargin, position_margin
+from engine.margin.quotes import mark_price, requirement_price
+from engine.margin.spot_orders import asset_changes, filled_margin, reserved_margin
 from engine.marks import Prices
-from engine.numbers import ONE, ZERO, divide, exact
-from engine.policy import Asset, Policy
+from engine.numbers import ONE, ZERO, exact
+from engine.policy import Policy
+from engine.position_keys import symbol_of
+
+
+class CrossPool(msgspec.Struct, frozen=True):
+    """Everything the figures of the cross pool are summed from."""
+
+    positions: list[PositionMargin]
+    assets: list[PooledAsset]
+    options: list[OptionGroup]
+    orders: list[OrderMargin]
+    orders_open: int
+    requirement_prices: dict[str, Decimal]
+    """By settle asset: what a unit of requirement is worth in account currency."""
+    degraded: bool
 
 
 def cross_figures(state: AccountState, prices: Prices, policy: Policy) -> Figures:
     """The figures of the cross pool at `prices`."""
     with exact():
-        held, degraded = cross_positions(state, prices, policy)
-        equity = collateral = ZERO
-        by_asset = asset_equity(state, held)
-        secures = bool(held) or any(amount < 0 for amount in by_asset.values())
-        for asset, amount in by_asset.items():
-            index, fresh = index_price(policy, asset, prices)
-            equity += amount * index
-            collateral += collateral_value(policy.assets[asset], amount, index, fresh=fresh)
-            degraded = degraded or (secures and not fresh)
-        initial = maintenance = ZERO
-        for margin in held:
-            index, _ = index_price(policy, margin.settle, prices)
-            initial += margin.initial_margin * index
-            maintenance += margin.maintenance_margin * index
-        return Figures(equity, collateral, initial, maintenance, degraded)
+        pool = cross_pool(state, prices, policy)
+        equity = collateral = fee = ZERO
+        initial = maintenance = pool.orders_open * policy.pool.order_requirement
+        for asset in pool.assets:
+            equity += asset.amount * asset.index
+            collateral += asset.collateral_value
+            initial += asset.borrow_initial_margin + asset.liability_value
+            maintenance += asset.borrow_maintenance_margin + asset.liability_value
+        for order in pool.orders:
+            collateral += order.collateral_value
+        required: list[PositionMargin | OptionGroup | OrderMargin] = [
+            *pool.positions,
+            *pool.options,
+            *pool.orders,
+        ]
+        by_settle = dict.fromkeys(pool.requirement_prices, (ZERO, ZERO))
+        for margin in required:
+            of_initial, of_maintenance = by_settle[margin.settle]
+            by_settle[margin.settle] = (
+                of_initial + margin.initial_margin,
+                of_maintenance + margin.maintenance_margin,
+            )
+        for settle, (of_initial, of_maintenance) in by_settle.items():
+            price = pool.requirement_prices[settle]
+            initial += of_initial * price
+            maintenance += of_maintenance * price
+        if policy.pool.liquidation_fee_rate:
+            fee = liquidation_fee(pool, policy)
+        return Figures(equity, collateral, initial, maintenance, pool.degraded, fee)
 
 
-def explain_cross(state: AccountState, prices: Prices, policy: Policy) -> MarginBreakdown:
-    """The same figures as lines that sum to them."""
-    figures = cross_figures(state, prices, policy)
-    lines: list[Line] = []
-    with exact():
-        held, _ = cross_positions(state, prices, policy)
-        for asset, amount in asset_equity(state, held).items():
-            lines += _asset_lines(state, held, asset, amount, prices, policy)
-        for margin in held:
-            lines += position_lines(margin, index_price(policy, margin.settle, prices)[0])
-    return MarginBreakdown(state.account, None, figures, tuple(lines), policy.digest)
+def cross_pool(state: AccountState, prices: Prices, policy: Policy) -> CrossPool:
+    """The parts of the cross pool at `prices`. Call it inside `numbers.exact()`."""
+    held, degraded = cross_positions(state, prices, policy)
+    held = hedged(held, state, prices, policy)
+    assets = pooled_assets(
+        state, held, prices, policy, options_count=policy.pool.option_value == "collateral"
+    )
+    options, options_stale = option_groups(held, prices, policy)
+    orders, orders_open = pooled_orders(state, held, assets, prices, policy) if state.orders else ([], 0)
+    settles = {margin.settle for margin in held} | {order.settle for order in orders}
+    secures = bool(held or orders) or any(asset.amount < 0 for asset in assets)
+    orders_stale = not all(order.fresh for order in orders)
+    return CrossPool(
+        positions=held,
+        assets=assets,
+        options=options,
+        orders=orders,
+        orders_open=orders_open,
+        requirement_prices={it: requirement_price(policy, it, prices) if it else ONE for it in settles},
+        degraded=degraded
+        or options_stale
+        or orders_stale
+        or (secures and not all(asset.fresh for asset in assets)),
+    )
 
 
 def cross_positions(state: AccountState, prices: Prices, policy: Policy) -> tuple[list[PositionMargin], bool]:
-    """Margin of each cross position, and whether any of their marks is stale or missing."""
+    """Margin of each cross position by itself, and whether any of their marks is stale or missing."""
     held = []
     degraded = False
-    for symbol, position in state.positions.items():
+    for key, position in state.positions.items():
+        symbol = symbol_of(key)
         mark, fresh = mark_price(symbol, position, prices, policy)
         degraded = degraded or not fresh
+        instrument = policy.instruments[symbol]
+        if instrument.kind == "option":
+            held.append(option_position(key, position, mark, instrument))
+            continue
         leverage = state.leverage.get(symbol, policy.leverage_default)
-        held.append(position_margin(symbol, position, mark, leverage, policy))
+        interest = prices.open_interest.get(symbol)
+        held.append(position_margin(key, position, mark, leverage, policy, interest))
     return held, degraded
 
 
-def mark_price(symbol: str, position: Position, prices: Prices, policy: Policy) -> tuple[Decimal, bool]:
-    """The mark to judge `position` by, and whether it is fresh."""
-    mark = prices.marks.get(symbol)
-    if mark is not None:
-        return mark.price, symbol not in prices.stale
-    # average entry price = entry value / (quantity * multiplier)
-    multiplier = policy.instruments[symbol].multiplier
-    return divide(position.entry_value, position.quantity * multiplier), False
+def liquidation_fee(pool: CrossPool, policy: Policy) -> Decimal:
+    """Fee rate * notional of every position, in account currency. Call it inside `numbers.exact()`."""
+    rate = policy.pool.liquidation_fee_rate
+    return sum((rate * it.notional * pool.requirement_prices[it.settle] for it in pool.positions), ZERO)
 
 
-def index_price(policy: Policy, asset: str, prices: Prices) -> tuple[Decimal, bool]:
-    """Index price of `asset` in account currency (1 for the account currency), and whether it is fresh."""
-    symbol = policy.assets[asset].index
-    if not symbol:
-        return ONE, True
-    mark = prices.marks.get(symbol)
-    return (ONE, False) if mark is None else (mark.price, symbol not in prices.stale)
-
-
-def asset_equity(state: AccountState, held: list[PositionMargin]) -> dict[str, Decimal]:
-    """E_a = wallet_a + sum(uPnL settled in a), for every asset that occurs."""
-    equity = dict(state.balances)
-    for margin in held:
-        equity[margin.settle] = equity.get(margin.settle, ZERO) + margin.unrealised_pnl
-    return equity
-
-
-def collateral_value(asset: Asset, amount: Decimal, index: Decimal, *, fresh: bool) -> Decimal:
-    """value(E_a): marginal tiers in coins times ratio times index, or the liability at its factor."""
-    if amount < 0:
-        return amount * index * asset.liability_factor
-    if not fresh:
-        return ZERO
-    value = ZERO
-    for i, tier in enumerate(asset.tiers):
-        if amount <= tier.floor:
-            break
-        ceiling = asset.tiers[i + 1].floor if i + 1 < len(asset.tiers) else amount
-        value += (min(amount, ceiling) - tier.floor) * tier.ratio * index
-    return value
-
-
-def position_lines(margin: PositionMargin, index: Decimal) -> list[Line]:
-    """The requirement lines of one position, in account currency."""
-    inputs = {"notional": margin.notional, "mark": margin.mark, "index": index}
-    return [
-        Line(
-            "initial_margin",
-            margin.symbol,
-            "max(notional / leverage, tier initial rate * notional) * index",
-            {**inputs, "leverage": margin.leverage, "initial_rate": margin.initial_rate},
-            margin.initial_margin * index,
-        ),
-        Line(
-            "maintenance_margin",
-            margin.symbol,
-            "(tier rate * notional - deduction) * index",
-            {**inputs, "tier_rate": margin.maintenance_rate, "deduction": margin.deduction},
-            margin.maintenance_margin * index,
-        ),
-    ]
-
-
-def _asset_lines(
+def pooled_orders(
     state: AccountState,
     held: list[PositionMargin],
-    asset: str,
-    amount: Decimal,
+    assets: list[PooledAsset],
     prices: Prices,
     policy: Policy,
-) -> list[Line]:
-    index, fresh = index_price(policy, asset, prices)
-    lines = []
-    wallet = state.balances.get(asset, ZERO)
-    if wallet:
-        lines.append(
-            Line("equity", asset, "wallet * index", {"wallet": wallet, "index": index}, wallet * index)
-        )
-    for margin in held:
-        if margin.settle == asset:
-            pnl = margin.unrealised_pnl
-            lines.append(
-                Line(
-                    "equity",
-                    margin.symbol,
-                    "(quantity * multiplier * mark - entry value) * index",
-                    {"unrealised_pnl": pnl, "mark": margin.mark, "index": index},
-                    pnl * index,
-                )
-            )
-    spec = policy.assets[asset]
-    formula = (
-        "asset equity by tiers * ratio * index" if amount >= 0 else "asset equity * index * liability factor"
-    )
-    lines.append(
-        Line(
-            "collateral_value",
-            asset,
-            formula if fresh or amount < 0 else "0: index price is stale",
-            {"asset_equity": amount, "index": index},
-            collateral_value(spec, amount, index, fresh=fresh),
-        )
-    )
-    return lines
+) -> tuple[list[OrderMargin], int]:
+    """What each market's open orders require, and how many orders there are. Inside `numbers.exact()`."""
+    orders, count = [], 0
+    after = asset_changes(state, assets, prices, policy)
+    for key, resting in pool_orders(state, policy).items():
+        count += len(resting)
+        kind = policy.instruments[symbol_of(key)].kind
+        if kind == "spot" and policy.pool.spot_orders == "filled":
+            orders.append(filled_margin(key, resting, after, prices, policy))
+        elif kind == "spot":
+            orders.append(reserved_margin(key, resting, after, policy))
+        elif kind == "option":
+            orders.append(option_order_margin(key, resting, held, prices, policy))
+        else:
+            market = [margin for margin in held if market_of(margin.key, policy) == key]
+            orders.append(contract_order_margin(key, resting, market, state, prices, policy))
+    return orders, count

@@ -4,11 +4,13 @@ from decimal import Decimal
 
 import msgspec
 
-from engine.numbers import ZERO, divide, exact
+from engine.numbers import ONE, ZERO, divide, exact, to_step
+
+_PERCENT = Decimal(100)
 
 
 class Figures(msgspec.Struct, frozen=True):
-    """The four figures of a pool (an account's cross pool, or one isolated position).
+    """The figures of a pool (an account's cross pool, or one isolated position).
 
     Amounts are in account currency, exact.
     """
@@ -21,11 +23,19 @@ class Figures(msgspec.Struct, frozen=True):
     maintenance_margin: Decimal
     degraded: bool
     """A price it needs is stale or missing."""
+    liquidation_fee: Decimal = ZERO
+    """What liquidating the pool would cost in fees, where the policy counts it in the ratio."""
+
+    @property
+    def requirement(self) -> Decimal:
+        """Maintenance margin + liquidation fee: what the collateral value is compared with."""
+        with exact():
+            return self.maintenance_margin + self.liquidation_fee
 
     @property
     def ratio(self) -> Decimal | None:
-        """Portfolio margin ratio, collateral value / maintenance margin; None where nothing is required."""
-        return divide(self.collateral_value, self.maintenance_margin) if self.maintenance_margin else None
+        """Portfolio margin ratio, collateral value / requirement; None where nothing is required."""
+        return divide(self.collateral_value, self.requirement) if self.requirement else None
 
     @property
     def initial_ratio(self) -> Decimal | None:
@@ -38,17 +48,32 @@ class Figures(msgspec.Struct, frozen=True):
         with exact():
             return max(ZERO, self.collateral_value - self.initial_margin)
 
-    def shortfall(self, line: Decimal) -> Decimal:
-        """Collateral value missing to stand at `line` (a ratio): max(0, line * MM - C)."""
+    @property
+    def health_percent(self) -> Decimal:
+        """Whole percent of the collateral value that the requirement leaves free, 0..100; 100 where nothing is required.
+
+        Source: drift-labs/protocol-v2, `User.getHealth`.
+        """
+        if not self.requirement and self.collateral_value >= 0:
+            return _PERCENT
+        if self.collateral_value <= 0:
+            return ZERO
         with exact():
-            return max(ZERO, line * self.maintenance_margin - self.collateral_value)
+            # 100 * (1 - requirement / C)
+            free = _PERCENT - divide(_PERCENT * self.requirement, self.collateral_value)
+            return to_step(max(ZERO, free), ONE, "half_even")
+
+    def shortfall(self, line: Decimal) -> Decimal:
+        """Collateral value missing to stand at `line` (a ratio): max(0, line * requirement - C)."""
+        with exact():
+            return max(ZERO, line * self.requirement - self.collateral_value)
 
 
 class Line(msgspec.Struct, frozen=True):
     """One named summand of a figure, with the formula's name and the inputs it was computed from."""
 
     figure: str
-    """equity, collateral_value, initial_margin or maintenance_margin."""
+    """equity, collateral_value, initial_margin, maintenance_margin or liquidation_fee."""
     item: str
     """The asset or symbol."""
     formula: str

@@ -6,22 +6,24 @@ MM, IM   as for one cross position
 """
 
 from engine.accounts import AccountState
-from engine.margin.cross import index_price, mark_price, position_lines
 from engine.margin.figures import Figures, Line, MarginBreakdown
+from engine.margin.lines import position_lines
 from engine.margin.position import PositionMargin, position_margin
+from engine.margin.quotes import index_price, mark_price
 from engine.marks import Prices
 from engine.numbers import ZERO, exact
 from engine.policy import Policy
+from engine.position_keys import symbol_of
 
 
-def isolated_figures(state: AccountState, symbol: str, prices: Prices, policy: Policy) -> Figures:
-    """The figures of the isolated position in `symbol` (KeyError if there is none)."""
-    held = state.isolated[symbol]
+def isolated_figures(state: AccountState, key: str, prices: Prices, policy: Policy) -> Figures:
+    """The figures of the isolated position `key` (KeyError if there is none)."""
+    held = state.isolated[key]
     with exact():
         if not held.position.quantity:
-            index, fresh = index_price(policy, policy.instruments[symbol].settle, prices)
+            index, fresh = index_price(policy, policy.instruments[symbol_of(key)].settle, prices)
             return Figures(held.margin * index, held.margin * index, ZERO, ZERO, not fresh)
-        margin, fresh = _margin(state, symbol, prices, policy)
+        margin, fresh = isolated_margin(state, key, prices, policy)
         index, index_fresh = index_price(policy, margin.settle, prices)
         # equity = (margin + uPnL) * index(settle)
         equity = (held.margin + margin.unrealised_pnl) * index
@@ -31,40 +33,56 @@ def isolated_figures(state: AccountState, symbol: str, prices: Prices, policy: P
             margin.initial_margin * index,
             margin.maintenance_margin * index,
             not (fresh and index_fresh),
+            policy.pool.liquidation_fee_rate * margin.notional * index,
         )
 
 
-def explain_isolated(state: AccountState, symbol: str, prices: Prices, policy: Policy) -> MarginBreakdown:
+def explain_isolated(state: AccountState, key: str, prices: Prices, policy: Policy) -> MarginBreakdown:
     """The same figures as lines that sum to them."""
-    figures = isolated_figures(state, symbol, prices, policy)
+    figures = isolated_figures(state, key, prices, policy)
+    held, instrument = state.isolated[key], policy.instruments[symbol_of(key)]
     with exact():
-        margin, _ = _margin(state, symbol, prices, policy)
-        index, _ = index_price(policy, margin.settle, prices)
-        own, pnl = state.isolated[symbol].margin, margin.unrealised_pnl
-        lines = [
-            Line(figure, symbol, formula, {name: amount, "index": index}, amount * index)
-            for figure in ("equity", "collateral_value")
-            for formula, name, amount in (
-                ("isolated margin * index", "isolated_margin", own),
-                ("(quantity * multiplier * mark - entry value) * index", "unrealised_pnl", pnl),
+        index, _ = index_price(policy, instrument.settle, prices)
+        parts = [("isolated margin * index", "isolated_margin", held.margin)]
+        required: list[Line] = []
+        if held.position.quantity:
+            margin, _ = isolated_margin(state, key, prices, policy)
+            profit = (
+                "(entry value - value) * index" if instrument.inverse else "(value - entry value) * index"
             )
+            parts.append((profit, "unrealised_pnl", margin.unrealised_pnl))
+            required = position_lines(margin, index, policy)
+            if figures.liquidation_fee:
+                inputs = {
+                    "notional": margin.notional,
+                    "rate": policy.pool.liquidation_fee_rate,
+                    "price": index,
+                }
+                fee = Line("liquidation_fee", key, "rate * N * price", inputs, figures.liquidation_fee)
+                required.append(fee)
+        lines = [
+            Line(figure, key, formula, {name: amount, "index": index}, amount * index)
+            for figure in ("equity", "collateral_value")
+            for formula, name, amount in parts
         ]
-        lines += position_lines(margin, index)
-    return MarginBreakdown(state.account, symbol, figures, tuple(lines), policy.digest)
+    return MarginBreakdown(state.account, key, figures, (*lines, *required), policy.digest)
 
 
 def open_isolated(state: AccountState) -> list[str]:
-    """Symbols of isolated positions that hold contracts."""
-    return [symbol for symbol, held in state.isolated.items() if held.position.quantity]
+    """Keys of isolated positions that hold contracts."""
+    return [key for key, held in state.isolated.items() if held.position.quantity]
 
 
 def judged_isolated(state: AccountState) -> list[str]:
-    """Symbols of isolated positions that are judged: open, or closed with a debt that the exchange has to settle."""
-    return [symbol for symbol, held in state.isolated.items() if held.position.quantity or held.margin < 0]
+    """Keys of isolated positions that are judged: open, or closed with a debt that the exchange has to settle."""
+    return [key for key, held in state.isolated.items() if held.position.quantity or held.margin < 0]
 
 
-def _margin(state: AccountState, symbol: str, prices: Prices, policy: Policy) -> tuple[PositionMargin, bool]:
-    position = state.isolated[symbol].position
+def isolated_margin(
+    state: AccountState, key: str, prices: Prices, policy: Policy
+) -> tuple[PositionMargin, bool]:
+    """Margin of the isolated position `key`, and whether its mark is fresh. Call it inside `numbers.exact()`."""
+    position, symbol = state.isolated[key].position, symbol_of(key)
     mark, fresh = mark_price(symbol, position, prices, policy)
     leverage = state.leverage.get(symbol, policy.leverage_default)
-    return position_margin(symbol, position, mark, leverage, policy), fresh
+    return position_margin(key, position, mark, leverage, policy, prices.open_interest.get(symbol)), fresh

@@ -1,4 +1,4 @@
-"""`unimargin account`: where an account stands, and an operator's word that a stopped one may go on."""
+"""`unimargin account`: where an account stands, what it may do, and an operator's word that a stopped one may go on."""
 
 import time
 import uuid
@@ -12,17 +12,21 @@ from engine.inputs import Resume, Topic
 from engine.ladder import Band
 from engine.rejections import Rejection
 from streams.codec import decode_account_input
+from streams.commands.account_capital import capital
+from streams.commands.account_funding import funding
 from streams.commands.account_list import AccountRow, list_accounts
-from streams.commands.account_report import AccountReport, NotListed, believed, report, stops
+from streams.commands.account_may_open import may_open_command
+from streams.commands.account_read import find_account, read_account
+from streams.commands.account_report import report, stops
 from streams.commands.account_tables import RATIO_PLACES, renderables
 from streams.commands.common import AccountArgument, ConfigOption, JsonOption, Problem, run, tell_mistakes
 from streams.commands.kafka_io import open_producer
 from streams.commands.output import amount, band_text, console, json_out, printable, table
-from streams.commands.redis_io import open_redis, read_risk, read_state, saved_marks, shard_count
+from streams.commands.redis_io import open_redis, read_state, shard_count
 from streams.settings import Settings, SettingsError, load_policy, load_settings
-from streams.store_reader import StoredAccount, StoreReader
+from streams.store_reader import StoreReader
 
-app = typer.Typer(no_args_is_help=True, help="Accounts: show, list, resume.")
+app = typer.Typer(no_args_is_help=True, help="Accounts: where they stand and what they may do.")
 
 
 @app.command()
@@ -37,13 +41,19 @@ def show(
 ) -> None:
     """Value an account from its state in Redis at the marks that the workers saved last."""
     settings = load_settings(config)
-    shown = run(_show(settings, account, explain=explain))
+    read = run(read_account(settings, account))
+    shown = report(*read, explain=explain)
     if as_json:
         json_out(shown)
         return
     out = console()
     for part in renderables(shown):
         out.print(part)
+
+
+app.command()(capital)
+app.command()(funding)
+app.command("may-open")(may_open_command)
 
 
 @app.command("list")
@@ -104,32 +114,10 @@ def resume(
     )
 
 
-async def _show(settings: Settings, account: str, *, explain: bool) -> AccountReport:
-    policy = load_policy(settings.policy_file)
-    async with open_redis(settings) as client:
-        store = StoreReader(client, settings.redis_prefix)
-        found = await _find(store, account, await shard_count(client, settings.redis_prefix))
-        marks = await saved_marks(store, found.shard)
-    state, risk = read_state(account, found.state), read_risk(account, found.risk)
-    now_ns = time.time_ns()
-    try:
-        prices = believed(marks, policy, now_ns)
-        return report(state, risk, found.shard, prices, policy, now_ns, explain=explain)
-    except NotListed as error:
-        raise Problem(f"{error}. Is UNIMARGIN_POLICY_FILE the policy that the workers use?") from None
-
-
-async def _find(store: StoreReader, account: str, shards: int) -> StoredAccount:
-    found = await store.account(account, shards) if shards else None
-    if found is None:
-        raise Problem(f"unknown account {account!r}: none of {shards} shards in Redis holds it")
-    return found
-
-
 async def _resume(settings: Settings, topic: Topic, entry: Resume) -> dict[str, str | int]:
     async with open_redis(settings) as client:
         store = StoreReader(client, settings.redis_prefix)
-        found = await _find(store, entry.account, await shard_count(client, settings.redis_prefix))
+        found = await find_account(store, entry.account, await shard_count(client, settings.redis_prefix))
     state = read_state(entry.account, found.state)
     if topic.value not in stops(state):
         others = ", ".join(stops(state)) or "nothing"

@@ -4,18 +4,20 @@ from decimal import Decimal
 
 import msgspec
 
-from engine.accounts import AccountState, Position, Stop
+from engine.accounts import AccountState, Stop
+from engine.analytics.display import shown_ratio
 from engine.effects import AccountRisk, InputOffsets, MarkUsed
-from engine.inputs import MarginMode, Mark
+from engine.inputs import Mark
 from engine.judgement import CROSS, marks_used, pool_figures, price_symbols_of
 from engine.ladder import SEVERITY, Band, LadderState, band_at
-from engine.margin.cross import explain_cross, index_price, mark_price
-from engine.margin.figures import Line
-from engine.margin.isolated import explain_isolated, open_isolated
-from engine.margin.position import position_margin
+from engine.margin.figures import Figures, Line
+from engine.margin.isolated import explain_isolated, judged_isolated
+from engine.margin.model import explain_shared, model_of, uses_portfolio
 from engine.marks import NANOSECONDS, MarkBook, Prices
-from engine.numbers import canonical, divide, exact
-from engine.policy import Policy
+from engine.numbers import canonical
+from engine.policy import Policy, RatioDisplay
+from engine.position_keys import symbol_of
+from streams.commands.account_positions import OrderView, PositionView, order_views, position_views
 
 _replace = msgspec.structs.replace
 
@@ -25,10 +27,12 @@ class NotListed(Exception):  # noqa: N818 - it names what is wrong with the poli
 
 
 class PoolView(msgspec.Struct, frozen=True, kw_only=True):
-    """The cross pool or one isolated position; amounts in account currency, exact."""
+    """The shared pool or one isolated position; amounts in account currency, exact."""
 
     position: str | None
-    """Symbol of the isolated position; None for the cross pool."""
+    """Key of the isolated position; None for the shared pool."""
+    model: str
+    """cross, portfolio or isolated."""
     band: Band
     """Where the engine put it: with hysteresis, from the stored risk record."""
     band_at_figures: Band
@@ -40,31 +44,17 @@ class PoolView(msgspec.Struct, frozen=True, kw_only=True):
     collateral_value: Decimal
     initial_margin: Decimal
     maintenance_margin: Decimal
+    liquidation_fee: Decimal
+    """Counted beside the maintenance margin, where the policy says so."""
     ratio: Decimal | None
+    shown_ratio: Decimal | None
+    """The same as the policy shows it; infinite for a requirement over no collateral."""
     initial_ratio: Decimal | None
     available_margin: Decimal
     shortfall_to_call: Decimal
     shortfall_to_liquidation: Decimal
     lines: tuple[Line, ...] | msgspec.UnsetType = msgspec.UNSET
-    """The summands of the four figures, where they were asked for."""
-
-
-class PositionView(msgspec.Struct, frozen=True, kw_only=True):
-    """One open position; amounts in its settle asset, exact but for the entry price."""
-
-    symbol: str
-    mode: MarginMode
-    settle: str
-    quantity: Decimal
-    entry_price: Decimal
-    mark: Decimal
-    mark_fresh: bool
-    unrealised_pnl: Decimal
-    notional: Decimal
-    maintenance_margin: Decimal
-    initial_margin: Decimal
-    leverage: Decimal
-    isolated_margin: Decimal | None
+    """The summands of the figures, where they were asked for."""
 
 
 class MarkView(MarkUsed, frozen=True, kw_only=True):
@@ -81,6 +71,10 @@ class AccountReport(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     policy: str
     policy_digest: str
+    margin_model: str
+    """Of the shared pool: cross or portfolio."""
+    ratio_display: RatioDisplay
+    """How the policy shows margin ratios."""
     inputs: InputOffsets
     stops: dict[str, Stop]
     """By input topic, where the account is stopped."""
@@ -89,7 +83,10 @@ class AccountReport(msgspec.Struct, frozen=True, kw_only=True):
     missing_marks: tuple[str, ...]
     pools: tuple[PoolView, ...]
     positions: tuple[PositionView, ...]
+    orders: tuple[OrderView, ...]
     balances: dict[str, Decimal]
+    collateral_off: tuple[str, ...]
+    """Assets that the account does not pledge."""
     idle_isolated_margin: dict[str, Decimal]
     """Margin of isolated positions that hold no contracts, in settle asset."""
 
@@ -113,9 +110,8 @@ def report(
     *,
     explain: bool,
 ) -> AccountReport:
-    """Value the account at `prices`. Raises `NotListed`."""
-    check_listed(state, risk, policy)
-    pools = [CROSS, *sorted({*open_isolated(state), *risk.pools} - {CROSS})]
+    """Value the account at `prices`; all it holds is listed (`check_listed`)."""
+    pools = [CROSS, *sorted({*judged_isolated(state), *risk.pools} - {CROSS})]
     symbols = set[str]().union(*(price_symbols_of(state, pool, policy) for pool in pools))
     used = {
         symbol: mark for pool in pools for symbol, mark in marks_used(state, pool, prices, policy).items()
@@ -126,14 +122,18 @@ def report(
         currency=policy.account_currency,
         policy=policy.name,
         policy_digest=policy.digest,
+        margin_model=model_of(state, policy),
+        ratio_display=policy.ratio,
         inputs=InputOffsets(state.fills.offset, state.ledger.offset),
         stops=stops(state),
         read_at_ns=now_ns,
         marks={symbol: _mark_view(mark, now_ns) for symbol, mark in sorted(used.items())},
         missing_marks=tuple(sorted(symbols - set(used))),
         pools=tuple(_pool_view(state, risk, pool, prices, policy, explain=explain) for pool in pools),
-        positions=tuple(_positions(state, prices, policy)),
+        positions=position_views(state, prices, policy),
+        orders=order_views(state, policy),
         balances=dict(sorted(state.balances.items())),
+        collateral_off=state.collateral_off,
         idle_isolated_margin={
             symbol: held.margin
             for symbol, held in sorted(state.isolated.items())
@@ -155,7 +155,8 @@ def stops(state: AccountState) -> dict[str, Stop]:
 
 def check_listed(state: AccountState, risk: AccountRisk, policy: Policy) -> None:
     """Raise `NotListed` for an instrument or asset that `policy` does not know."""
-    symbols = {*state.positions, *state.isolated, *risk.pools} - {CROSS}
+    held = {*state.positions, *state.isolated, *risk.pools} - {CROSS}
+    symbols = {symbol_of(key) for key in held} | {order.symbol for order in state.orders.values()}
     missing = [f"instrument {symbol}" for symbol in sorted(symbols - set(policy.instruments))]
     missing += [f"asset {asset}" for asset in sorted(set(state.balances) - set(policy.assets))]
     if missing:
@@ -171,16 +172,19 @@ def _pool_view(
     ladder = risk.pools.get(pool, LadderState())
     return PoolView(
         position=pool or None,
+        model="isolated" if pool else model_of(state, policy),
         band=ladder.band,
         band_at_figures=band_at(figures, policy.ladder),
         episode_id=ladder.episode_id,
         degraded=figures.degraded,
-        degraded_reasons=tuple(_degraded_reasons(state, pool, prices, policy)) if figures.degraded else (),
+        degraded_reasons=tuple(degraded_reasons(state, pool, prices, policy)) if figures.degraded else (),
         equity=canonical(figures.equity),
         collateral_value=canonical(figures.collateral_value),
         initial_margin=canonical(figures.initial_margin),
         maintenance_margin=canonical(figures.maintenance_margin),
+        liquidation_fee=canonical(figures.liquidation_fee),
         ratio=figures.ratio,
+        shown_ratio=_shown_ratio(figures, policy),
         initial_ratio=figures.initial_ratio,
         available_margin=canonical(figures.available_margin),
         shortfall_to_call=canonical(figures.shortfall(policy.ladder.margin_call)),
@@ -189,7 +193,14 @@ def _pool_view(
     )
 
 
-def _degraded_reasons(state: AccountState, pool: str, prices: Prices, policy: Policy) -> list[str]:
+def _shown_ratio(figures: Figures, policy: Policy) -> Decimal | None:
+    ratio = shown_ratio(figures, policy.ratio)
+    # infinity has no canonical form
+    return ratio if ratio is None or ratio.is_infinite() else canonical(ratio)
+
+
+def degraded_reasons(state: AccountState, pool: str, prices: Prices, policy: Policy) -> list[str]:
+    """Why the figures of a pool are degraded, where they are: what stopped, and which prices are stale or missing."""
     reasons = [
         f"{topic} stopped at offset {stop.offset}: {stop.code}" for topic, stop in stops(state).items()
     ]
@@ -198,13 +209,22 @@ def _degraded_reasons(state: AccountState, pool: str, prices: Prices, policy: Po
             reasons.append(f"{symbol}: no price")
         elif symbol in prices.stale:
             reasons.append(f"{symbol}: price is stale")
+        elif _lacks_volatility(state, symbol, prices, policy):
+            reasons.append(f"{symbol}: no volatility")
     return reasons
+
+
+def _lacks_volatility(state: AccountState, symbol: str, prices: Prices, policy: Policy) -> bool:
+    """Portfolio margin revalues options, and cannot without their volatility."""
+    listed = policy.instruments.get(symbol)
+    option = listed is not None and listed.kind == "option" and uses_portfolio(state, policy)
+    return option and prices.marks[symbol].volatility is None
 
 
 def _lines(state: AccountState, pool: str, prices: Prices, policy: Policy) -> tuple[Line, ...]:
     if pool == CROSS:
-        lines = explain_cross(state, prices, policy).lines
-    elif pool in open_isolated(state):
+        lines = explain_shared(state, prices, policy).lines
+    elif pool in judged_isolated(state):
         lines = explain_isolated(state, pool, prices, policy).lines
     else:
         lines = ()
@@ -218,48 +238,6 @@ def _lines(state: AccountState, pool: str, prices: Prices, policy: Policy) -> tu
     )
 
 
-def _positions(state: AccountState, prices: Prices, policy: Policy) -> list[PositionView]:
-    views = [
-        _position_view(state, symbol, position, None, prices, policy)
-        for symbol, position in sorted(state.positions.items())
-    ]
-    for symbol in sorted(open_isolated(state)):
-        held = state.isolated[symbol]
-        views.append(_position_view(state, symbol, held.position, held.margin, prices, policy))
-    return views
-
-
-def _position_view(
-    state: AccountState,
-    symbol: str,
-    position: Position,
-    margin: Decimal | None,
-    prices: Prices,
-    policy: Policy,
-) -> PositionView:
-    with exact():
-        mark, fresh = mark_price(symbol, position, prices, policy)
-        leverage = state.leverage.get(symbol, policy.leverage_default)
-        figures = position_margin(symbol, position, mark, leverage, policy)
-        multiplier = policy.instruments[symbol].multiplier
-        return PositionView(
-            symbol=symbol,
-            mode=MarginMode.CROSS if margin is None else MarginMode.ISOLATED,
-            settle=figures.settle,
-            quantity=position.quantity,
-            # average entry price = entry value / (quantity * multiplier)
-            entry_price=canonical(divide(position.entry_value, position.quantity * multiplier)),
-            mark=canonical(mark),
-            mark_fresh=fresh and index_price(policy, figures.settle, prices)[1],
-            unrealised_pnl=canonical(figures.unrealised_pnl),
-            notional=canonical(figures.notional),
-            maintenance_margin=canonical(figures.maintenance_margin),
-            initial_margin=canonical(figures.initial_margin),
-            leverage=leverage,
-            isolated_margin=margin,
-        )
-
-
 def _mark_view(mark: MarkUsed, now_ns: int) -> MarkView:
     age_s = round((now_ns - mark.time_ns) / NANOSECONDS, 3)
-    return MarkView(mark.price, mark.sequence, mark.time_ns, mark.stale, age_seconds=age_s)
+    return MarkView(**msgspec.structs.asdict(mark), age_seconds=age_s)

@@ -1,45 +1,65 @@
-"""How a report of an account looks on a terminal."""
+"""How a report of an account looks on a terminal of 100 columns or more."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
 
-import msgspec
 from rich.console import RenderableType
 from rich.text import Text
 
-from streams.commands.account_report import AccountReport, PoolView
+from engine.ladder import Band
+from engine.policy import RatioDisplay
+from streams.commands.account_lines import explained
+from streams.commands.account_positions import OrderView, PositionView
+from streams.commands.account_report import AccountReport, MarkView, PoolView
 from streams.commands.output import amount, band_text, every_digit, printable, table
 
 RATIO_PLACES = 4
+GREEK_PLACES = 4
+PRICE_PLACES = 6
+POOLS_ABREAST = 3
+
+_BELOW_LIQUIDATION = {Band.LIQUIDATION, Band.BANKRUPT}
+_SHOWN_AS = {
+    "collateral_over_maintenance": "collateral / MM",
+    "maintenance_over_collateral": "MM / collateral",
+}
 
 
 def renderables(report: AccountReport) -> Iterator[RenderableType]:
     """The report from the most important down."""
     yield _heading(report)
-    yield _figures(report)
-    for pool in report.pools:
-        if pool.degraded:
-            yield Text(f"{_name(pool)} is degraded: {'; '.join(pool.degraded_reasons)}", style="yellow")
-        if pool.band is not pool.band_at_figures:
-            yield Text(
-                f"{_name(pool)}: these figures alone say {pool.band_at_figures}; a pool gets worse with the next "
-                "judgement, and better only past the exit line for the hold time",
-                style="dim",
-            )
-    if report.positions:
-        yield _positions(report)
+    for first in range(0, len(report.pools), POOLS_ABREAST):
+        yield _figures(report, report.pools[first : first + POOLS_ABREAST])
+    yield from _remarks(report)
+    contracts = [it for it in report.positions if it.kind != "option"]
+    options = [it for it in report.positions if it.kind == "option"]
+    if contracts:
+        yield _contracts(contracts)
+        yield _requirements(report, contracts)
+    if options:
+        yield _options(options)
+        yield _greeks(options, report.currency)
+    if report.orders:
+        yield _orders(report.orders)
     yield _balances(report)
     yield _marks(report)
     for pool in report.pools:
-        if pool.lines is not msgspec.UNSET:
-            yield _lines(report, pool)
+        if pool.lines:
+            yield explained(report, pool)
+
+
+def pool_name(pool: PoolView) -> str:
+    """A pool in words."""
+    return f"{pool.model} pool" if pool.position is None else f"isolated {pool.position}"
 
 
 def _heading(report: AccountReport) -> Text:
     text = Text()
     text.append(f"Account {printable(report.account)}", style="bold")
     text.append(
-        f"   shard {report.shard}   inputs applied to fills {report.inputs.fills}, ledger {report.inputs.ledger}"
-        f"   policy {report.policy} {report.policy_digest}"
+        f"   {report.margin_model} margin   policy {report.policy} {report.policy_digest}\n"
+        f"shard {report.shard}   inputs applied to fills {report.inputs.fills}, ledger {report.inputs.ledger}"
     )
     for topic, stop in report.stops.items():
         text.append(
@@ -50,91 +70,216 @@ def _heading(report: AccountReport) -> Text:
     return text
 
 
-def _figures(report: AccountReport) -> RenderableType:
-    rows = table(
-        f"Figures in {report.currency}", ["", *map(_name, report.pools)], [*map(_name, report.pools)]
+def _remarks(report: AccountReport) -> Iterator[Text]:
+    for pool in report.pools:
+        if pool.degraded:
+            yield Text(f"{pool_name(pool)} is degraded: {'; '.join(pool.degraded_reasons)}", style="yellow")
+        if pool.band is not pool.band_at_figures:
+            yield Text(
+                f"{pool_name(pool)}: these figures alone say {pool.band_at_figures}; a pool gets worse with the next "
+                "judgement, and better only past the exit line for the hold time",
+                style="dim",
+            )
+        if pool.band_at_figures in _BELOW_LIQUIDATION:
+            yield Text(
+                f"{pool_name(pool)} is below the liquidation line: the prices below are where it would come back to it",
+                style="dim",
+            )
+
+
+def _figures(report: AccountReport, pools: Sequence[PoolView]) -> RenderableType:
+    names = [*map(pool_name, pools)]
+    rows = table(f"Figures in {report.currency}", ["", *names], names)
+    fees = any(pool.liquidation_fee for pool in pools)
+    rows.add_row("band", *(band_text(pool.band) for pool in pools))
+    rows.add_row(
+        f"ratio (collateral / {'(MM + fee)' if fees else 'MM'})",
+        *(amount(pool.ratio, RATIO_PLACES) for pool in pools),
     )
-    rows.add_row("band", *(band_text(pool.band) for pool in report.pools))
-    rows.add_row("ratio (collateral / MM)", *(amount(pool.ratio, RATIO_PLACES) for pool in report.pools))
-    rows.add_row("ratio to IM", *(amount(pool.initial_ratio, RATIO_PLACES) for pool in report.pools))
+    if report.ratio_display != RatioDisplay():
+        label = f"as shown ({_SHOWN_AS[report.ratio_display.direction]})"
+        rows.add_row(label, *(shown(pool.shown_ratio, report.ratio_display.digits) for pool in pools))
+    rows.add_row("ratio to IM", *(amount(pool.initial_ratio, RATIO_PLACES) for pool in pools))
     for label, field in (
         ("equity", "equity"),
         ("collateral value", "collateral_value"),
-        ("initial margin", "initial_margin"),
-        ("maintenance margin", "maintenance_margin"),
+        ("initial margin (IM)", "initial_margin"),
+        ("maintenance margin (MM)", "maintenance_margin"),
+        *((("liquidation fee", "liquidation_fee"),) if fees else ()),
         ("available margin", "available_margin"),
         ("shortfall to call", "shortfall_to_call"),
         ("shortfall to liquidation", "shortfall_to_liquidation"),
     ):
-        rows.add_row(label, *(amount(getattr(pool, field)) for pool in report.pools))
+        rows.add_row(label, *(amount(getattr(pool, field)) for pool in pools))
     return rows
 
 
-def _positions(report: AccountReport) -> RenderableType:
-    numbers = ["quantity", "entry price", "mark", "uPnL", "notional", "MM", "IM", "leverage", "own margin"]
+def shown(ratio: Decimal | None, digits: int | None) -> str:
+    """A margin ratio with exactly the digits that the policy shows."""
+    if ratio is None:
+        return "-"
+    if ratio.is_infinite():
+        return "∞"
+    return every_digit(ratio) if digits is None else f"{ratio:,.{digits}f}"
+
+
+def _contracts(contracts: Sequence[PositionView]) -> RenderableType:
+    legs = _leg_column(contracts)
+    numbers = ["quantity", "entry price", "mark", "uPnL", "liq. price"]
     rows = table(
-        "Positions (uPnL, notional, MM and IM in the settle asset)",
-        ["symbol", "mode", "settle", *numbers],
+        "Positions (liquidation price: of the pool, every other price held)",
+        ["symbol", *legs, "kind", "mode", *numbers],
         numbers,
     )
-    for it in report.positions:
+    for it in contracts:
         rows.add_row(
             it.symbol,
+            *([it.leg or "-"] if legs else []),
+            it.kind,
             it.mode.value,
-            it.settle,
             amount(it.quantity),
-            amount(it.entry_price),
-            Text(amount(it.mark), style="" if it.mark_fresh else "yellow"),
-            Text(amount(it.unrealised_pnl), style="red" if it.unrealised_pnl < 0 else ""),
+            amount(it.entry_price, PRICE_PLACES),
+            _mark(it),
+            _signed(it.unrealised_pnl),
+            "none" if it.liquidation_price is None else amount(it.liquidation_price, PRICE_PLACES),
+        )
+    return rows
+
+
+def _requirements(report: AccountReport, contracts: Sequence[PositionView]) -> RenderableType:
+    legs = _leg_column(contracts)
+    numbers = ["notional", "leverage", "IM", "MM", "own margin"]
+    title = "What each requires by itself, in its settle asset"
+    if report.margin_model == "portfolio":
+        title += "; the pool is judged on net risk"
+    rows = table(title, ["symbol", *legs, "settle", *numbers], numbers)
+    for it in contracts:
+        rows.add_row(
+            it.symbol,
+            *([it.leg or "-"] if legs else []),
+            it.settle,
             amount(it.notional),
-            amount(it.maintenance_margin),
-            amount(it.initial_margin),
             amount(it.leverage),
+            amount(it.initial_margin),
+            amount(it.maintenance_margin),
             amount(it.isolated_margin),
         )
     return rows
 
 
-def _balances(report: AccountReport) -> RenderableType:
-    rows = table("Balances", ["asset", "wallet"], ["wallet"])
-    for asset, balance in report.balances.items():
-        rows.add_row(asset, Text(amount(balance), style="red" if balance < 0 else ""))
-    for symbol, margin in report.idle_isolated_margin.items():
-        rows.add_row(f"isolated margin of {symbol}, no contracts", amount(margin))
+def _options(options: Sequence[PositionView]) -> RenderableType:
+    numbers = ["quantity", "entry price", "mark", "value"]
+    rows = table(
+        "Options (value in the settle asset; short ones are margined per underlying)",
+        ["option", *numbers, "settle"],
+        numbers,
+    )
+    for it in options:
+        # what an option adds to equity is its whole value
+        value = _signed(it.unrealised_pnl)
+        entry = amount(it.entry_price, PRICE_PLACES)
+        rows.add_row(it.key, amount(it.quantity), entry, _mark(it), value, it.settle)
     return rows
 
 
-def _marks(report: AccountReport) -> RenderableType:
-    rows = table(
-        "Marks as last saved in Redis (workers save them once a second)",
-        ["symbol", "price", "sequence", "age", ""],
-        ["price", "sequence", "age"],
-    )
-    for symbol, mark in report.marks.items():
-        stale = Text("stale", style="yellow") if mark.stale else ""
-        rows.add_row(symbol, amount(mark.price), str(mark.sequence), f"{mark.age_seconds:.1f} s", stale)
-    for symbol in report.missing_marks:
-        rows.add_row(symbol, "-", "-", "-", Text("no price", style="yellow"))
-    return rows
+def _mark(it: PositionView) -> Text:
+    return Text(amount(it.mark), style="" if it.mark_fresh else "yellow")
 
 
-def _lines(report: AccountReport, pool: PoolView) -> RenderableType:
+def _signed(value: Decimal) -> Text:
+    return Text(amount(value), style="red" if value < 0 else "")
+
+
+def _greeks(options: Sequence[PositionView], currency: str) -> RenderableType:
+    numbers = ["volatility", "delta", "gamma", "vega", "theta"]
     rows = table(
-        f"How the figures of {_name(pool)} come about, in {report.currency}",
-        ["figure", "item", "formula", "inputs", "value"],
-        ["value"],
+        f"Greeks of the whole position (delta in coins, vega in {currency} a point, theta in {currency} a day)",
+        ["option", *numbers],
+        numbers,
     )
-    lines = () if pool.lines is msgspec.UNSET else pool.lines
-    for figure in ("equity", "collateral_value", "initial_margin", "maintenance_margin"):
-        for line in lines:
-            if line.figure == figure:
-                inputs = ", ".join(f"{name} {every_digit(value)}" for name, value in line.inputs.items())
-                rows.add_row(figure, line.item, line.formula, inputs, every_digit(line.value))
+    for it in options:
+        if it.greeks is None:
+            rows.add_row(it.key, Text("unknown", style="yellow"), "-", "-", "-", "-")
+            continue
         rows.add_row(
-            figure, "total", "", "", every_digit(getattr(pool, figure)), style="bold", end_section=True
+            it.key,
+            f"{amount(it.greeks.volatility * 100)} %",
+            amount(it.greeks.delta, GREEK_PLACES),
+            amount(it.greeks.gamma),
+            amount(it.greeks.vega_per_point, GREEK_PLACES),
+            amount(it.greeks.theta, GREEK_PLACES),
         )
     return rows
 
 
-def _name(pool: PoolView) -> str:
-    return "cross pool" if pool.position is None else f"isolated {pool.position}"
+def _orders(orders: Sequence[OrderView]) -> RenderableType:
+    legs = _leg_column(orders)
+    numbers = ["quantity", "price"]
+    rows = table("Open orders", ["order", "symbol", *legs, "mode", "side", *numbers, ""], numbers)
+    for it in orders:
+        rows.add_row(
+            printable(it.order_id),
+            it.symbol,
+            *([it.leg or "-"] if legs else []),
+            it.mode.value,
+            it.side,
+            amount(it.quantity),
+            amount(it.price),
+            "reduce only" if it.reduce_only else "",
+        )
+    return rows
+
+
+def _leg_column(items: Iterable[PositionView | OrderView]) -> list[str]:
+    """Only an account in hedge mode has legs to show."""
+    return ["leg"] if any(it.leg for it in items) else []
+
+
+def _balances(report: AccountReport) -> RenderableType:
+    idle = report.idle_isolated_margin
+    remarks = [""] if idle or set(report.collateral_off) & set(report.balances) else []
+    rows = table("Balances", ["asset", "wallet", *remarks], ["wallet"])
+    for asset, balance in report.balances.items():
+        pledged = "not pledged as collateral" if asset in report.collateral_off else ""
+        rows.add_row(asset, _signed(balance), *([Text(pledged, style="dim")] if remarks else []))
+    for key, margin in idle.items():
+        rows.add_row(key, _signed(margin), Text("isolated margin, no contracts", style="dim"))
+    return rows
+
+
+def _marks(report: AccountReport) -> RenderableType:
+    facts = _facts(report.marks.values())
+    numbers = ["price", "sequence", "age", *facts.values()]
+    doubtful = [""] if report.missing_marks or any(mark.stale for mark in report.marks.values()) else []
+    rows = table(
+        "Marks as last saved in Redis (workers save them once a second)",
+        ["symbol", *numbers, *doubtful],
+        numbers,
+    )
+    for symbol, mark in report.marks.items():
+        rows.add_row(
+            symbol,
+            amount(mark.price),
+            str(mark.sequence),
+            f"{mark.age_seconds:.1f} s",
+            *(amount(getattr(mark, field)) for field in facts),
+            *([Text("stale" if mark.stale else "", style="yellow")] if doubtful else []),
+        )
+    for symbol in report.missing_marks:
+        rows.add_row(symbol, *itertools.repeat("-", len(numbers)), Text("no price", style="yellow"))
+    return rows
+
+
+def _facts(marks: Iterable[MarkView]) -> dict[str, str]:
+    """Which optional facts the marks carry: field and heading."""
+    known = {
+        "volatility": "volatility",
+        "funding_rate": "funding rate",
+        "average_price": "average",
+        "confidence": "confidence",
+    }
+    return {
+        field: heading
+        for field, heading in known.items()
+        if any(getattr(mark, field) is not None for mark in marks)
+    }

@@ -16,10 +16,12 @@ from typing import Literal
 import msgspec
 
 from engine.accounts import AccountState, Position
+from engine.booking import filled
 from engine.inputs import AccountInput, Fill, MarginMode, Mark, Topic
-from engine.ledger import apply, filled
-from engine.margin.cross import cross_figures, index_price
+from engine.ledger import apply
+from engine.margin.cross import cross_figures
 from engine.margin.isolated import isolated_figures
+from engine.margin.quotes import index_price
 from engine.marks import Prices
 from engine.numbers import ZERO, divide, exact
 from streams.feed.contracts import MONEY, TAKER_FEE, Contract, account_id, trade_id
@@ -153,7 +155,9 @@ class Trading:
         isolated = state.isolated[contract.symbol]
         whole = signed == -isolated.position.quantity
         with exact():
-            _, realised = filled(isolated.position, signed, price, contract.multiplier)
+            _, realised = filled(
+                isolated.position, signed, price, self._population.policy.instruments[contract.symbol]
+            )
             # freed = margin * closed / quantity + realised P&L
             share = (
                 isolated.margin if whole else divide(isolated.margin * -signed, isolated.position.quantity)

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.benchmarks.bench_book import bench_book
+from tests.benchmarks.bench_exact import bench_exact
 from tests.benchmarks.bench_pipeline import ACCOUNTS, bench_pipeline
 
 
@@ -17,7 +18,11 @@ def main() -> None:
     parser.add_argument("--accounts", type=int, default=ACCOUNTS)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    figures = {"pipeline": bench_pipeline(options.accounts), "book": bench_book(options.accounts)}
+    figures = {
+        "pipeline": bench_pipeline(options.accounts),
+        "book": bench_book(options.accounts),
+        "exact": bench_exact(),
+    }
     if options.json:
         json.dump(figures, sys.stdout, indent=1)
         return

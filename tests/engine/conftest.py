@@ -10,6 +10,12 @@ from tests.support.builders import sample
 DEFAULT_POLICY = Path(__file__).parents[2] / "deploy" / "policies" / "default.toml"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--accounts", type=int, default=None, help="accounts that the second implementation checks"
+    )
+
+
 @pytest.fixture(scope="session")
 def policy() -> Policy:
     return sample()

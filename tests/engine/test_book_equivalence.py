@@ -5,36 +5,22 @@ populations are small and nasty: few symbols, low tier edges, accounts placed on
 """
 
 from decimal import Decimal
-from itertools import count
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.accounts import AccountState, IsolatedPosition, Position
-from engine.book import kernels
-from engine.book.columnar import ColumnarBook
-from engine.book.plain import PlainBook
+from engine.accounts import AccountState, Position
 from engine.effects import AccountRisk
-from engine.inputs import (
-    Deposit,
-    Fee,
-    Fill,
-    FundingPayment,
-    IsolatedTransfer,
-    MarginMode,
-    Mark,
-    Resume,
-    Topic,
-)
-from engine.judgement import CROSS, pool_figures
+from engine.inputs import Deposit, Fee, Fill, FundingPayment, IsolatedTransfer, MarginMode, Resume, Topic
+from engine.judgement import CROSS
 from engine.ladder import Band, LadderState
-from engine.ledger import apply, stopped
-from engine.margin.isolated import open_isolated
-from engine.marks import NANOSECONDS, Prices
-from engine.numbers import canonical, divide, exact
+from engine.ledger import stopped
+from engine.marks import NANOSECONDS
+from engine.numbers import canonical, divide
 from engine.policy import Policy, parse
 from engine.rejections import RejectionCode
+from tests.engine.book_twins import Twins, place
 from tests.support.builders import account, seconds
 
 D = Decimal
@@ -126,127 +112,9 @@ MOVES = ("1", "1", "1.0001", "0.9999", "1.01", "0.99", "1.1", "0.9", "2", "0.5",
 _PLACES = D("1e-18")
 
 
-class Twins:
-    """A plain and a columnar book that must answer alike."""
-
-    def __init__(self, policy: Policy, *, primed: bool = True) -> None:
-        self.policy = policy
-        self.plain, self.fast = PlainBook(policy), ColumnarBook(policy)
-        self.prices: dict[str, Mark] = {}
-        self.stale = frozenset(policy.price_symbols)
-        self.now_ns = 0
-        self._offsets, self._sequences = count(), count(1)
-        self.judgements = 0
-        if primed:
-            self.prime(START)
-
-    def prime(self, quotes) -> None:
-        marks = [
-            self.mark(symbol, D(price))
-            for symbol, price in quotes.items()
-            if symbol in self.policy.price_symbols
-        ]
-        self.stale -= {it.symbol for it in marks}
-        for book in (self.plain, self.fast):
-            book.prime(marks, self.now_ns, self.stale)
-        self._compare([], [])
-
-    def mark(self, symbol: str, price: Decimal, age_ns: int = 0) -> Mark:
-        """The next mark of a symbol; `prices` has the last one made."""
-        made = Mark(symbol, price, next(self._sequences), max(0, self.now_ns - age_ns))
-        self.prices[symbol] = made
-        return made
-
-    def on_marks(self, *marks: Mark) -> None:
-        for it in marks:
-            self.now_ns = max(self.now_ns, it.time_ns)
-        self._compare(self.plain.on_marks(marks), self.fast.on_marks(marks))
-
-    def on_clock(self, stale) -> None:
-        self.stale = frozenset(stale)
-        self._compare(
-            self.plain.on_clock(self.now_ns, self.stale), self.fast.on_clock(self.now_ns, self.stale)
-        )
-
-    def put(self, state: AccountState, risk: AccountRisk | None = None) -> None:
-        self.plain.put(state, risk)
-        self.fast.put(state, risk)
-
-    def judge(self, *accounts: str) -> None:
-        self._compare(self.plain.judge(accounts), self.fast.judge(accounts))
-
-    def state(self, name: str) -> AccountState:
-        state = self.fast.state(name)
-        assert state == self.plain.state(name)
-        return state or AccountState(name)
-
-    def apply(self, name: str, message) -> None:
-        topic = Topic.FILLS if isinstance(message, Fill) else Topic.LEDGER
-        after = apply(self.state(name), message, topic, next(self._offsets), self.policy)
-        if isinstance(after, AccountState):
-            self.put(after)
-
-    def figures(self, name: str, pool: str = CROSS):
-        return pool_figures(self.state(name), pool, Prices(self.prices, frozenset()), self.policy)
-
-    def totals(self) -> None:
-        edges = [D("1.5"), D("1.1"), D("0.7")]
-        exactly, nearly = self.plain.totals(edges), self.fast.totals(edges)
-        assert nearly.accounts_by_band == exactly.accounts_by_band
-        assert nearly.isolated_by_band == exactly.isolated_by_band
-        assert nearly.accounts_degraded == exactly.accounts_degraded
-        assert nearly.accounts_stopped == exactly.accounts_stopped
-        error = 10 * kernels.EPSILON * self._weight()
-        assert nearly.equity == pytest.approx(exactly.equity, abs=error)
-        assert nearly.maintenance_margin == pytest.approx(exactly.maintenance_margin, abs=error)
-
-    def _weight(self) -> float:
-        """Sum of the magnitudes of everything held, in account currency."""
-        weight = 0.0
-        for name in self.plain.accounts():
-            state = self.state(name)
-            for asset, amount in state.balances.items():
-                weight += abs(float(amount)) * self._quote(self.policy.assets[asset].index)
-            for symbol, held in state.positions.items():
-                listed = self.policy.instruments[symbol]
-                value = abs(float(held.quantity * listed.multiplier)) * self._quote(symbol)
-                weight += (value + abs(float(held.entry_value))) * self._quote(
-                    self.policy.assets[listed.settle].index
-                )
-        return weight
-
-    def _quote(self, symbol: str) -> float:
-        return float(self.prices[symbol].price) if symbol in self.prices else 1.0
-
-    def _compare(self, exactly, fast) -> None:
-        assert fast == exactly
-        self.judgements += len(exactly)
-        assert list(self.fast.accounts()) == list(self.plain.accounts())
-        for name in self.plain.accounts():
-            assert self.fast.risk(name) == self.plain.risk(name)
-
-
-def place(twins: Twins, name: str, line: str, beside: Decimal, *, relative: bool) -> None:
-    """Put the account's pools on `line`, or `beside` it (in account currency, or relative to the line's value)."""
-    state = twins.state(name)
-    with exact():
-        figures = twins.figures(name)
-        target = D(line) * figures.maintenance_margin
-        target += beside * (target if relative else 1)
-        balance = state.balances.get("USD", D(0))
-        # USD counts one for one when positive; its positive part is what the other assets leave to fill
-        balances = {**state.balances, "USD": canonical(balance + target - figures.collateral_value)}
-        isolated = dict(state.isolated)
-        for symbol in open_isolated(state):
-            if twins.policy.instruments[symbol].settle == "USD":
-                own = twins.figures(name, symbol)
-                aim = D(line) * own.maintenance_margin + beside
-                held = isolated[symbol]
-                isolated[symbol] = IsolatedPosition(
-                    held.position, canonical(held.margin + aim - own.collateral_value)
-                )
-    kept = {asset: amount for asset, amount in balances.items() if amount}
-    twins.put(AccountState(name, kept, state.positions, isolated, state.leverage, state.fills, state.ledger))
+def twin_books(policy: Policy, *, primed: bool = True) -> Twins:
+    """Both books at the start prices, or without any price."""
+    return Twins(policy, START, primed=primed)
 
 
 names = st.sampled_from(NAMES)
@@ -402,7 +270,7 @@ STEPS = (
 @settings(max_examples=100, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_books_when_inputs_marks_and_clocks_interleave_at_random_then_they_decide_alike(data):
-    twins = Twins(data.draw(st.sampled_from(POLICIES)), primed=data.draw(st.booleans()))
+    twins = twin_books(data.draw(st.sampled_from(POLICIES)), primed=data.draw(st.booleans()))
     for _ in range(data.draw(st.integers(10, 60))):
         data.draw(st.sampled_from(STEPS))(data, twins, data.draw(names))
     twins.totals()
@@ -429,7 +297,7 @@ def multiplied(symbol: str, held: Position) -> Position:
 @pytest.mark.parametrize("line", LINES)
 def test_books_when_an_account_stands_on_or_within_1e_12_of_a_line_then_they_decide_alike(line, beside):
     for start in ("1.6", "1.3", "1.1", "1.01", "0.5"):  # every band to come from
-        twins = Twins(POLICIES[1])
+        twins = twin_books(POLICIES[1])
         twins.put(holding("alice", A_PERP="7", C_PERP="-3"))
         place(twins, "alice", start, D(0), relative=False)
         twins.judge("alice")
@@ -444,7 +312,7 @@ def test_books_when_an_account_stands_on_or_within_1e_12_of_a_line_then_they_dec
 
 @pytest.mark.parametrize("quantity", ["1e-18", "1e-9", "1", "1e9", "1e18"])
 def test_books_when_a_notional_crosses_tier_edges_exactly_then_they_decide_alike(quantity):
-    twins = Twins(POLICIES[1])
+    twins = twin_books(POLICIES[1])
     twins.put(holding("alice", A_PERP=quantity, usd=str(D(quantity) * 100)))
     twins.put(holding("bob", A_PERP=f"-{quantity}", usd=str(D(quantity) * 100)))
     for notional in ("999.99", "1000", "1000.01", "3000", "2999", "3001", "500"):
@@ -455,7 +323,7 @@ def test_books_when_a_notional_crosses_tier_edges_exactly_then_they_decide_alike
 
 
 def test_books_when_collateral_sits_on_its_tier_edges_then_an_index_tick_decides_alike():
-    twins = Twins(POLICIES[1])
+    twins = twin_books(POLICIES[1])
     for name, coins in zip(
         NAMES, ("1", "3", "9", "0.999999999999999999", "3.000000000000000001", "-2"), strict=True
     ):
@@ -469,7 +337,7 @@ def test_books_when_collateral_sits_on_its_tier_edges_then_an_index_tick_decides
 
 
 def test_books_when_only_an_index_price_moves_then_its_holders_are_judged():
-    twins = Twins(POLICIES[0])
+    twins = twin_books(POLICIES[0])
     twins.put(account({"BTC": 5}, {"C-PERP": (20, 50)}, name="alice"))
     twins.judge("alice")
     for price in (
@@ -485,7 +353,7 @@ def test_books_when_only_an_index_price_moves_then_its_holders_are_judged():
 
 
 def test_books_when_prices_tick_twenty_thousand_times_then_nothing_drifts():
-    twins = Twins(POLICIES[0])
+    twins = twin_books(POLICIES[0])
     twins.put(holding("alice", A_PERP="7", B_PERP="-3", C_PERP="11", usd="330"))
     twins.put(holding("bob", A_PERP="-5", usd="150"))
     place(twins, "bob", "1.5", D("1e-9"), relative=True)
@@ -503,7 +371,7 @@ def test_books_when_prices_tick_twenty_thousand_times_then_nothing_drifts():
 
 
 def test_books_when_many_accounts_come_and_go_then_bounds_stay_with_their_accounts():
-    twins = Twins(POLICIES[1])
+    twins = twin_books(POLICIES[1])
     crowd = [f"account-{i:03}" for i in range(200)]
     for i, name in enumerate(crowd):
         twins.put(holding(name, A_PERP=str(1 + i % 7), usd=str(20 + i)))
@@ -521,7 +389,7 @@ def test_books_when_many_accounts_come_and_go_then_bounds_stay_with_their_accoun
 
 
 def test_columnar_book_when_accounts_are_far_from_every_line_then_ticks_reach_neither_sums_nor_the_judge():
-    twins = Twins(POLICIES[0])
+    twins = twin_books(POLICIES[0])
     for i in range(100):
         twins.put(holding(f"account-{i:02}", A_PERP="1", C_PERP="-1", usd="5000"))
     for tick in range(100):
@@ -531,7 +399,7 @@ def test_columnar_book_when_accounts_are_far_from_every_line_then_ticks_reach_ne
 
 
 def test_columnar_book_when_an_account_hovers_on_a_line_then_an_unchanged_price_is_not_judged_again():
-    twins = Twins(POLICIES[0])
+    twins = twin_books(POLICIES[0])
     twins.put(holding("alice", C_PERP="1"))
     place(twins, "alice", "1.5", D(0), relative=False)
     twins.judge("alice")
@@ -542,7 +410,7 @@ def test_columnar_book_when_an_account_hovers_on_a_line_then_an_unchanged_price_
 
 
 def test_columnar_book_when_a_hold_timer_runs_then_it_is_judged_only_when_it_runs_out():
-    twins = Twins(POLICIES[0])
+    twins = twin_books(POLICIES[0])
     twins.put(holding("alice", C_PERP="1", usd="-1"))
     place(twins, "alice", "1.3", D(0), relative=False)
     twins.judge("alice")
@@ -559,8 +427,49 @@ def test_columnar_book_when_a_hold_timer_runs_then_it_is_judged_only_when_it_run
     assert CROSS not in twins.fast.risk("alice").pools
 
 
+@pytest.mark.parametrize("stale", [set(), {"C-PERP"}])
+def test_books_when_a_bankrupt_account_on_its_way_out_falls_back_to_liquidation_then_they_decide_alike(stale):
+    twins = twin_books(POLICIES[0])
+    twins.put(holding("alice", A_PERP="1", C_PERP="-1", usd="-20"))
+    twins.judge("alice")
+    assert twins.fast.risk("alice").pools[CROSS].band is Band.BANKRUPT
+    twins.on_clock(stale)
+    # out of every band for a second, at half the maintenance margin for a second, and out again
+    for line in ("3", "0.5", "3"):
+        place(twins, "alice", line, D(0), relative=False)
+        # from another ratio, by a price alone
+        twins.on_marks(twins.mark("A-PERP", D(101)), twins.mark("A-PERP", D(100)))
+        twins.now_ns += NANOSECONDS
+        twins.on_clock(stale)
+
+
+@pytest.mark.parametrize("stale", [(), ("C-PERP",)])
+def test_books_when_a_running_hold_timer_meets_a_price_that_ends_it_then_they_decide_alike(stale):
+    twins = twin_books(POLICIES[0])
+    twins.put(holding("alice", A_PERP="1", usd="-20"))
+    twins.put(holding("bob", A_PERP="1", C_PERP="-1", usd="-20"))
+    twins.judge("alice", "bob")
+    twins.on_clock(stale)
+    # equity = quantity * (price - 100) - 20: bankrupt, well above every line, in liquidation, well again
+    for price in ("100", "130", "121", "120.7", "120.1", "130", "100", "140"):
+        twins.on_marks(twins.mark("A-PERP", D(price)))
+        twins.now_ns += NANOSECONDS
+        twins.on_clock(stale)
+    assert twins.fast.risk("bob").pools[CROSS].degraded is bool(stale)
+
+
+def test_books_when_primed_after_a_hold_timer_ran_out_then_the_next_judgement_lets_it_go():
+    twins = twin_books(POLICIES[0])
+    since_start = LadderState(Band.MARGIN_CALL, "episode", exit_since_ns=0)
+    twins.put(holding("alice", C_PERP="1", usd="1000"), AccountRisk("alice", {CROSS: since_start}))
+    twins.now_ns = seconds(6)
+    twins.prime(START)
+    twins.judge("alice")
+    assert CROSS not in twins.fast.risk("alice").pools
+
+
 def test_totals_when_ratios_are_off_the_edges_then_counts_below_them_are_exact():
-    twins = Twins(POLICIES[0])
+    twins = twin_books(POLICIES[0])
     for i, ratio in enumerate(("0.5", "0.9", "1.01", "1.3", "7")):
         twins.put(holding(NAMES[i], C_PERP="4"))
         place(twins, NAMES[i], ratio, D(0), relative=False)

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from engine.margin.cross import explain_cross
+from engine.margin.cross_lines import explain_cross
 from engine.margin.isolated import explain_isolated
 from engine.numbers import divide, exact
 from tests.support.builders import account, prices, sample
@@ -35,11 +35,11 @@ def test_explain_cross_when_asked_then_each_requirement_follows_from_the_inputs_
     with exact():
         for line in lines(breakdown, "maintenance_margin").values():
             of = line.inputs
-            assert line.value == (of["tier_rate"] * of["notional"] - of["deduction"]) * of["index"]
+            assert line.value == (of["maintenance_rate"] * of["notional"] - of["deduction"]) * of["price"]
         for line in lines(breakdown, "initial_margin").values():
             of = line.inputs
             by_leverage = divide(of["notional"], of["leverage"])
-            assert line.value == max(by_leverage, of["initial_rate"] * of["notional"]) * of["index"]
+            assert line.value == max(by_leverage, of["initial_rate"] * of["notional"]) * of["price"]
     assert lines(breakdown, "maintenance_margin")["ETH-PERP"].inputs["deduction"] == D(50_000)
 
 

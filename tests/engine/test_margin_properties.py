@@ -6,7 +6,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.margin.cross import cross_figures, explain_cross
+from engine.margin.cross import cross_figures
+from engine.margin.cross_lines import explain_cross
 from engine.margin.isolated import explain_isolated, isolated_figures
 from engine.numbers import exact
 from tests.support.builders import account, prices, sample

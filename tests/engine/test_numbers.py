@@ -5,14 +5,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.accounts import AccountState, Position
+from engine.booking import filled
 from engine.effects import AccountRisk
 from engine.inputs import Topic
 from engine.judgement import judge
 from engine.ladder import Band, band_at
-from engine.ledger import apply, filled
+from engine.ledger import apply
 from engine.margin.cross import cross_figures
 from engine.numbers import amount_fault, canonical, divide, exact
+from engine.policy import Instrument
 from tests.support.builders import account, prices, sample, trade
+
+LINEAR = Instrument(kind="perpetual", base="BTC", settle="USDT")
 
 D = Decimal
 LONGEST = D("9" * 24 + "." + "9" * 18)
@@ -148,7 +152,7 @@ def test_filled_when_a_part_is_closed_then_released_plus_remaining_is_the_old_en
 ):
     with exact():
         closed = min(quantity, part)
-        held, _ = filled(Position(D(0), D(0)), quantity, price, D(1))
-        after, realised = filled(held, -closed, price, D(1))
+        held, _ = filled(Position(D(0), D(0)), quantity, price, LINEAR)
+        after, realised = filled(held, -closed, price, LINEAR)
         released = closed * price - realised
         assert released + after.entry_value == held.entry_value

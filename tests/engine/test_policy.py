@@ -55,10 +55,10 @@ BROKEN = [
     ("{ floor = 0, ratio = 0.95 }", "{ floor = 1, ratio = 0.95 }", "assets.BTC.tiers"),
     ("{ floor = 100, ratio", "{ floor = 0, ratio", "assets.BTC.tiers"),
     ("{ floor = 100, ratio", "{ floor = 600, ratio", "assets.BTC.tiers"),
-    ("{ floor = 500, ratio", "{ floor = inf, ratio", "assets.BTC.tiers"),
+    ("{ floor = 500, ratio", "{ floor = inf, ratio", "assets.BTC.tiers.2.floor"),
     ("ratio = 0.95", "ratio = 1.01", "assets.BTC.tiers"),
     ("ratio = 0.8", "ratio = -0.1", "assets.BTC.tiers"),
-    ("ratio = 0.8", "ratio = nan", "assets.BTC.tiers"),
+    ("ratio = 0.8", "ratio = nan", "assets.BTC.tiers.2.ratio"),
     ("ratio = 0.8", "ratio = 0.91", "assets.BTC.tiers"),  # more value per coin for more coins
     # tiers
     ("floor = 0\nmaintenance_rate = 0.05", "floor = 1\nmaintenance_rate = 0.05", "tiers.major"),
@@ -66,7 +66,7 @@ BROKEN = [
     ("maintenance_rate = 0.05", "maintenance_rate = 0", "tiers.major"),
     ("maintenance_rate = 0.05", "maintenance_rate = 0.11", "tiers.major"),  # above its initial rate
     ("initial_rate = 0.5", "initial_rate = 1.1", "tiers.major"),
-    ("initial_rate = 0.5", "initial_rate = nan", "tiers.major"),
+    ("initial_rate = 0.5", "initial_rate = nan", "tiers.major.2.initial_rate"),
     ("maintenance_rate = 0.25", "maintenance_rate = 0.09", "tiers.major"),  # falls with the notional
     # instruments
     ('base = "BTC"\nsettle = "USDT"', 'base = "DOGE"\nsettle = "USDT"', "instruments.BTC-USDT.base"),
@@ -89,7 +89,7 @@ BROKEN = [
     ("margin_call = 1.2", "margin_call = 1.05", "ladder"),
     ("reduce_only = 1.05", "reduce_only = 1.0", "ladder"),
     ("liquidation = 1.0", "liquidation = 0", "ladder"),
-    ("warning = 1.5", "warning = inf", "ladder"),
+    ("warning = 1.5", "warning = inf", "ladder.warning"),
     ("exit_band = 0.02", "exit_band = -0.01", "ladder.exit_band"),
     ("exit_hold_seconds = 5", "exit_hold_seconds = -1", "ladder.exit_hold_seconds"),
 ]

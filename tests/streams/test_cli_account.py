@@ -94,7 +94,7 @@ def test_show_for_people_then_figures_lines_policy_offsets_and_age_of_marks(
         sample().digest,
         "fills -1, ledger -1",
         "margin_call",
-        "(tier rate * notional - deduction) * index",
+        "(tier maintenance rate * N - deduction) * price",
         "USD-PERP: price is stale",
         "60.",
     ):

@@ -93,7 +93,7 @@ def test_schemas_when_the_directory_is_a_file_then_named(tmp_path: Path) -> None
 def test_policy_check_when_valid_then_name_digest_and_sizes(tmp_path: Path) -> None:
     file = tmp_path / "policy.toml"
     file.write_text(sample_text())
-    assert unimargin("policy", "check", str(file), "--json").json == {
+    facts = {
         "name": "sample",
         "digest": sample().digest,
         "account_currency": "USD",
@@ -101,6 +101,7 @@ def test_policy_check_when_valid_then_name_digest_and_sizes(tmp_path: Path) -> N
         "assets": 3,
         "price_symbols": 6,  # USDT-USD, BTC-USD and four perpetuals; a spot pair has no price of its own
     }
+    assert facts.items() <= unimargin("policy", "check", str(file), "--json").json.items()
     shown = unimargin("policy", "check", str(file))
     assert (shown.code, shown.err) == (0, "")
     assert sample().digest in shown.out

@@ -18,6 +18,9 @@ NEEDS_KAFKA = (
 NEEDS_REDIS = (
     ("account", "show", "alice"),
     ("account", "list"),
+    ("account", "capital", "alice"),
+    ("account", "funding", "alice"),
+    ("account", "may-open", "alice", "--symbol", "S", "--side", "buy", "--quantity", "1", "--price", "1"),
     ("account", "resume", "alice", "--topic", "fills", "--reason", "repaired"),
 )
 SETTINGS_READERS = (*NEEDS_KAFKA, *NEEDS_REDIS, ("doctor",), ("worker",))

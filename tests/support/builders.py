@@ -108,14 +108,18 @@ def seconds(count: Number) -> int:
     return int(Decimal(count) * NANOSECONDS)
 
 
-def mark(symbol: str, price: Number, sequence: int = 1, at: Number = 0) -> Mark:
-    """A mark dated `at` seconds."""
-    return Mark(symbol=symbol, price=Decimal(price), sequence=sequence, time_ns=seconds(at))
+def mark(symbol: str, price: Number, sequence: int = 1, at: Number = 0, **facts: Number) -> Mark:
+    """A mark dated `at` seconds, with the optional facts it carries (volatility, funding rate and so on)."""
+    known = {name: Decimal(fact) for name, fact in facts.items()}
+    return Mark(symbol=symbol, price=Decimal(price), sequence=sequence, time_ns=seconds(at), **known)
 
 
-def prices(quotes: Mapping[str, Number], stale: Iterable[str] = ()) -> Prices:
-    """A view of believed marks; symbols that are not quoted are missing."""
-    return Prices({symbol: mark(symbol, price) for symbol, price in quotes.items()}, frozenset(stale))
+def prices(quotes: Mapping[str, Number | Mark], stale: Iterable[str] = (), at: Number = 0) -> Prices:
+    """A view of believed marks at event time `at` (seconds); symbols that are not quoted are missing."""
+    marks = {
+        symbol: quote if isinstance(quote, Mark) else mark(symbol, quote) for symbol, quote in quotes.items()
+    }
+    return Prices(marks, frozenset(stale), seconds(at))
 
 
 def position(quantity: Number, entry_price: Number, multiplier: Number = 1) -> Position:

@@ -1,0 +1,1 @@
+"""What a desk asks about one account: prices of liquidation, orders, funding, capital. Pure functions of state and prices."""

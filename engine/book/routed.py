@@ -1,0 +1,84 @@
+"""Accounts that the columns cannot express: why, and the figures of their shared pools when last judged."""
+
+from collections import Counter
+from typing import NamedTuple
+
+import numpy as np
+
+from engine.book.expressible import Reason
+from engine.book.ragged import Array
+from engine.margin.figures import Figures
+
+_LOOK = np.dtype([("equity", "f8"), ("collateral", "f8"), ("requirement", "f8"), ("maintenance", "f8")])
+"""Figures of a shared pool, in account currency; an account that is not routed has zeros."""
+_ACCOUNTS_MIN = 64
+
+
+class RoutedSums(NamedTuple):
+    """What the routed accounts add to `port.Totals`."""
+
+    below: Array
+    """By edge: accounts with a requirement whose ratio is below it."""
+    equity: float
+    maintenance_margin: float
+
+
+class Routed:
+    """Routed accounts by number."""
+
+    def __init__(self) -> None:
+        """Nobody is routed."""
+        self._reasons: dict[int, Reason] = {}
+        self._counts: Counter[Reason] = Counter()
+        self._looks: Array = np.zeros(_ACCOUNTS_MIN, _LOOK)
+        self._unseen: set[int] = set()
+
+    def __contains__(self, number: int) -> bool:
+        """Whether the account is routed."""
+        return number in self._reasons
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many accounts are routed, by reason."""
+        return {str(reason): count for reason, count in self._counts.items() if count}
+
+    @property
+    def unseen(self) -> list[int]:
+        """Accounts whose figures are not those of a judgement since they, or all prices, changed."""
+        return sorted(self._unseen)
+
+    def classify(self, number: int, reason: Reason | None) -> None:
+        """Take an account that changed: routed for this reason, or not."""
+        before = self._reasons.pop(number, None)
+        if before is not None:
+            self._counts[before] -= 1
+            self._unseen.discard(number)
+            self._looks[number : number + 1] = 0  # it may never have been looked at
+        if reason is not None:
+            self._reasons[number] = reason
+            self._counts[reason] += 1
+            self._unseen.add(number)
+
+    def forget(self) -> None:
+        """Prices changed without judgements: no figures count any more."""
+        self._unseen.update(self._reasons)
+
+    def look(self, number: int, figures: Figures) -> None:
+        """Keep the figures of a routed account's shared pool."""
+        while number >= len(self._looks):
+            self._looks = np.append(self._looks, np.zeros_like(self._looks))
+        self._unseen.discard(number)
+        self._looks[number] = (
+            float(figures.equity),
+            float(figures.collateral_value),
+            float(figures.requirement),
+            float(figures.maintenance_margin),
+        )
+
+    def sums(self, edges: Array) -> RoutedSums:
+        """What these accounts add to the totals."""
+        looks = self._looks
+        required = looks[looks["requirement"] > 0]
+        counts = [np.count_nonzero(required["collateral"] < edge * required["requirement"]) for edge in edges]
+        equity, maintenance = float(looks["equity"].sum()), float(looks["maintenance"].sum())
+        return RoutedSums(np.array(counts, np.int64), equity, maintenance)

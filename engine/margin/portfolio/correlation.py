@@ -1,0 +1,71 @@
+"""Credit between underlyings that move together.
+
+Two units are moved together, row by row of their grids (each by its own shocks). What their worst losses apart
+exceed their worst loss together is what they offset; policy credits a share of it:
+
+    offset  = max(0, loss A) + max(0, loss B) - max(0, worst row of (loss A + loss B))       losses * loss factor
+    credit  = min(rate * offset, cap * smaller remaining price risk)
+
+A unit's price risk is used up by the credits it takes part in, pair after pair in the order of the policy, so no
+unit's risk ever falls below 0. Tails, skew and contingencies are never credited.
+"""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+
+from engine.margin.portfolio.scenarios import netted, scanning_risk
+from engine.margin.portfolio.unit import UnitMargin
+from engine.numbers import ONE
+from engine.policy.portfolio import Correlation
+
+_Figure = Literal["maintenance", "initial"]
+
+
+class Credit(msgspec.Struct, frozen=True):
+    """What one pair of underlyings is credited, >= 0, in account currency."""
+
+    first: str
+    second: str
+    maintenance: Decimal
+    initial: Decimal
+
+
+def correlation_credits(
+    units: Mapping[str, UnitMargin], correlations: Sequence[Correlation]
+) -> tuple[Credit, ...]:
+    """Credits of all pairs of which both underlyings are held. Call it inside `numbers.exact()`."""
+    held = [pair for pair in correlations if pair.first in units and pair.second in units]
+    maintenance = _credits(units, held, "maintenance")
+    initial = _credits(units, held, "initial")
+    return tuple(
+        Credit(pair.first, pair.second, *amounts)
+        for pair, *amounts in zip(held, maintenance, initial, strict=True)
+    )
+
+
+def grid_offset(first: Sequence[Decimal], second: Sequence[Decimal]) -> Decimal:
+    """Worst losses of two rows of P&L apart, less their worst loss together."""
+    apart = scanning_risk(first) + scanning_risk(second)
+    return apart - scanning_risk(netted([first, second], [ONE, ONE]))
+
+
+def _credits(units: Mapping[str, UnitMargin], pairs: Sequence[Correlation], figure: _Figure) -> list[Decimal]:
+    remaining = {name: getattr(unit.price_risk, figure) for name, unit in units.items()}
+    found = []
+    for pair in pairs:
+        offset = grid_offset(_grid(units[pair.first], figure), _grid(units[pair.second], figure))
+        # min(rate * offset, cap * smaller remaining price risk)
+        credit = min(pair.rate * offset, pair.cap * min(remaining[pair.first], remaining[pair.second]))
+        remaining[pair.first] -= credit
+        remaining[pair.second] -= credit
+        found.append(credit)
+    return found
+
+
+def _grid(unit: UnitMargin, figure: _Figure) -> list[Decimal]:
+    """P&L * loss factor of the unit's grid, row by row."""
+    factor = unit.price_risk.inputs[f"{figure}_factor"]
+    return [factor * one.profit for one in unit.profits if one.scenario.group == "grid"]

@@ -1,0 +1,183 @@
+"""The rules that every policy keeps. `check` raises `PolicyError` at the first one broken."""
+
+import itertools
+from decimal import Decimal
+
+from engine.numbers import QUOTIENT_DIGITS, amount_fault, exact
+from engine.policy.assets import Asset
+from engine.policy.document import Policy
+from engine.policy.health import faults as health_faults
+from engine.policy.instrument_checks import check_instrument, check_prices
+from engine.policy.instruments import RiskTier
+from engine.policy.margin import MarginRules
+from engine.policy.portfolio import faults
+from engine.policy.prices import Ladder
+from engine.policy.requirements import PolicyError, amounts_of, check_floors, require
+
+__all__ = ["PolicyError", "check"]
+
+
+def check(policy: Policy) -> None:
+    """Raise `PolicyError` naming the key and the rule that `policy` breaks."""
+    for key, amount in amounts_of("", policy):
+        require(amount_fault(amount) is None, key, "must be finite and within the digit bounds")
+    require(
+        policy.account_currency in policy.assets,
+        "account_currency",
+        f"{policy.account_currency!r} is not in assets",
+    )
+    for name, asset in policy.assets.items():
+        _check_asset(f"assets.{name}", asset, needs_index=name != policy.account_currency)
+    for name, tiers in policy.tiers.items():
+        _check_tiers(f"tiers.{name}", tiers, policy.deductions[name])
+    for name, rules in policy.margin.items():
+        _check_rules(f"margin.{name}", rules)
+    for key, amount in amounts_of("option_margin", policy.option_margin):
+        require(amount >= 0, key, "must be >= 0")
+    for symbol, instrument in policy.instruments.items():
+        check_instrument(policy, symbol, instrument)
+    _check_pool(policy)
+    _check_portfolio(policy)
+    _check_health(policy)
+    check_prices("prices", policy.prices)
+    require(
+        not policy.prices.zero_allowed,
+        "prices.zero_allowed",
+        "only an option may be worth nothing: say it in its own `price`",
+    )
+    _check_ladder(policy.ladder)
+    require(policy.leverage_default >= 1, "leverage_default", "must be >= 1")
+
+
+def _check_asset(key: str, asset: Asset, *, needs_index: bool) -> None:
+    require(
+        bool(asset.index) == needs_index, f"{key}.index", "needed by every asset but the account currency"
+    )
+    require(
+        asset.liability_factor >= 1,
+        f"{key}.liability_factor",
+        "must be >= 1",
+    )
+    check_floors(f"{key}.tiers", [tier.floor for tier in asset.tiers])
+    ratios = [tier.ratio for tier in asset.tiers]
+    require(all(0 <= r <= 1 for r in ratios), f"{key}.tiers", "ratio must lie in 0..1")
+    require(ratios == sorted(ratios, reverse=True), f"{key}.tiers", "ratios must not rise with the amount")
+    require(asset.cap is None or asset.cap >= 0, f"{key}.cap", "must be >= 0")
+    for name in ("deposit_scale_start", "borrow_scale_start"):
+        start = getattr(asset, name)
+        require(start is None or start > 0, f"{key}.{name}", "must be > 0")
+    if asset.borrow_tiers:
+        check_floors(f"{key}.borrow_tiers", [tier.floor for tier in asset.borrow_tiers])
+        for tier in asset.borrow_tiers:
+            _check_rates(f"{key}.borrow_tiers", tier.maintenance_rate, tier.initial_rate)
+        _check_rising(f"{key}.borrow_tiers", [tier.maintenance_rate for tier in asset.borrow_tiers])
+        _check_rising(f"{key}.borrow_tiers", [tier.initial_rate for tier in asset.borrow_tiers])
+
+
+def _check_rates(key: str, maintenance: Decimal, initial: Decimal) -> None:
+    require(
+        0 < maintenance <= initial <= 1,
+        key,
+        "need 0 < maintenance_rate <= initial_rate <= 1",
+    )
+
+
+def _check_rising(key: str, rates: list[Decimal]) -> None:
+    require(rates == sorted(rates), key, "rates must not fall with the amount")
+
+
+def _check_tiers(key: str, tiers: tuple[RiskTier, ...], deductions: tuple[Decimal, ...]) -> None:
+    check_floors(key, [tier.floor for tier in tiers])
+    for tier in tiers:
+        _check_rates(key, tier.maintenance_rate, tier.initial_rate)
+    rates = [tier.maintenance_rate for tier in tiers]
+    require(rates == sorted(rates), key, "maintenance rates must not fall with the notional")
+    initial = [tier.initial_rate for tier in tiers]
+    require(initial == sorted(initial), key, "initial rates must not fall with the notional")
+    require(not deductions[0], key, "the first tier's deduction must be 0")
+    with exact():
+        for (below, cut), (tier, deduction) in itertools.pairwise(zip(tiers, deductions, strict=True)):
+            joining = cut + tier.floor * (tier.maintenance_rate - below.maintenance_rate)
+            require(
+                deduction == joining,
+                key,
+                f"deduction {deduction} at floor {tier.floor} makes maintenance margin jump; {joining} would join",
+            )
+
+
+def _check_rules(key: str, rules: MarginRules) -> None:
+    for name in ("taker_fee_rate", "notional_step", "margin_step"):
+        amount = getattr(rules, name)
+        require(amount >= 0, f"{key}.{name}", "must be >= 0")
+    require(
+        0 < rules.maintenance_fraction <= 1,
+        f"{key}.maintenance_fraction",
+        "must lie in 0..1",
+    )
+    require(
+        0 <= rules.profit_weight <= 1,
+        f"{key}.profit_weight",
+        "must lie in 0..1",
+    )
+    require(
+        (rules.margin_rounding == "exact") == (not rules.margin_step),
+        f"{key}.margin_rounding",
+        "needs a margin_step, and a margin_step needs it",
+    )
+
+
+def _check_pool(policy: Policy) -> None:
+    for name in ("liquidation_fee_rate", "order_requirement"):
+        amount = getattr(policy.pool, name)
+        require(amount >= 0, f"pool.{name}", "must be >= 0")
+    digits = policy.ratio.digits
+    require(
+        digits is None or 0 <= digits <= QUOTIENT_DIGITS, "ratio.digits", f"must lie in 0..{QUOTIENT_DIGITS}"
+    )
+
+
+def _check_portfolio(policy: Policy) -> None:
+    rules = policy.portfolio
+    if rules is None:
+        require(policy.pool.model != "portfolio", "pool.model", "portfolio margin needs [portfolio]")
+        return
+    for key, rule in faults(rules):
+        raise PolicyError(f"portfolio.{key}: {rule}")
+    if rules.peg is not None and rules.peg.asset:
+        require(
+            rules.peg.asset in policy.assets, "portfolio.peg.asset", f"{rules.peg.asset!r} is not in assets"
+        )
+    if "default" not in rules.units:
+        for symbol, instrument in policy.instruments.items():
+            known = instrument.kind == "spot" or instrument.base in rules.units
+            require(known, "portfolio.units", f"none for {instrument.base!r}, the underlying of {symbol!r}")
+
+
+def _check_health(policy: Policy) -> None:
+    rules = policy.health
+    if rules is None:
+        require(policy.pool.model != "health", "pool.model", "health needs [health]")
+        return
+    for key, rule in health_faults(rules):
+        raise PolicyError(f"health.{key}: {rule}")
+    for asset in policy.assets:
+        require(asset in rules.assets, "health.assets", f"none for {asset!r}")
+    for symbol, instrument in policy.instruments.items():
+        require(instrument.kind != "option", f"instruments.{symbol}.kind", "no options under health")
+        known = instrument.kind == "spot" or symbol in rules.contracts
+        require(known, "health.contracts", f"none for {symbol!r}")
+
+
+def _check_ladder(ladder: Ladder) -> None:
+    lines = [ladder.warning, ladder.margin_call, ladder.reduce_only, ladder.liquidation]
+    require(
+        all(a > b for a, b in itertools.pairwise(lines)) and lines[-1] > 0,
+        "ladder",
+        "need warning > margin_call > reduce_only > liquidation > 0",
+    )
+    require(ladder.exit_band >= 0, "ladder.exit_band", "must be >= 0")
+    require(
+        ladder.exit_hold_seconds >= 0,
+        "ladder.exit_hold_seconds",
+        "must be >= 0",
+    )

@@ -1,0 +1,34 @@
+"""When a price is believed, and where the lines of the ladder are."""
+
+from decimal import Decimal
+
+from engine.policy.tables import Table
+
+
+class PriceCheck(Table, frozen=True, kw_only=True):
+    """When a mark is believed."""
+
+    stale_after_seconds: Decimal = Decimal(10)
+    """A symbol without a newer mark for longer than this is stale."""
+    future_tolerance_seconds: Decimal = Decimal(2)
+    """A mark dated further ahead of its receipt is refused."""
+    jump_fraction: Decimal = Decimal("0.1")
+    """A mark further than this fraction from the last accepted one waits for confirmation."""
+    jump_confirmations: int = 3
+    """Marks near the first far one (itself included) that make the jump believed."""
+    zero_allowed: bool = False
+    """Whether a mark of 0 is believed, as of an option that is worth nothing."""
+
+
+class Ladder(Table, frozen=True, kw_only=True):
+    """The lines of the ladder as portfolio margin ratios (collateral value / maintenance margin)."""
+
+    warning: Decimal = Decimal("1.5")
+    margin_call: Decimal = Decimal("1.2")
+    reduce_only: Decimal = Decimal("1.05")
+    liquidation: Decimal = Decimal(1)
+    exit_band: Decimal = Decimal("0.02")
+    """A state is left only at its entry line plus this."""
+    exit_hold_seconds: Decimal = Decimal(5)
+    """... held for this long in event time."""
+    withhold_liquidation_when_degraded: bool = True

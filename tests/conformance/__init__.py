@@ -1,0 +1,1 @@
+"""Runs published numeric cases through the engine: `python -m tests.conformance FILE...`."""

@@ -1,0 +1,77 @@
+"""Risk tables: deductions that make maintenance margin continuous, and rates stated as largest leverages."""
+
+from decimal import Decimal
+from typing import Any
+
+from engine.margin.position import tier_of
+from engine.numbers import ZERO, exact
+from engine.policy import MarginRules, RiskTier
+from tests.conformance.build import contract, contracts_policy, first
+from tests.conformance.registry import Answer, Inputs, adapter, number
+
+SYMBOL = "CASE"
+HALF = Decimal("0.5")
+"""Hyperliquid: the maintenance rate is half of the initial rate at the largest leverage."""
+
+BTCUSD_UPPER_TIERS = (
+    (Decimal(100), Decimal("0.1")),
+    (Decimal(200), Decimal("0.125")),
+    (Decimal(400), Decimal("0.15")),
+    (Decimal(1000), Decimal("0.25")),
+    (Decimal(1500), Decimal("0.5")),
+)
+"""Binance COIN-M BTCUSD, floors in BTC: the published table above the tiers that a case states."""
+
+
+@adapter("USD-M leverage brackets, full table (2021)", "USD-M leverage brackets, full table (2024-10)")
+def brackets(inputs: Inputs, _wanted: frozenset[str]) -> Answer:
+    """Cumulative deductions of a table of floors and rates."""
+    floors = first(inputs, "notional_floor", "floor", "floors")
+    rates = first(inputs, "mmr", "rate", "rates")
+    return {"cum": _deductions([_tier(f, r) for f, r in zip(floors, rates, strict=True)])}
+
+
+@adapter("COIN-M maintenance amount (in coin)")
+def coin_deduction(inputs: Inputs, wanted: frozenset[str]) -> Answer:
+    """The deduction of one tier from the tier below; sizes beyond it are looked up in the published table."""
+    floor, rate = number(_by_prefix(inputs, "bracket_floor")), number(inputs["mmr_n"])
+    tiers = [
+        _tier(ZERO, inputs["mmr_prev"], _by_prefix(inputs, "cum_prev")),
+        _tier(floor, rate),
+        *(_tier(f, r) for f, r in BTCUSD_UPPER_TIERS if f > floor and r > rate),
+    ]
+    policy = contracts_policy({SYMBOL: contract(SYMBOL)}, {SYMBOL: tuple(tiers)}, MarginRules())
+    own = policy.deductions[SYMBOL][1]
+    size = _by_prefix(inputs, "size_example")
+    of_size = own if size is None else tier_of(policy, SYMBOL, number(size))[1]
+    return {key: of_size if any(sign.isdigit() for sign in key) else own for key in wanted}
+
+
+@adapter("margin tier deduction")
+def leverage_tiers(inputs: Inputs, _wanted: frozenset[str]) -> Answer:
+    """Rates and deductions of a table of floors and largest leverages."""
+    tiers = [RiskTier.by_leverage(number(f), number(lev), HALF) for f, lev in inputs["tiers"]]
+    return {
+        "mmr": [tier.maintenance_rate for tier in tiers],
+        "imr": [tier.initial_rate for tier in tiers],
+        "deduction": _deductions(tiers),
+    }
+
+
+def _tier(floor: Any, rate: Any, deduction: Any = None) -> RiskTier:
+    return RiskTier(
+        floor=number(floor),
+        maintenance_rate=number(rate),
+        initial_rate=number(rate),
+        deduction=None if deduction is None else number(deduction),
+    )
+
+
+def _deductions(tiers: list[RiskTier]) -> list[Decimal]:
+    policy = contracts_policy({SYMBOL: contract(SYMBOL)}, {SYMBOL: tuple(tiers)}, MarginRules())
+    with exact():
+        return list(policy.deductions[SYMBOL])
+
+
+def _by_prefix(inputs: Inputs, prefix: str) -> Any:
+    return next((value for key, value in inputs.items() if key.startswith(prefix)), None)

@@ -1,0 +1,148 @@
+"""What the codec lets in of orders, settlements, interest, settings and the optional facts of a mark."""
+
+import json
+from decimal import Decimal
+
+import pytest
+
+from engine.inputs import AccountSetting, Interest, Mark, OrderUpdate, Settlement, Topic
+from engine.rejections import Rejection, RejectionCode
+from streams.codec import decode_account_input, decode_prices, json_schemas
+
+D = Decimal
+ORDER = {
+    "type": "order_update", "account": "alice", "time_ns": 1, "update_id": "u", "order_id": "o",
+    "symbol": "BTC-PERP", "side": "buy", "quantity": "2", "price": "50000.5",
+}  # fmt: skip
+SETTLEMENT = {
+    "type": "settlement", "account": "alice", "time_ns": 1, "settlement_id": "s",
+    "symbol": "BTC-DEC", "price": "51000",
+}  # fmt: skip
+INTEREST = {
+    "type": "interest", "account": "alice", "time_ns": 1, "entry_id": "i", "asset": "BTC", "amount": "0.01",
+}  # fmt: skip
+SETTING = {"type": "account_setting", "account": "alice", "time_ns": 1, "entry_id": "a"}
+MARK = {"type": "mark", "symbol": "BTC-PERP", "price": "50000", "sequence": 1, "time_ns": 1}
+
+
+def decoded(message, topic=Topic.FILLS, **changes):
+    return decode_account_input(topic, b"alice", json.dumps(message | changes).encode())
+
+
+def code(answer):
+    assert isinstance(answer, Rejection), answer
+    return answer.code
+
+
+def test_order_when_well_formed_then_typed_with_its_defaults():
+    answer = decoded(ORDER)
+    assert isinstance(answer, OrderUpdate)
+    assert (answer.quantity, answer.price, answer.reduce_only, answer.leg) == (2, D("50000.5"), False, None)
+    assert answer.input_id == "u"
+
+
+def test_order_when_nothing_is_left_then_taken():
+    assert isinstance(decoded(ORDER, quantity="0"), OrderUpdate)
+
+
+@pytest.mark.parametrize("changes", [
+    {"quantity": "-1"}, {"quantity": "NaN"}, {"quantity": "Infinity"}, {"quantity": "1e24"},
+    {"quantity": "1e-19"}, {"price": "0"}, {"price": "-1"}, {"price": "NaN"},
+])  # fmt: skip
+def test_order_when_an_amount_is_out_of_range_then_refused(changes):
+    assert code(decoded(ORDER, **changes)) is RejectionCode.OUT_OF_RANGE
+
+
+@pytest.mark.parametrize("changes", [
+    {"hidden": True}, {"side": "hold"}, {"leg": "both"}, {"reduce_only": "yes"}, {"order_id": ""},
+    {"order_id": "x" * 129}, {"update_id": None}, {"time_ns": -1}, {"margin_mode": "portfolio"},
+])  # fmt: skip
+def test_order_when_its_shape_is_unknown_then_refused(changes):
+    assert code(decoded(ORDER, **changes)) is RejectionCode.WRONG_SHAPE
+
+
+def test_settlement_when_at_zero_then_taken_for_the_ledger_to_judge():
+    answer = decoded(SETTLEMENT, price="0")
+    assert isinstance(answer, Settlement)
+    assert (answer.price, answer.input_id) == (0, "s")
+
+
+@pytest.mark.parametrize("price", ["-0.01", "NaN", "1e24", "1e-19"])
+def test_settlement_when_its_price_is_out_of_range_then_refused(price):
+    assert code(decoded(SETTLEMENT, price=price)) is RejectionCode.OUT_OF_RANGE
+
+
+def test_settlement_when_it_says_more_than_is_understood_then_refused():
+    assert code(decoded(SETTLEMENT, quantity="1")) is RejectionCode.WRONG_SHAPE
+
+
+@pytest.mark.parametrize("message", [ORDER, SETTLEMENT])
+def test_matching_messages_when_in_the_ledger_topic_then_refused(message):
+    assert code(decoded(message, Topic.LEDGER)) is RejectionCode.WRONG_SHAPE
+
+
+@pytest.mark.parametrize("message", [INTEREST, SETTING])
+def test_ledger_messages_when_in_the_fills_topic_then_refused(message):
+    assert code(decoded(message)) is RejectionCode.WRONG_SHAPE
+
+
+@pytest.mark.parametrize("amount", ["0.01", "-0.01", "0"])
+def test_interest_when_charged_or_credited_then_taken(amount):
+    answer = decoded(INTEREST, Topic.LEDGER, amount=amount)
+    assert isinstance(answer, Interest)
+    assert answer.amount == D(amount)
+
+
+@pytest.mark.parametrize("amount", ["NaN", "-Infinity", "1e24", "1e-19"])
+def test_interest_when_its_amount_is_out_of_range_then_refused(amount):
+    assert code(decoded(INTEREST, Topic.LEDGER, amount=amount)) is RejectionCode.OUT_OF_RANGE
+
+
+def test_setting_when_it_chooses_nothing_then_both_choices_are_none():
+    answer = decoded(SETTING, Topic.LEDGER)
+    assert isinstance(answer, AccountSetting)
+    assert (answer.margin_model, answer.collateral_off) == (None, None)
+
+
+def test_setting_when_an_empty_list_is_sent_then_it_is_a_choice():
+    assert decoded(SETTING, Topic.LEDGER, collateral_off=[]).collateral_off == ()
+
+
+@pytest.mark.parametrize("changes", [
+    {"margin_model": "isolated"}, {"collateral_off": "BTC"}, {"collateral_off": [""]}, {"leverage": "3"},
+])  # fmt: skip
+def test_setting_when_its_shape_is_unknown_then_refused(changes):
+    assert code(decoded(SETTING, Topic.LEDGER, **changes)) is RejectionCode.WRONG_SHAPE
+
+
+@pytest.mark.parametrize("message", [ORDER, SETTLEMENT])
+def test_message_when_the_key_is_another_account_then_refused(message):
+    answer = decode_account_input(Topic.FILLS, b"bob", json.dumps(message).encode())
+    assert code(answer) is RejectionCode.KEY_MISMATCH
+
+
+def test_mark_when_it_carries_facts_then_they_are_exact_decimals():
+    facts = {"volatility": "0.65", "funding_rate": "-0.0001", "average_price": "49999.5", "confidence": "0.9"}
+    (mark,) = decode_prices(json.dumps(MARK | facts).encode())
+    assert isinstance(mark, Mark)
+    assert {name: getattr(mark, name) for name in facts} == {name: D(fact) for name, fact in facts.items()}
+
+
+def test_mark_when_it_carries_no_facts_then_none_is_made_up():
+    (mark,) = decode_prices(json.dumps(MARK).encode())
+    assert (mark.volatility, mark.funding_rate, mark.average_price, mark.confidence) == (None,) * 4
+
+
+@pytest.mark.parametrize("changes", [{"delta": "0.5"}, {"volatility": "high"}, {"confidence": []}])
+def test_mark_when_its_facts_are_no_numbers_or_unknown_then_refused(changes):
+    assert code(decode_prices(json.dumps(MARK | changes).encode())) is RejectionCode.WRONG_SHAPE
+
+
+def test_schemas_when_published_then_every_new_message_is_described():
+    schemas = json_schemas()
+    for topic, names in {
+        "fills": ("OrderUpdate", "Settlement"),
+        "ledger": ("Interest", "AccountSetting"),
+    }.items():
+        assert set(names) <= set(schemas[topic]["$defs"])
+    assert {"volatility", "funding_rate"} <= set(schemas["prices"]["$defs"]["Mark"]["properties"])
