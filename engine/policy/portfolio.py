@@ -28,7 +28,7 @@ from engine.policy.contingencies import (
     ShortOptionCharge,
     VegaRisk,
 )
-from engine.policy.requirements import amounts_of
+from engine.policy.requirements import amounts_of, found_in
 from engine.policy.shocks import (
     Direction,
     DiscountStep,
@@ -186,8 +186,11 @@ def faults(rules: PortfolioRules) -> Iterator[tuple[str, str]]:
     for key, value in amounts_of("", rules):
         if amount_fault(value) is not None:
             yield key, "must be finite and within the digit bounds"
-    if rules.maintenance_factor <= 0 or rules.initial_factor <= 0:
-        yield "initial_factor", "factors must be > 0"
+    if not 0 < rules.maintenance_factor <= rules.initial_factor:
+        yield "initial_factor", "need 0 < maintenance_factor <= initial_factor"
+    for key, rates in found_in("", rules, Rates):
+        if rates.for_initial < rates.maintenance:
+            yield key, "the initial rate must not be below the maintenance rate"
     for name, unit in rules.units.items():
         for key, rule in _unit_faults(unit):
             yield f"units.{name}.{key}", rule

@@ -3,9 +3,11 @@
 import itertools
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from typing import TypeVar
 
 from engine.policy.tables import Table
 
+_T = TypeVar("_T")
 
 class PolicyError(ValueError):
     """The policy text breaks a rule; the message names the key and the rule."""
@@ -24,15 +26,21 @@ def check_floors(key: str, floors: Sequence[Decimal]) -> None:
 
 
 def amounts_of(key: str, value: object) -> Iterator[tuple[str, Decimal]]:
-    """Every amount within a table, by its path."""
-    if isinstance(value, Decimal):
+    """(key, amount) of every amount at or below `value`."""
+    return found_in(key, value, Decimal)
+
+
+def found_in(key: str, value: object, kind: type[_T]) -> Iterator[tuple[str, _T]]:
+    """(key, value) of everything of `kind` at or below `value`, in tables, mappings and lists."""
+    if isinstance(value, kind):
         yield key, value
     elif isinstance(value, Table):
         for name in value.__struct_fields__:
-            yield from amounts_of(f"{key}.{name}".lstrip("."), getattr(value, name))
+            yield from found_in(f"{key}.{name}".lstrip("."), getattr(value, name), kind)
     elif isinstance(value, dict):
         for name, item in value.items():
-            yield from amounts_of(f"{key}.{name}", item)
+            yield from found_in(f"{key}.{name}", item, kind)
     elif isinstance(value, tuple):
         for place, item in enumerate(value):
-            yield from amounts_of(f"{key}.{place}", item)
+            yield from found_in(f"{key}.{place}", item, kind)
+

@@ -61,6 +61,12 @@ def test_rules_when_a_key_is_unknown_then_refused():
         ('second = "LTC"', 'second = "BTC"', "correlations.0"),
         ("prices = [-0.18, 0.0, 0.18]", "prices = [-0.18, 0.18]", "correlations.0"),
         ("initial_factor = 1.3", "initial_factor = 0.0", "initial_factor"),
+        ("initial_factor = 1.3", "initial_factor = 0.9", "initial_factor"),
+        (
+            "basis = { move_min = 0.002, annualised_move = 0.05 }",
+            "delta_one = { rate = { maintenance = 0.02, initial = 0.01 } }",
+            "units.default.delta_one.rate",
+        ),
         ("move_min = 0.002", "move_min = inf", "units.default.basis.move_min"),
     ],
 )
