@@ -6,6 +6,7 @@ from enum import StrEnum
 import msgspec
 
 from engine.ladder import Band, LadderState
+from engine.liquidation.plan import LiquidationPlan
 
 
 class Stream(StrEnum):
@@ -56,14 +57,6 @@ class InputOffsets(msgspec.Struct, frozen=True):
     ledger: int
 
 
-class Leg(msgspec.Struct, frozen=True):
-    """A position that a liquidation takes over: `quantity` signed as held."""
-
-    symbol: str
-    quantity: Decimal
-    mark: Decimal
-
-
 class RiskEvent(msgspec.Struct, frozen=True, kw_only=True):
     """One event. Amounts in account currency, exact; times in Unix ns of event time."""
 
@@ -92,8 +85,10 @@ class RiskEvent(msgspec.Struct, frozen=True, kw_only=True):
     inputs: InputOffsets
     policy_digest: str
     engine_version: str
-    legs: tuple[Leg, ...] = ()
-    """Liquidations: what is to be taken over."""
+    liquidation_id: str | None = None
+    """`account/pool/sequence` of the request that the plan came with; fills that execute the plan name it."""
+    plan: LiquidationPlan | None = None
+    """Liquidations and bankruptcies: what is to be done. A newer one of the pool replaces it."""
     cause_time_ns: int | None = None
     """Event time of the mark that triggered it; None when a fill, a ledger entry or the clock did."""
 

@@ -6,17 +6,16 @@ Events on a change of band (`_margin_type` names them):
     worse   -> worse still      margin.<band>.escalated
     bad     -> better, not well margin.<band>.updated
     bad     -> healthy          margin.<band left>.resolved   the episode ends
-    into liquidation            also liquidation.requested    with the legs to take over
-    into bankrupt               also account.bankrupt
-    bankrupt -> liquidation     liquidation.requested again, with the legs as they are now
+    into liquidation            also liquidation.requested    with the plan that ends it
+    into bankrupt               also account.bankrupt    with the plan: the takeover
+    bankrupt -> liquidation     liquidation.requested again, with a new plan
     out of both                 also liquidation.completed
     degraded on / off           engine.degraded / engine.recovered
 
 On `margin-events` liquidation and bankruptcy show as the `reduce_only` step of the episode, so that stream alone
-tells every episode from opened to resolved.
+tells every episode from opened to resolved. A request and a bankruptcy said in one breath carry one plan under one
+liquidation id: the exchange executes it once.
 """
-
-from collections.abc import Iterator
 
 import msgspec
 
@@ -26,16 +25,15 @@ from engine.effects import (
     AccountRisk,
     EventType,
     InputOffsets,
-    Leg,
     MarkUsed,
     RiskEvent,
     Stream,
 )
 from engine.ladder import SEVERITY, Band, LadderState, advance
+from engine.liquidation.planner import liquidation_plan
 from engine.margin.figures import Figures
 from engine.margin.isolated import isolated_figures, judged_isolated
 from engine.margin.model import shared_figures, uses_portfolio
-from engine.margin.quotes import mark_price
 from engine.marks import Prices
 from engine.numbers import ZERO, canonical, exact
 from engine.policy import Policy
@@ -120,10 +118,19 @@ class _Saying:
         episode_id = after.episode_id
         settled = _replace(after, episode_id=None) if after.band is Band.HEALTHY else after
         sequences = dict(risk.sequences)
-        for event_type in _types(before, after):
+        types = _types(before, after)
+        plan = liquidation_id = None
+        if not _TAKES_OVER.isdisjoint(types):
+            asked = sequences.get(Stream.LIQUIDATIONS, 0) + 1
+            liquidation_id = f"{risk.account}/{self._pool or 'cross'}/{asked}"
+            plan = liquidation_plan(self._state, self._pool, self._prices, self._policy)
+        for event_type in types:
             stream = Stream.LIQUIDATIONS if event_type in LIQUIDATION_TYPES else Stream.MARGIN_EVENTS
             sequences[stream] = sequences.get(stream, 0) + 1
-            events.append(self._event(event_type, stream, sequences[stream], episode_id, before, settled))
+            event = self._event(event_type, stream, sequences[stream], episode_id, before, settled)
+            if event_type in _TAKES_OVER:
+                event = _replace(event, liquidation_id=liquidation_id, plan=plan)
+            events.append(event)
         pools = {**risk.pools, self._pool: settled}
         if settled == _WELL:
             del pools[self._pool]
@@ -165,20 +172,8 @@ class _Saying:
             inputs=InputOffsets(self._state.fills.offset, self._state.ledger.offset),
             policy_digest=self._policy.digest,
             engine_version=ENGINE_VERSION,
-            legs=tuple(self._legs()) if event_type in _TAKES_OVER else (),
             cause_time_ns=self._cause_ns,
         )
-
-    def _legs(self) -> Iterator[Leg]:
-        if self._pool == CROSS:
-            held = self._state.positions
-        else:
-            isolated = self._state.isolated.get(self._pool)
-            held = {self._pool: isolated.position} if isolated and isolated.position.quantity else {}
-        with exact():
-            for key, position in sorted(held.items()):
-                mark, _ = mark_price(symbol_of(key), position, self._prices, self._policy)
-                yield Leg(key, position.quantity, mark)
 
 
 def price_symbols_of(state: AccountState, pool: str, policy: Policy) -> set[str]:

@@ -3,6 +3,7 @@
 Concurrency is 1 everywhere: with more, a kill loses records that a faster sibling's acknowledgement passed over.
 """
 
+import asyncio
 from typing import Any
 
 import faust
@@ -36,6 +37,7 @@ def add_marks_agent(app: faust.App, channel: Any, reader: PriceReader, desk: Pri
     async def on_marks(stream: Any) -> None:
         async for _ in stream:
             for records in reader.take():
-                desk.on_records(records)
+                desk.on_records(records, reader.batches_waiting)
+                await asyncio.sleep(0)  # commits, events and inputs have their turn between two batches
 
     app.agent(channel, name="on_marks", concurrency=1)(on_marks)

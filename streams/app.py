@@ -17,6 +17,7 @@ from mode import CrashingSupervisor
 from yarl import URL
 
 from engine.book.columnar import ColumnarBook
+from engine.book.mark_batch import MarkEncoder
 from engine.inputs import Topic
 from engine.marks import MarkBook
 from streams.agents import add_input_agent, add_marks_agent
@@ -25,6 +26,7 @@ from streams.health import HealthServer
 from streams.kafka import partition_counts, producer
 from streams.log_ends import LogEnds
 from streams.log_reader import open_log
+from streams.loop_lag import measure_loop_lag
 from streams.metrics import Metrics
 from streams.pricing import PriceDesk, PriceReader
 from streams.processor import ShardProcessor
@@ -145,11 +147,13 @@ async def run_worker(settings: Settings) -> None:
     watchdog = Watchdog(shards, settings, topics, metrics)
     desk = PriceDesk(
         marks,
+        MarkEncoder(policy),
         topic=settings.topic_prices,
         quarantine_topic=settings.topic_quarantine,
         judge=shards.on_marks,
         quarantine=shards.quarantine,
         metrics=metrics,
+        conflates=settings.marks_judged == "conflate",
     )
     app = build_faust_app(settings)
     channel = app.channel()
@@ -177,6 +181,7 @@ async def run_worker(settings: Settings) -> None:
             ("log-ends", log_ends.run),
             ("prices", price_reader.run),
             ("clock", _clock(shards, watchdog)),
+            ("loop-lag", lambda: measure_loop_lag(metrics)),
         )
     ]
     await app.start()

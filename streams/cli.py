@@ -5,9 +5,12 @@ from typing import Annotated
 
 import typer
 
-from streams.commands import account, events, policy, quarantine, schemas, topics
+from streams.commands import account, bench, events, policy, quarantine, schemas, topics
 from streams.commands.demo import demo
 from streams.commands.doctor import doctor
+from streams.commands.explain import explain
+from streams.commands.whatif import whatif
+from streams.commands.whatif_args import WordsCommand
 from streams.commands.worker import worker
 from streams.feed.command import feed
 
@@ -22,12 +25,15 @@ app.command()(worker)
 app.command()(doctor)
 app.command()(demo)
 app.command()(feed)
+app.command(cls=WordsCommand)(whatif)
+app.command()(explain)
 app.add_typer(topics.app, name="topics")
 app.add_typer(account.app, name="account")
 app.add_typer(events.app, name="events")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(policy.app, name="policy")
 app.add_typer(schemas.app, name="schemas")
+app.add_typer(bench.app, name="bench")
 
 
 def _say_version(wanted: bool) -> None:  # noqa: FBT001 - the option's callback

@@ -51,6 +51,24 @@ class Metrics:
             buckets=LATENCY_EDGES_SECONDS,
             registry=r,
         )
+        self.mark_batches_total = Counter(
+            "margin_mark_batches_total",
+            "Batches of believed marks, by how they were judged: every mark, or the extremes and the last of each symbol"
+            " (conflated by setting, or by overload).",
+            ["judged"],
+            registry=r,
+        )
+        self.marks_conflated_total = Counter(
+            "margin_marks_conflated_total",
+            "Believed marks that were not judged one by one, because they lay between the extremes of their batch.",
+            registry=r,
+        )
+        self.loop_lag_seconds = Histogram(
+            "margin_loop_lag_seconds",
+            "How late the event loop ran a timer: what holds it holds every mark and event.",
+            buckets=LATENCY_EDGES_SECONDS,
+            registry=r,
+        )
         # -- account inputs
         self.inputs_applied_total = Counter(
             "margin_inputs_applied_total",

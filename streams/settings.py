@@ -7,6 +7,7 @@ import os
 import socket
 from importlib import resources
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -49,6 +50,9 @@ class Settings(BaseSettings):
     topic_quarantine: str = "quarantine"
     policy_file: Path | None = None
     """Default: the policy that ships with the package."""
+    marks_judged: Literal["every", "conflate"] = "every"
+    """Whether accounts are judged after every mark of a batch, or only after the lowest, the highest and the last of each
+    symbol. A worker that falls behind conflates by itself until it has caught up, and counts it."""
 
     metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(default=9108, ge=0, le=65535)

@@ -27,7 +27,7 @@ that wait into one Lua commit (group commit), acknowledges the records, and hand
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 
@@ -171,10 +171,10 @@ class ShardRunner:
             self._metrics.evaluations_total.labels(path).inc(count - self._evaluations[path])
             self._evaluations[path] = count
 
-    async def save_marks(self, marks: Sequence[Mark]) -> None:
-        """Keep the newest marks in Redis: what queries value accounts with, and a new owner starts from."""
+    async def save_marks(self, marks: Mapping[str, bytes]) -> None:
+        """Keep the newest marks (by symbol) in Redis: what queries value accounts with, and a new owner starts from."""
         if self.condition is Condition.RUNNING:
-            await self._store.save_marks({mark.symbol: msgspec.json.encode(mark) for mark in marks})
+            await self._store.save_marks(marks)
 
     @crash_only
     async def _run(self) -> None:

@@ -7,9 +7,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 
+import msgspec
 import structlog
 
 from engine.book.expressible import Reason
+from engine.book.port import Totals
 from engine.inputs import Mark
 from engine.ladder import Band
 from engine.marks import MarkBook
@@ -89,15 +91,17 @@ class Shards:
         """Once a second: let time pass, keep the newest marks, refresh the gauges."""
         now_ns = time.time_ns()
         stale = self._marks.advance(now_ns)
-        marks = list(self._marks.prices.marks.values())
-        for runner in list(self.runners):
+        runners = list(self.runners)
+        for runner in runners:
+            # without giving way: a mark that came in between would be stale by the word of a moment ago
             runner.on_clock(now_ns, stale)
             runner.count_evaluations()
-            await runner.save_marks(marks)
+        marks = {symbol: msgspec.json.encode(mark) for symbol, mark in self._marks.prices.marks.items()}
+        await asyncio.gather(*(runner.save_marks(marks) for runner in runners))
         if self.ready and not self._settled:
             self._settle()
         self._metrics.symbols_stale.set(len(stale))
-        self._refresh_gauges()
+        await self._refresh_gauges()
 
     async def stop(self) -> None:
         """Finish and stop every shard."""
@@ -117,11 +121,16 @@ class Shards:
     async def _keeps(runner: ShardRunner) -> bool:
         return runner.condition is not Condition.FENCED and await runner.holds_fence()
 
-    def _refresh_gauges(self) -> None:
+    async def _refresh_gauges(self) -> None:
+        """Give way after every part of the sums: they read each account, and marks must not wait for all of them."""
         conditions = Counter(runner.condition for runner in self.runners)
         for condition in Condition:
             self._metrics.shards.labels(condition).set(conditions[condition])
-        totals = [runner.processor.book.totals(RATIO_EDGES) for runner in self.runners]
+        totals: list[Totals] = []
+        for runner in list(self.runners):
+            for part in runner.processor.book.totals_in_parts(RATIO_EDGES):
+                totals.append(part)
+                await asyncio.sleep(0)
         for band in Band:
             self._metrics.accounts.labels(band).set(sum(t.accounts_by_band.get(band, 0) for t in totals))
             self._metrics.isolated_positions.labels(band).set(

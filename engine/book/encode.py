@@ -6,6 +6,7 @@ An account that is routed (`expressible`) has rows without terms: its bands and 
 import math
 from collections.abc import Iterable
 from decimal import Decimal
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,6 +30,19 @@ _Term = tuple[float, float, int, int]
 _Tier = tuple[float, float, float]
 _Row = tuple[float, float, int, int, int]
 _NO_COLLATERAL: list[_Tier] = [(0.0, 0.0, 0.0)]
+
+
+class Need(NamedTuple):
+    """What the figures of a pool must keep to so that a judgement changes nothing."""
+
+    low: float
+    """C >= low * requirement; 0 where nothing is asked."""
+    high: float
+    """C < high * requirement, or equity < 0; 0 where nothing is asked."""
+    positive: bool
+    """Equity > 0."""
+    negative: bool
+    """Equity < 0."""
 
 
 class Encoder:
@@ -108,6 +122,18 @@ class Encoder:
             terms += of_pool
             rows.append(self._row(risk.pools.get(pool, _WELL), len(of_pool), flags | stopped))
         return np.array(terms, TERM), np.array(rows, ROW)
+
+    def need(self, state: LadderState) -> Need | None:
+        """What a pool in this state, which was just judged, must keep to; None where no figures are known to do."""
+        low, high, _, flags, _ = self._row(state, 0, kernels.SECURES)
+        if flags & kernels.NEVER:
+            return None
+        return Need(
+            low if flags & kernels.NOT_BELOW else 0.0,
+            high if flags & kernels.NOT_ABOVE else 0.0,
+            positive=bool(flags & kernels.POSITIVE),
+            negative=bool(flags & kernels.NEGATIVE),
+        )
 
     def due_ns(self, risk: AccountRisk) -> int | None:
         """Event time at which the account's first hold timer runs out; None where none runs."""

@@ -1,4 +1,4 @@
-"""What the columns can express. An account with anything else is routed: judged exactly at every touch.
+"""What the columns can express. An account with anything else is routed: judged exactly whenever it leaves its box.
 
 The columns know linear contracts whose maintenance margin is a line per tier of the notional at the mark,
 

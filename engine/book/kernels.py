@@ -10,6 +10,8 @@ A tick of a symbol, step by step
 5. Otherwise the account is a candidate. After the mark's last holder the walk returns, the exact judge decides at
    exactly these prices, and the walk goes on with the next mark.
 
+An account that these sums cannot express has bounds from elsewhere (`enclose`, `engine.book.boxes`): step 4 always fails.
+
 Comparisons are sound in single precision: bounds are widened inwards and prices outwards by more than it rounds.
 
 Why the bounds hold
@@ -88,7 +90,7 @@ NEVER = 1024  # nothing: always exact
 # Status of an account.
 QUIET = 0  # its prices are within its bounds, where no judgement would change anything
 HOVERING = 1  # judged at the present prices, too close to a line for bounds
-UNJUDGED = 2  # changed, or a hold timer ran out, since it was last judged, or routed: exact at the next touch
+UNJUDGED = 2  # changed, or a timer ran out, since it was last judged, or routed without a box: exact at the next touch
 
 Record = Any
 """One record of a column: its fields are attributes to the compiler, and unknown to the type checker."""
@@ -217,6 +219,36 @@ def dismiss(columns: Columns, account: int) -> None:
         np.inf,
         -np.inf,
     )
+
+
+@compiled
+def enclose(columns: Columns, account: int, reach: float) -> None:
+    """Give the account a box that somebody else has computed: quiet within `reach` of the present prices."""
+    columns.status[account] = QUIET
+    first = columns.watch_start[account]
+    _set_bounds(
+        columns.symbols,
+        columns.watches,
+        first,
+        first + columns.watch_count[account],
+        columns.holder_start,
+        columns.floors,
+        columns.ceilings,
+        columns.block_floors,
+        columns.block_ceilings,
+        1 - reach,
+        1 + reach,
+    )
+
+
+@compiled
+def disclose(columns: Columns, symbol: int) -> None:
+    """End the boxes of all holders of a symbol of whose marks other facts than the price have moved."""
+    first = columns.holder_start[symbol]
+    for slot in range(first, first + columns.holder_count[symbol]):
+        account = columns.holders[slot]
+        if columns.rows[columns.row_start[account]].flags & NEVER:
+            dismiss(columns, account)
 
 
 @compiled

@@ -35,9 +35,10 @@ class PlainBook:
         }
         self._time_ns = 0
         self._leaving: set[str] = set()
-        self.screened = self.exact = 0
+        self.screened = self.exact = self.exact_routed = self.boxed = 0
         self.routed: dict[str, int] = {}
         """Nobody: there is no shortcut to be kept from."""
+        self.unboxed: dict[str, int] = {}
 
     def put(self, state: AccountState, risk: AccountRisk | None = None) -> None:
         """See `AccountBook.put`."""
@@ -118,6 +119,10 @@ class PlainBook:
                 for edge in edges:
                     below[edge] += figures.collateral_value < edge * figures.requirement
         return Totals(dict(bands), dict(isolated), degraded, stopped, below, equity, maintenance)
+
+    def totals_in_parts(self, edges: Sequence[Decimal]) -> Iterator[Totals]:
+        """See `AccountBook.totals_in_parts`."""
+        yield self.totals(edges)
 
     def _judge(self, accounts: Iterable[str], cause_ns: int | None = None) -> list[Judgement]:
         prices = self._prices()

@@ -42,10 +42,20 @@ class AccountBook(Protocol):
     """Holders answered for by `on_marks` since the start, without or with an exact judgement."""
     exact: int
     """Exact judgements since the start, whatever asked for them."""
+    exact_routed: int
+    """Of these the ones of routed accounts."""
 
     @property
     def routed(self) -> dict[str, int]:
-        """Accounts that the book's shortcuts cannot express and that are judged exactly at every touch, by reason."""
+        """Accounts that the book's shortcuts cannot express, by reason: judged exactly at every touch outside of their box."""
+
+    @property
+    def boxed(self) -> int:
+        """Routed accounts that are in a box now: quiet until a price leaves it."""
+
+    @property
+    def unboxed(self) -> dict[str, int]:
+        """Routed accounts that got no box when last judged, by reason: judged exactly at every touch."""
 
     def put(self, state: AccountState, risk: AccountRisk | None = None) -> None:
         """Insert or replace an account; without `risk` its risk record stays (a new one is healthy)."""
@@ -73,3 +83,6 @@ class AccountBook(Protocol):
 
     def totals(self, edges: Sequence[Decimal]) -> Totals:
         """Counts and sums for metrics; `edges` are portfolio margin ratios."""
+
+    def totals_in_parts(self, edges: Sequence[Decimal]) -> Iterator[Totals]:
+        """`totals` in parts that add up, each a bounded piece of work; the book may change between two of them."""

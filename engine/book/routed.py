@@ -1,6 +1,7 @@
 """Accounts that the columns cannot express: why, and the figures of their shared pools when last judged."""
 
 from collections import Counter
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +33,10 @@ class Routed:
         self._counts: Counter[Reason] = Counter()
         self._looks: Array = np.zeros(_ACCOUNTS_MIN, _LOOK)
         self._unseen: set[int] = set()
+        self._seen: dict[int, None] = {}
+        """The others, those whose figures are oldest first."""
+        self.members: Array = np.zeros(_ACCOUNTS_MIN, np.bool_)
+        """By number, as far as numbers were looked at: whether the account is routed."""
 
     def __contains__(self, number: int) -> bool:
         """Whether the account is routed."""
@@ -47,13 +52,20 @@ class Routed:
         """Accounts whose figures are not those of a judgement since they, or all prices, changed."""
         return sorted(self._unseen)
 
+    def oldest(self, count: int) -> list[int]:
+        """Up to `count` accounts whose figures were computed longest ago."""
+        return list(islice(self._seen, count))
+
     def classify(self, number: int, reason: Reason | None) -> None:
         """Take an account that changed: routed for this reason, or not."""
         before = self._reasons.pop(number, None)
         if before is not None:
             self._counts[before] -= 1
             self._unseen.discard(number)
-            self._looks[number : number + 1] = 0  # it may never have been looked at
+            self._seen.pop(number, None)
+            # it may never have been looked at
+            self._looks[number : number + 1] = 0
+            self.members[number : number + 1] = False
         if reason is not None:
             self._reasons[number] = reason
             self._counts[reason] += 1
@@ -62,12 +74,17 @@ class Routed:
     def forget(self) -> None:
         """Prices changed without judgements: no figures count any more."""
         self._unseen.update(self._reasons)
+        self._seen.clear()
 
     def look(self, number: int, figures: Figures) -> None:
         """Keep the figures of a routed account's shared pool."""
         while number >= len(self._looks):
             self._looks = np.append(self._looks, np.zeros_like(self._looks))
+            self.members = np.append(self.members, np.zeros_like(self.members))
         self._unseen.discard(number)
+        self._seen.pop(number, None)
+        self._seen[number] = None
+        self.members[number] = True
         self._looks[number] = (
             float(figures.equity),
             float(figures.collateral_value),

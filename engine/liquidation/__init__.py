@@ -2,6 +2,21 @@
 
 Pure functions over figures that `engine.margin` has computed; amounts are in account currency unless said otherwise.
 
+The plan of a liquidation:
+
+    plan.py          what a plan says: the intent that the exchange executes
+    planner.py       from a pool to its plan: cancel, net, reduce or take over
+    search.py        which moves, and how many lots of each: the least that reaches the exit line
+    slices.py        the same share of every position
+    moves.py         one reduction or repayment by any number of lots
+    standing.py      where a pool stands after a move, asked of the margin model
+    cross_probe.py   the same from sums, for plain cross pools
+    trades.py        the account after a move
+    limits.py        limit prices, prices of a takeover
+    lots.py          quantities on the lot grid, the search for the least of them
+
+Rules of other systems, by themselves:
+
     lines.py         whether a line is reached, the way out of liquidation, asset-to-liability rate
     levels.py        margin calls by levels of posted collateral, by margin remaining
     priority.py      accounts worst first, legs worst first

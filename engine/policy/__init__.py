@@ -8,15 +8,19 @@ Any change of content changes `Policy.digest`, which every event carries.
     prices.py        price checks, ladder lines
     assets.py        collateral tiers, caps, liabilities
     instruments.py   listed instruments, risk tiers
-    health.py        weights of the health model
+    liquidation.py   costs and bounds of liquidation plans
     margin.py        the named strategies by which venues differ
+    portfolio.py     scenarios of portfolio margin, short options (shocks.py, contingencies.py)
+    health.py        weights of the health model
     document.py      `Policy`
-    parse.py         TOML text -> checked `Policy`
+    parse.py         TOML text -> checked `Policy` (checks.py, instrument_checks.py, requirements.py)
+    imports.py       a venue's own files -> TOML text (venue_shapes.py, toml_text.py)
 """
 
 from engine.policy.assets import Asset, BorrowTier, CollateralTier
 from engine.policy.document import Policy
 from engine.policy.instruments import Instrument, OpenInterestScaling, RiskTier, SizeRates
+from engine.policy.liquidation import LiquidationRules
 from engine.policy.margin import MarginRules, PoolRules, RatioDisplay, Rounding
 from engine.policy.parse import PolicyError, parse
 from engine.policy.prices import Ladder, PriceCheck
@@ -27,6 +31,7 @@ __all__ = [
     "CollateralTier",
     "Instrument",
     "Ladder",
+    "LiquidationRules",
     "MarginRules",
     "OpenInterestScaling",
     "Policy",

@@ -9,6 +9,7 @@ from engine.policy.document import Policy
 from engine.policy.health import faults as health_faults
 from engine.policy.instrument_checks import check_instrument, check_prices
 from engine.policy.instruments import RiskTier
+from engine.policy.liquidation import faults as liquidation_faults
 from engine.policy.margin import MarginRules
 from engine.policy.portfolio import faults
 from engine.policy.prices import Ladder
@@ -46,6 +47,8 @@ def check(policy: Policy) -> None:
         "only an option may be worth nothing: say it in its own `price`",
     )
     _check_ladder(policy.ladder)
+    for key, rule in liquidation_faults(policy.liquidation, frozenset(policy.instruments)):
+        raise PolicyError(f"liquidation.{key}: {rule}")
     require(policy.leverage_default >= 1, "leverage_default", "must be >= 1")
 
 

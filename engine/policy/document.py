@@ -11,6 +11,7 @@ from engine.numbers import ZERO, exact
 from engine.policy.assets import Asset
 from engine.policy.health import HealthRules
 from engine.policy.instruments import Instrument, RiskTier
+from engine.policy.liquidation import LiquidationRules
 from engine.policy.margin import MarginRules, PoolRules, RatioDisplay
 from engine.policy.portfolio import OptionRules, PortfolioRules
 from engine.policy.prices import Ladder, PriceCheck
@@ -41,6 +42,7 @@ class Policy(Table, frozen=True, dict=True, kw_only=True):
     ratio: RatioDisplay = RatioDisplay()
     prices: PriceCheck = PriceCheck()
     ladder: Ladder = Ladder()
+    liquidation: LiquidationRules = LiquidationRules()
     leverage_default: Decimal = Decimal(10)
 
     @cached_property

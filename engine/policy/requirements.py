@@ -9,6 +9,7 @@ from engine.policy.tables import Table
 
 _T = TypeVar("_T")
 
+
 class PolicyError(ValueError):
     """The policy text breaks a rule; the message names the key and the rule."""
 
@@ -43,4 +44,3 @@ def found_in(key: str, value: object, kind: type[_T]) -> Iterator[tuple[str, _T]
     elif isinstance(value, tuple):
         for place, item in enumerate(value):
             yield from found_in(f"{key}.{place}", item, kind)
-

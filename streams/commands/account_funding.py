@@ -11,8 +11,8 @@ from engine.judgement import CROSS, pool_figures
 from engine.ladder import Band, band_at
 from engine.margin.isolated import open_isolated
 from engine.numbers import canonical, divide
-from engine.policy import Ladder
 from engine.position_keys import leg_of, symbol_of
+from streams.commands.account_moves import lines_of
 from streams.commands.account_read import AccountReading, read_account
 from streams.commands.account_report import degraded_reasons
 from streams.commands.common import AccountArgument, ConfigOption, JsonOption, run, tell_mistakes
@@ -91,7 +91,7 @@ def funding(
 def _report(read: AccountReading) -> FundingReport:
     state, prices, policy = read.state, read.prices, read.policy
     figures = pool_figures(state, CROSS, prices, policy)
-    lines = _lines(policy.ladder)
+    lines = lines_of(policy.ladder)
     drain = funding_drain(state, prices, policy, tuple(lines.values()))
     hours = {line: None if it is None else canonical(it) for line, it in drain.hours_to_line}
     return FundingReport(
@@ -119,15 +119,6 @@ def _report(read: AccountReading) -> FundingReport:
         lines={band: LineView(line=line, hours=hours[line]) for band, line in lines.items()},
         isolated=tuple(sorted(open_isolated(state))),
     )
-
-
-def _lines(ladder: Ladder) -> dict[Band, Decimal]:
-    return {
-        Band.WARNING: ladder.warning,
-        Band.MARGIN_CALL: ladder.margin_call,
-        Band.REDUCE_ONLY: ladder.reduce_only,
-        Band.LIQUIDATION: ladder.liquidation,
-    }
 
 
 def _without_rate(read: AccountReading) -> tuple[str, ...]:

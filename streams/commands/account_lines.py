@@ -4,17 +4,17 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from engine.margin.figures import Line
-from streams.commands.account_report import AccountReport, PoolView
+from streams.commands.account_report import PoolView
 from streams.commands.output import every_digit, table
 
 _FIGURES = ("equity", "collateral_value", "initial_margin", "maintenance_margin", "liquidation_fee")
 
 
-def explained(report: AccountReport, pool: PoolView) -> RenderableType:
+def explained(pool: PoolView, currency: str, policy_digest: str) -> RenderableType:
     """The lines of a pool's figures, every digit shown."""
     name = f"the {pool.model} pool" if pool.position is None else f"isolated {pool.position}"
     rows = table(
-        f"How the figures of {name} come about, in {report.currency} (policy {report.policy_digest})",
+        f"How the figures of {name} come about, in {currency} (policy {policy_digest})",
         ["item", "value", "formula and inputs"],
         ["value"],
     )

@@ -6,6 +6,7 @@ import msgspec
 
 from engine.accounts import AccountState, Stop
 from engine.analytics.display import shown_ratio
+from engine.analytics.uniform_move import LineMove
 from engine.effects import AccountRisk, InputOffsets, MarkUsed
 from engine.inputs import Mark
 from engine.judgement import CROSS, marks_used, pool_figures, price_symbols_of
@@ -17,6 +18,7 @@ from engine.marks import NANOSECONDS, MarkBook, Prices
 from engine.numbers import canonical
 from engine.policy import Policy, RatioDisplay
 from engine.position_keys import symbol_of
+from streams.commands.account_moves import market_moves
 from streams.commands.account_positions import OrderView, PositionView, order_views, position_views
 
 _replace = msgspec.structs.replace
@@ -82,6 +84,8 @@ class AccountReport(msgspec.Struct, frozen=True, kw_only=True):
     marks: dict[str, MarkView]
     missing_marks: tuple[str, ...]
     pools: tuple[PoolView, ...]
+    market_moves: dict[Band, LineMove]
+    """By the band that begins below the line: how far the whole market may move until the shared pool reaches it."""
     positions: tuple[PositionView, ...]
     orders: tuple[OrderView, ...]
     balances: dict[str, Decimal]
@@ -129,7 +133,8 @@ def report(
         read_at_ns=now_ns,
         marks={symbol: _mark_view(mark, now_ns) for symbol, mark in sorted(used.items())},
         missing_marks=tuple(sorted(symbols - set(used))),
-        pools=tuple(_pool_view(state, risk, pool, prices, policy, explain=explain) for pool in pools),
+        pools=tuple(pool_view(state, risk, pool, prices, policy, explain=explain) for pool in pools),
+        market_moves=market_moves(state, prices, policy),
         positions=position_views(state, prices, policy),
         orders=order_views(state, policy),
         balances=dict(sorted(state.balances.items())),
@@ -165,9 +170,10 @@ def check_listed(state: AccountState, risk: AccountRisk, policy: Policy) -> None
         )
 
 
-def _pool_view(
+def pool_view(
     state: AccountState, risk: AccountRisk, pool: str, prices: Prices, policy: Policy, *, explain: bool
 ) -> PoolView:
+    """One pool at `prices`; with `explain` also the lines that sum to its figures."""
     figures = pool_figures(state, pool, prices, policy)
     ladder = risk.pools.get(pool, LadderState())
     return PoolView(

@@ -10,6 +10,7 @@ from rich.text import Text
 from engine.ladder import Band
 from engine.policy import RatioDisplay
 from streams.commands.account_lines import explained
+from streams.commands.account_moves import moves_line
 from streams.commands.account_positions import OrderView, PositionView
 from streams.commands.account_report import AccountReport, MarkView, PoolView
 from streams.commands.output import amount, band_text, every_digit, printable, table
@@ -32,6 +33,7 @@ def renderables(report: AccountReport) -> Iterator[RenderableType]:
     for first in range(0, len(report.pools), POOLS_ABREAST):
         yield _figures(report, report.pools[first : first + POOLS_ABREAST])
     yield from _remarks(report)
+    yield moves_line(report.market_moves)
     contracts = [it for it in report.positions if it.kind != "option"]
     options = [it for it in report.positions if it.kind == "option"]
     if contracts:
@@ -46,7 +48,7 @@ def renderables(report: AccountReport) -> Iterator[RenderableType]:
     yield _marks(report)
     for pool in report.pools:
         if pool.lines:
-            yield explained(report, pool)
+            yield explained(pool, report.currency, report.policy_digest)
 
 
 def pool_name(pool: PoolView) -> str:

@@ -42,6 +42,10 @@ AccountArgument = Annotated[
 AccountFilter = Annotated[
     str | None, typer.Option("--account", help="Only this account's.", callback=_usable_name)
 ]
+NewestOfAccount = Annotated[
+    str | None,
+    typer.Option("--account", metavar="ID", help="The newest event of this account.", callback=_usable_name),
+]
 AccountOption = Annotated[
     str, typer.Option("--account", help="The account.", callback=_usable_name, show_default=False)
 ]

@@ -15,6 +15,7 @@ from engine.marks import NANOSECONDS
 from streams.commands.common import AccountFilter, ConfigOption, JsonOption, run, tell_mistakes
 from streams.commands.kafka_io import ConsumerRecord, find_places, open_reader
 from streams.commands.output import BAND_STYLES, amount, console, json_out, printable
+from streams.commands.plan_words import plan_in_short
 from streams.settings import Settings, load_settings
 
 app = typer.Typer(no_args_is_help=True, help="The events of the engine.")
@@ -144,6 +145,8 @@ def _as_line(record: ConsumerRecord, headers: dict[str, str]) -> Text:
     line.append(f"  short {amount(event.shortfall_to_call, AMOUNT_PLACES)} to call")
     if event.shortfall_to_liquidation:
         line.append(f", {amount(event.shortfall_to_liquidation, AMOUNT_PLACES)} to liquidation")
+    if event.plan is not None:
+        line.append(f"  {plan_in_short(event.plan)}")
     if event.degraded:
         line.append("  degraded", style="yellow")
     return line

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any, NamedTuple, Protocol
 
@@ -57,7 +57,11 @@ async def open_reader(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
     with _away(settings):
         async with AsyncExitStack() as stack:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                connecting = kafka.open_reader(settings, request_timeout_ms=REQUEST_TIMEOUT_MS)
+                # a fetch that waits for records to come holds up every request after it
+                wait_ms = settings.kafka_fetch_wait_ms
+                connecting = kafka.open_reader(
+                    settings, request_timeout_ms=REQUEST_TIMEOUT_MS, fetch_max_wait_ms=wait_ms
+                )
                 client = await stack.enter_async_context(connecting)
             yield client
 
@@ -121,13 +125,23 @@ async def read_to_end(
     consumer: AIOKafkaConsumer, assigned: Sequence[TopicPartition]
 ) -> AsyncIterator[ConsumerRecord]:
     """Every record that these partitions hold now, in order within each."""
-    consumer.assign(assigned)
     starts = await consumer.beginning_offsets(assigned)
     ends = await consumer.end_offsets(assigned)
-    for place in assigned:
-        consumer.seek(place, starts[place])
+    async for record in read_between(
+        consumer, {place: LogBounds(starts[place], ends[place]) for place in assigned}
+    ):
+        yield record
+
+
+async def read_between(
+    consumer: AIOKafkaConsumer, bounds: Mapping[TopicPartition, LogBounds]
+) -> AsyncIterator[ConsumerRecord]:
+    """Every record from the begin of each partition's bounds to below their end, in order within each."""
+    consumer.assign(list(bounds))
+    for place, (begin, _) in bounds.items():
+        consumer.seek(place, begin)
     heard_s = time.monotonic()
-    while pending := [place for place in assigned if await consumer.position(place) < ends[place]]:
+    while pending := [place for place, (_, end) in bounds.items() if await consumer.position(place) < end]:
         polled = await consumer.getmany(*pending, timeout_ms=POLL_MS)
         if polled:
             heard_s = time.monotonic()
@@ -135,7 +149,7 @@ async def read_to_end(
             raise TimeoutError(f"no record for {STALL_TIMEOUT_S:g} s")
         for place, records in polled.items():
             for record in records:
-                if record.offset < ends[place]:
+                if record.offset < bounds[place].end:
                     yield record
 
 

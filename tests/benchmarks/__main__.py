@@ -9,6 +9,7 @@ from rich.table import Table
 
 from tests.benchmarks.bench_book import bench_book
 from tests.benchmarks.bench_exact import bench_exact
+from tests.benchmarks.bench_liquidation import bench_liquidation
 from tests.benchmarks.bench_pipeline import ACCOUNTS, bench_pipeline
 
 
@@ -22,6 +23,7 @@ def main() -> None:
         "pipeline": bench_pipeline(options.accounts),
         "book": bench_book(options.accounts),
         "exact": bench_exact(),
+        "liquidation": bench_liquidation(),
     }
     if options.json:
         json.dump(figures, sys.stdout, indent=1)

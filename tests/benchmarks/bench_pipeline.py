@@ -179,7 +179,7 @@ def _latency(cluster: Cluster, marks: Any, sequence: int) -> dict[str, float]:
 
     listener = threading.Thread(target=listen)
     listener.start()
-    load.send_paced(cluster.bootstrap, marks, sequence)
+    waits = load.send_paced(cluster.bootstrap, marks, sequence)
     time.sleep(2)
     done.set()
     listener.join()
@@ -189,6 +189,7 @@ def _latency(cluster: Cluster, marks: Any, sequence: int) -> dict[str, float]:
         "events": len(ordered),
         "tick_to_event_p50_seconds": ordered[len(ordered) // 2],
         "tick_to_event_p99_seconds": ordered[int(len(ordered) * 0.99)],
+        **waits,
     }
 
 

@@ -10,6 +10,7 @@ from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
 from engine.ladder import Band
 from streams.metrics import Metrics
+from streams.pricing import Judged
 from streams.shard import Condition
 from streams.shards import RATIO_EDGES
 from tests.deploy.files import DASHBOARD, alerts
@@ -31,6 +32,7 @@ LABEL_VALUES = {
     "state": list(Band),
     "ratio": [str(edge) for edge in RATIO_EDGES],
     "path": ["screen", "exact"],
+    "judged": list(Judged),
     "type": ["margin.call.opened", "liquidation.requested"],
     "condition": list(Condition),
     "loop": ["prices", "outbox"],

@@ -29,7 +29,8 @@ class Twins:
 
     def __init__(self, policy: Policy, start: Mapping[str, object], *, primed: bool = True) -> None:
         self.policy = policy
-        self.plain, self.fast = PlainBook(policy), ColumnarBook(policy)
+        # a book this small can have its totals up to date
+        self.plain, self.fast = PlainBook(policy), ColumnarBook(policy, refreshed_max=1_000)
         self.prices: dict[str, Mark] = {}
         self.stale = frozenset(policy.price_symbols)
         self.now_ns = 0
@@ -85,7 +86,8 @@ class Twins:
             self.put(after)
 
     def figures(self, name: str, pool: str = CROSS):
-        return pool_figures(self.state(name), pool, Prices(self.prices, frozenset()), self.policy)
+        prices = Prices(self.prices, frozenset(), self.now_ns)
+        return pool_figures(self.state(name), pool, prices, self.policy)
 
     def totals(self, edges: Sequence[Decimal] = ()) -> None:
         """`edges`: ratios that no account is so close to that its float figures could fall on the other side."""

@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from engine.accounts import decode, encode
-from engine.effects import AccountRisk, EventType, Leg
+from engine.effects import AccountRisk, EventType, Stream
 from engine.inputs import Mark
 from engine.judgement import CROSS, judge, pool_figures
 from engine.ladder import Band, LadderState
@@ -108,29 +108,55 @@ def test_event_when_said_then_it_names_prefix_policy_time_and_cause():
     assert event.ratio == D(11) / 10
     assert event.shortfall_to_call == D("1.2") * 10 - 11
     assert event.shortfall_to_liquidation == D(0)
-    assert event.legs == ()
+    assert (event.plan, event.liquidation_id) == (None, None)
 
 
-def test_liquidation_when_requested_then_its_legs_are_the_positions_of_that_pool_sorted():
+def closings(event):
+    """(symbol, quantity, mark) of what the plan closes."""
+    return [(step.symbol, step.quantity, step.mark) for step in event.plan.steps]
+
+
+def test_liquidation_when_requested_then_its_plan_closes_positions_of_that_pool_alone():
     state = account({"USD": 1}, {"ETH-PERP": (-5, 10), "BTC-PERP": (2, 100)}, {"ADA-PERP": (1, 1, 100)})
     at = prices({**QUOTES, "ADA-PERP": "0.1"})
     event = only(judge(state, AccountRisk("alice"), at, 0, POLICY), EventType.LIQUIDATION_REQUESTED)
-    assert event.legs == (Leg("BTC-PERP", D(2), D(100)), Leg("ETH-PERP", D(-5), D(10)))
+    # C = 1 against MM = 0.05 * 250: both go, and what they free per cost being the same, in the order of their names
+    assert event.plan.outcome == "exit"
+    assert closings(event)[0] == ("BTC-PERP", D(2), D(100))
+    assert {symbol for symbol, *_ in closings(event)} == {"BTC-PERP", "ETH-PERP"}
 
 
-def test_liquidation_when_a_position_never_had_a_mark_then_its_leg_is_still_named_at_what_it_was_judged_by():
+def test_liquidation_when_a_position_never_had_a_mark_then_it_is_planned_at_what_it_was_judged_by():
     policy = sample(("exit_band = 0.02", "exit_band = 0.02\nwithhold_liquidation_when_degraded = false"))
-    state = account({"USD": 1}, {"BTC-PERP": (2, 150), "ETH-PERP": (1, 10)})
+    state = account({"USD": "0.6"}, {"BTC-PERP": (2, 150), "ETH-PERP": (1, 10)})
     at = prices({"USDT-USD": 1, "ETH-PERP": 10}, stale={"BTC-PERP"})
     event = only(judge(state, AccountRisk("alice"), at, 0, policy), EventType.LIQUIDATION_REQUESTED)
-    assert event.legs == (Leg("BTC-PERP", D(2), D(2 * 150) / 2), Leg("ETH-PERP", D(1), D(10)))
+    assert ("BTC-PERP", D(2), D(2 * 150) / 2) in closings(event)
 
 
-def test_liquidation_when_completed_then_nothing_is_left_to_take_over():
+def test_liquidation_when_it_ends_in_bankruptcy_at_once_then_both_events_carry_one_plan_under_one_id():
+    stands = AccountRisk("alice", sequences={Stream.LIQUIDATIONS: 4})
+    judgement = judge(account({"USD": -1}, {"BTC-PERP": (2, 100)}), stands, prices(QUOTES), 0, POLICY)
+    requested, bankrupt = judgement.events[-2:]
+    assert (requested.type, bankrupt.type) == (EventType.LIQUIDATION_REQUESTED, EventType.ACCOUNT_BANKRUPT)
+    assert requested.liquidation_id == bankrupt.liquidation_id == "alice/cross/5"
+    assert requested.plan == bankrupt.plan
+    assert requested.plan.outcome == "takeover"
+
+
+def test_liquidation_when_a_pool_in_liquidation_goes_bankrupt_then_a_new_plan_under_a_new_id():
+    stands = AccountRisk(
+        "alice", {CROSS: LadderState(Band.LIQUIDATION, "alice/cross/1")}, {Stream.LIQUIDATIONS: 1}
+    )
+    judgement = judge(account({"USD": -1}, {"BTC-PERP": (2, 100)}), stands, prices(QUOTES), 0, POLICY)
+    assert only(judgement, EventType.ACCOUNT_BANKRUPT).liquidation_id == "alice/cross/2"
+
+
+def test_liquidation_when_completed_then_nothing_is_left_to_plan():
     stands = AccountRisk("alice", {CROSS: LadderState(Band.LIQUIDATION, "e", exit_since_ns=0)})
     state = account({"USD": 1_000}, {"BTC-PERP": (2, 100)})
     event = only(judge(state, stands, prices(QUOTES), seconds(5), POLICY), EventType.LIQUIDATION_COMPLETED)
-    assert event.legs == ()
+    assert event.plan is None
 
 
 def test_isolated_when_it_is_liquidated_then_the_cross_pool_says_nothing_and_the_other_way_round():

@@ -1,10 +1,11 @@
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.inputs import Mark
 from engine.marks import MarkBook
 from engine.rejections import Rejection, RejectionCode
 from tests.support.builders import mark, sample, seconds
@@ -207,3 +208,68 @@ def test_book_when_offered_anything_then_sequences_only_rise_and_refusals_change
             assert after == verdict
             assert before is None or after.sequence > before.sequence
         assert book.prices.stale == book.advance(0)
+
+
+# Prices at both jump bounds of 100, hair's breadths inside and outside, with more digits than floats have; and odd ones.
+near_bounds = st.builds(
+    lambda bound, off, exponent: bound + off * D(10) ** -exponent,
+    st.sampled_from([D(90), D(100), D(110)]),
+    st.integers(-3, 3),
+    st.integers(9, 20),
+)
+odd_prices = st.sampled_from(
+    list(
+        map(
+            D,
+            ("NaN", "sNaN", "-Infinity", "Infinity", "0", "-0", "-100", "1E+400", "1E-400", "1E+2", "1E-19"),
+        )
+    )
+)
+odd_facts = st.sampled_from(
+    [{}, {}, {}, {"volatility": D("-1")}, {"funding_rate": D("-1")}, {"confidence": D("NaN")}]
+)
+
+
+@given(st.one_of(near_bounds, odd_prices), odd_facts, st.integers(9, 12), st.integers(-1, 3))
+def test_accept_when_a_price_is_near_a_bound_or_odd_then_the_exact_rules_decide(
+    price, facts, sequence, ahead
+):
+    book = book_at(price=100, sequence=10)
+    offered = Mark(SYMBOL, price, sequence, seconds(10 + ahead), **facts)
+    verdict = book.accept(offered, seconds(10))
+    assert code_of(verdict) == rules(offered, D(100), 10, seconds(10))
+    assert book.prices.marks[SYMBOL] == (mark(SYMBOL, 100, 10) if code_of(verdict) else offered)
+
+
+def rules(offered, last_price, last_sequence, received_ns):
+    """The rules of the module in their order, exactly, for a symbol whose last mark was at `last_price`."""
+    for name in ("price", "volatility", "funding_rate", "average_price", "confidence"):
+        amount = getattr(offered, name)
+        if amount is None:
+            continue
+        digits = amount.as_tuple()
+        if not amount.is_finite() or amount.adjusted() >= 24 or digits.exponent < -18:
+            return RejectionCode.NOT_FINITE
+        if (amount < 0 and name != "funding_rate") or (not amount and name == "price"):
+            return RejectionCode.NOT_POSITIVE
+    if offered.sequence <= last_sequence:
+        return RejectionCode.OLD_SEQUENCE
+    if offered.time_ns - received_ns > seconds(2):
+        return RejectionCode.FUTURE_DATED
+    with localcontext(prec=400):
+        far = abs(offered.price - last_price) > D("0.1") * last_price
+    return RejectionCode.JUMP_UNCONFIRMED if far else None
+
+
+def test_accept_all_when_offered_together_then_each_is_checked_against_the_one_before():
+    book, apart = book_at(), book_at()
+    marks = [
+        mark(SYMBOL, price, 11 + number) for number, price in enumerate((105, 105, 112, 130, 110, "110.5"))
+    ]
+    marks += [marks[0], mark("DOGE", 1)]
+    believed, refused = book.accept_all(marks, 0)
+    one_by_one = [apart.accept(it, 0) for it in marks]
+    assert believed == [it for it in one_by_one if not isinstance(it, Rejection)]
+    assert refused == [it for it in one_by_one if isinstance(it, Rejection)]
+    # 130 is more than a tenth above 112; what follows is near 112 again
+    assert [it.sequence for it in believed] == [11, 12, 13, 15, 16]

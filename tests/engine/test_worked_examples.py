@@ -2,11 +2,15 @@
 
 from decimal import Decimal
 
+import msgspec
+
 from engine.effects import AccountRisk, EventType
 from engine.judgement import judge
 from engine.ladder import Band, LadderState, advance, band_at
+from engine.liquidation.planner import liquidation_plan
 from engine.margin.cross import cross_figures
 from engine.margin.isolated import isolated_figures
+from engine.policy import LiquidationRules
 from tests.support.builders import account, prices, sample
 
 D = Decimal
@@ -93,7 +97,40 @@ def test_example_3_when_c_loses_7500_then_the_whole_account_is_liquidated_althou
 
     judgement = judge(state, AccountRisk("alice"), at, 0, policy)
     requested = [event for event in judgement.events if event.type is EventType.LIQUIDATION_REQUESTED]
-    assert [leg.symbol for leg in requested[0].legs] == ["ADA-PERP", "BTC-PERP", "ETH-PERP"]  # A is in it
+    # the request is about the pool, not about C: closing costs the same everywhere and every leg requires 25 %, so the largest
+    # loss goes first, and with it gone (5,000 * 0.25 freed) the rest of the pool is covered: A and B stay
+    plan = requested[0].plan
+    assert (requested[0].position, plan.outcome) == (None, "exit")
+    # per unit of notional closed: 1.02 * 0.25 - 0.0015 = 0.2535; missing: 1.02 * 5,000 - 4,500 = 600
+    (step,) = plan.steps
+    assert (step.symbol, step.side) == ("ADA-PERP", "sell")
+    assert abs(step.quantity * 10 * 500 - 600 / D("0.2535")) < D("1e-12")
+
+    whole = msgspec.structs.replace(policy, liquidation=LiquidationRules(partial=False))
+    closed = liquidation_plan(state, "", at, whole)
+    assert [it.symbol for it in closed.steps] == ["ADA-PERP", "ETH-PERP", "BTC-PERP"]  # A is in it
+    assert closed.equity_after == D(4_500) - D("0.0015") * 20_000  # less fees and slippage
+
+
+def test_example_3_when_segregated_then_only_c_is_liquidated():
+    policy = sample(("maintenance_rate = 0.05\ninitial_rate = 0.1", "maintenance_rate = 0.25\ninitial_rate = 0.25"),
+                    ("maintenance_rate = 0.1\ninitial_rate = 0.2", "maintenance_rate = 0.25\ninitial_rate = 0.25"))  # fmt: skip
+    # the same 10,000 of deposits, divided among the positions
+    state = account(
+        isolated={
+            "BTC-PERP": (8, 1_000, 3_200),
+            "ETH-PERP": (5, 1_000, 2_000),
+            "ADA-PERP": (1, 12_500, 4_800),
+        }
+    )
+    at = prices({"USDT-USD": 1, "BTC-PERP": 1_250, "ETH-PERP": 1_000, "ADA-PERP": 500})
+    judgement = judge(state, AccountRisk("alice"), at, 0, policy)
+    # A: 3,200 + 2,000 against 2,500; B: 2,000 against 1,250; C: 4,800 - 7,500, below 0
+    liquidated = [event for event in judgement.events if event.plan is not None]
+    assert {event.position for event in liquidated} == {"ADA-PERP"}
+    assert liquidated[0].plan.outcome == "takeover"
+    # what C lost beyond its margin, and the cost of closing 5,000: A's profit does not pay for it
+    assert liquidated[0].plan.expected_shortfall == D(7_500) - D(4_800) + D("0.0015") * 5_000
 
 
 def test_example_4_when_btc_falls_a_fifth_then_the_ratio_falls_a_fifth_and_a_call_follows_without_a_move(

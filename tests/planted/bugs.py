@@ -103,7 +103,11 @@ BUGS = (
     Bug(
         name="a price that failed its checks moves accounts",
         file="engine/marks.py",
-        search="        if refusal is not None:\n            return refusal\n",
+        search="""\
+                if refusal is not None:
+                    refused.append(refusal)
+                    continue
+""",
         replace="",
         test="tests/system/test_poison.py::test_mark_when_it_fails_a_check_then_counted_and_moves_no_account[jump]",
     ),

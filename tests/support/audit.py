@@ -2,7 +2,7 @@
 
 identity     one ce_id, one value, one key, one set of headers
 numbering    per account and stream the ids are 1..n, first seen in that order
-recompute    figures, legs and marks of each event follow from the inputs and marks it names
+recompute    figures, plan and marks of each event follow from the inputs and marks it names
 cause        its band is what the ladder says for its figures
 story        per pool the events of both streams chain from healthy to what Redis says now; one episode at a time
 quarantine   exactly the records that the replay refuses, with their bytes and reasons
@@ -10,16 +10,16 @@ quarantine   exactly the records that the replay refuses, with their bytes and r
 
 from collections import defaultdict
 from collections.abc import Iterable
-from decimal import Decimal
 from typing import NamedTuple
 
 import msgspec
 
-from engine.accounts import digest
+from engine.accounts import AccountState, digest
 from engine.effects import AccountRisk, EventType, RiskEvent, Stream
 from engine.inputs import Mark, Topic
 from engine.judgement import pool_figures, price_symbols_of
 from engine.ladder import SEVERITY, Band, LadderState, advance, band_at
+from engine.liquidation.planner import liquidation_plan
 from engine.margin.figures import Figures
 from engine.marks import Prices
 from engine.numbers import canonical
@@ -136,8 +136,10 @@ def _check_recomputes(event: RiskEvent, replay: Replay, marks: dict[tuple[str, i
     pool = event.position or ""
     needed = price_symbols_of(state, pool, replay.policy)
     stale = {symbol for symbol in needed if symbol not in used or event.marks[symbol].stale}
-    figures = pool_figures(state, pool, Prices(used, frozenset(stale)), replay.policy)
+    prices = Prices(used, frozenset(stale))
+    figures = pool_figures(state, pool, prices, replay.policy)
     _check_figures(event, figures, replay)
+    _check_plan(event, state, prices, replay)
     _check_cause(event, figures, replay)
 
 
@@ -156,15 +158,22 @@ def _check_figures(event: RiskEvent, figures: Figures, replay: Replay) -> None:
         assert str(getattr(event, name)) == str(value), (
             f"{event.id}: {name} {getattr(event, name)} is {value}"
         )
-    state = replay.prefix(event.account, event.inputs)
-    legs: dict[str, Decimal] = {}
-    if event.type in _TAKES_OVER and event.position is None:
-        legs = {symbol: held.quantity for symbol, held in state.positions.items()}
-    elif event.type in _TAKES_OVER and event.position in state.isolated:
-        held = state.isolated[event.position].position
-        legs = {event.position: held.quantity} if held.quantity else {}
-    assert {leg.symbol: leg.quantity for leg in event.legs} == legs, f"{event.id}: legs"
-    assert all(leg.mark == event.marks[leg.symbol].price for leg in event.legs if leg.symbol in event.marks)
+
+
+def _check_plan(event: RiskEvent, state: AccountState, prices: Prices, replay: Replay) -> None:
+    """The plan is the one that these inputs and marks give, digit for digit, under the id of the first request for it."""
+    if event.type not in _TAKES_OVER:
+        assert (event.plan, event.liquidation_id) == (None, None), f"{event.id}: nothing to liquidate"
+        return
+    pool = event.position or ""
+    wanted = liquidation_plan(state, pool, prices, replay.policy)
+    assert msgspec.json.encode(event.plan) == msgspec.json.encode(wanted), (
+        f"{event.id}: {event.plan} is {wanted}"
+    )
+    # a bankruptcy that comes from above the liquidation line was asked for by the event just before it
+    fell_through = SEVERITY[event.previous_band] < SEVERITY[Band.LIQUIDATION]
+    asked = event.sequence - (event.type is EventType.ACCOUNT_BANKRUPT and fell_through)
+    assert event.liquidation_id == f"{event.account}/{pool or 'cross'}/{asked}", f"{event.id}: its plan's id"
 
 
 def _check_cause(event: RiskEvent, figures: Figures, replay: Replay) -> None:

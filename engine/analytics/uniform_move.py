@@ -1,0 +1,97 @@
+"""How far the whole market may move until a pool stands on a line: every underlying by one factor, currencies held.
+
+solve for f    C(f) = line * requirement(f)        f on a grid of 0.0001 %, prices by `what_if.Market` of ALL
+move           f - 1
+"""
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+
+import msgspec
+
+from engine.accounts import AccountState
+from engine.analytics.crossing import crossing
+from engine.analytics.what_if import EVERYTHING, Market
+from engine.margin.figures import Figures
+from engine.margin.isolated import isolated_figures
+from engine.margin.model import shared_figures
+from engine.marks import Prices
+from engine.numbers import ONE, canonical, exact, to_step
+from engine.policy import Policy
+from engine.position_keys import symbol_of
+
+MOVE_STEP = Decimal("0.000001")
+"""Answers are multiples of this: the first one at which the pool is on its line or beyond."""
+
+
+class LineMove(msgspec.Struct, frozen=True):
+    """A line and the moves of the whole market that reach it, as fractions; None where none does."""
+
+    line: Decimal
+    """As a portfolio margin ratio."""
+    crossed: bool
+    """Below it already: the moves are those that bring the pool back."""
+    down: Decimal | None
+    """< 0, down to losing all but a millionth; 0 where the pool stands on the line."""
+    up: Decimal | None
+    """> 0, up to a million times the price; 0 likewise."""
+
+
+def uniform_moves(
+    state: AccountState, prices: Prices, policy: Policy, lines: Sequence[Decimal], position: str | None = None
+) -> tuple[LineMove, ...]:
+    """The moves of the shared pool, or of the isolated `position`, to each of `lines`.
+
+    Raises `KeyError` where there is no such position.
+    """
+    market = Market((EVERYTHING,), _needed(state, prices, policy), policy)
+    seen: dict[Decimal, Figures] = {}
+
+    def figures_at(factor: Decimal) -> Figures:
+        known = seen.get(factor)
+        if known is None:
+            moved = market.at({EVERYTHING: factor})
+            known = seen[factor] = (
+                shared_figures(state, moved, policy)
+                if position is None
+                else isolated_figures(state, position, moved, policy)
+            )
+        return known
+
+    with exact():
+        return tuple(_line_move(figures_at, line) for line in lines)
+
+
+def _needed(state: AccountState, prices: Prices, policy: Policy) -> Prices:
+    """Only the marks that the account's figures may depend on: the search moves all of them, hundreds of times."""
+    held = {symbol_of(key) for key in (*state.positions, *state.isolated)}
+    held |= {order.symbol for order in state.orders.values()}
+    symbols = held | {policy.instruments[symbol].forward for symbol in held}
+    symbols |= {asset.index for asset in policy.assets.values()}
+    return msgspec.structs.replace(
+        prices, marks={symbol: mark for symbol, mark in prices.marks.items() if symbol in symbols}
+    )
+
+
+def _line_move(figures_at: Callable[[Decimal], Figures], line: Decimal) -> LineMove:
+    def gap(factor: Decimal) -> Decimal:
+        figures = figures_at(_on_grid(factor))
+        # C - line * requirement
+        return figures.collateral_value - line * figures.requirement
+
+    return LineMove(
+        line,
+        gap(ONE) < 0,
+        # held where it is above (below) the price now, the gap has no crossing there to be found
+        _move(lambda factor: gap(min(ONE, factor))),
+        _move(lambda factor: gap(max(ONE, factor))),
+    )
+
+
+def _move(gap: Callable[[Decimal], Decimal]) -> Decimal | None:
+    factor = crossing(gap, ONE)
+    return None if factor is None else canonical(_on_grid(factor) - ONE)
+
+
+def _on_grid(factor: Decimal) -> Decimal:
+    return max(MOVE_STEP, to_step(factor, MOVE_STEP, "half_even"))

@@ -1,0 +1,187 @@
+"""What if the market moved, an order filled or collateral came in? Each question turns state or prices into others.
+
+A shock multiplies prices by a factor, and the most specific one that names a price wins:
+
+    ALL           every underlying that is not a currency (`currencies`)
+    an underlying its index, and every contract and forward written on it; an option moves by what Black-76 moves:
+                  mark + price at the moved forward - price at the forward now, with its volatility, never below 0
+    a price symbol  that price alone
+
+An average price stays: it is of the past. Spot pairs have no price of their own.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from decimal import Decimal
+
+import msgspec
+
+from engine.accounts import AccountState, OpenOrder
+from engine.booking import book, booked_order
+from engine.inputs import Deposit, Mark
+from engine.margin.black76 import OptionQuote, option_price
+from engine.margin.quotes import index_price, underlying_price
+from engine.marks import NANOSECONDS, Prices
+from engine.numbers import ZERO, canonical, divide, exact
+from engine.policy import Instrument, Policy
+from engine.rejections import Rejection
+
+EVERYTHING = "ALL"
+"""The shock of every underlying that is not a currency."""
+
+_replace = msgspec.structs.replace
+
+
+def after_deposit(
+    state: AccountState, asset: str, amount: Decimal, policy: Policy
+) -> AccountState | Rejection:
+    """The account with `amount` > 0 of `asset` credited, as the ledger credits it; or why it cannot be."""
+    with exact():
+        return book(
+            state,
+            Deposit(account=state.account, entry_id="what-if", time_ns=0, asset=asset, amount=amount),
+            policy,
+        )
+
+
+def after_order(state: AccountState, order: OpenOrder, policy: Policy) -> AccountState:
+    """The account with `order` filled whole in the shared pool, at its price and without a fee."""
+    with exact():
+        return booked_order(state, order, policy)
+
+
+def present_price(symbol: str, prices: Prices, policy: Policy) -> Decimal | None:
+    """The mark of an instrument, of a spot pair its base in its quote asset; None where nothing says it."""
+    instrument = policy.instruments[symbol]
+    if instrument.kind != "spot":
+        mark = prices.marks.get(symbol)
+        return None if mark is None else mark.price
+    named = [policy.assets[asset].index for asset in (instrument.base, instrument.settle)]
+    if any(index and index not in prices.marks for index in named):
+        return None
+    base, _ = index_price(policy, instrument.base, prices)
+    quote, _ = index_price(policy, instrument.settle, prices)
+    # index of the base / index of the quote asset
+    return divide(base, quote)
+
+
+class Market:
+    """The prices that shocks of some targets move, found once and then asked for at any factors."""
+
+    def __init__(self, targets: Collection[str], prices: Prices, policy: Policy) -> None:
+        """Raises `KeyError` for a target that is none."""
+        for target in targets:
+            if not is_target(target, policy):
+                raise KeyError(target)
+        self._prices, self._policy, self._targets = prices, policy, targets
+        self._currencies = currencies(policy)
+        named = {symbol: symbol for symbol in targets if symbol in prices.marks}
+        self._scaled = {**self._scaled_symbols(), **named}
+        options = {
+            symbol: it
+            for symbol, it in policy.instruments.items()
+            if it.kind == "option" and symbol in prices.marks and symbol not in named and self._moves(it.base)
+        }
+        self._repriced = {
+            symbol: it for symbol, it in options.items() if _has_model_price(it, symbol, prices, policy)
+        }
+        self.not_repriced = tuple(sorted(set(options) - set(self._repriced)))
+        """Options on a shocked underlying that keep their mark, because volatility or forward are not known."""
+
+    def at(self, factors: Mapping[str, Decimal]) -> Prices:
+        """The prices with each target multiplied by its factor (> 0)."""
+        now = self._prices
+        with exact():
+            scaled = {
+                symbol: _replace(
+                    now.marks[symbol], price=canonical(now.marks[symbol].price * factors[target])
+                )
+                for symbol, target in self._scaled.items()
+            }
+            moved = _replace(now, marks={**now.marks, **scaled})
+            options = {
+                symbol: _option_mark(now.marks[symbol], option, now, moved, self._policy)
+                for symbol, option in self._repriced.items()
+            }
+            return _replace(moved, marks={**moved.marks, **options})
+
+    def _scaled_symbols(self) -> dict[str, str]:
+        """Price symbols that an underlying moves by its factor, with the target that names it."""
+        policy = self._policy
+        found: dict[str, str] = {}
+        for symbol, it in policy.instruments.items():
+            contract = it.kind in {"perpetual", "future"}
+            found |= {price: it.base for price in (symbol if contract else "", it.forward) if price}
+        found |= {asset.index: name for name, asset in policy.assets.items() if asset.index}
+        return {
+            symbol: target
+            for symbol, underlying in found.items()
+            if symbol in self._prices.marks and (target := self._moves(underlying))
+        }
+
+    def _moves(self, underlying: str) -> str:
+        """The target that moves an underlying; empty for none."""
+        if underlying in self._targets:
+            return underlying
+        return EVERYTHING if EVERYTHING in self._targets and underlying not in self._currencies else ""
+
+
+def is_target(name: str, policy: Policy) -> bool:
+    """Whether a shock may name it: ALL, an underlying or asset with an index price, or a price symbol."""
+    listed = policy.assets.get(name)
+    priced = listed is not None and listed.index != ""
+    return name == EVERYTHING or priced or name in policy.underlyings or name in policy.price_symbols
+
+
+def currencies(policy: Policy) -> frozenset[str]:
+    """What ALL leaves alone: the account currency, and assets that others are settled in rather than written on.
+
+    Such an asset settles more contracts on other underlyings than are written on it; where no contract names it, spot
+    pairs decide.
+    """
+    votes: dict[bool, Counter[str]] = {False: Counter(), True: Counter()}
+    named: dict[bool, set[str]] = {False: set(), True: set()}
+    for it in policy.instruments.values():
+        spot = it.kind == "spot"
+        votes[spot][it.settle] += it.settle != it.base
+        votes[spot][it.base] -= 1
+        named[spot] |= {it.settle, it.base}
+    settling = {asset for asset in policy.assets if votes[asset not in named[False]][asset] > 0}
+    return frozenset(settling | {policy.account_currency})
+
+
+def _has_model_price(option: Instrument, symbol: str, prices: Prices, policy: Policy) -> bool:
+    return prices.marks[symbol].volatility is not None and _forward(option, prices, policy) is not None
+
+
+def _option_mark(mark: Mark, option: Instrument, prices: Prices, moved: Prices, policy: Policy) -> Mark:
+    then, now = (_model_price(mark, option, at, policy) for at in (moved, prices))
+    index_now, _ = index_price(policy, option.settle, prices)
+    index_then, _ = index_price(policy, option.settle, moved)
+    # max(0, mark * index now + Black-76 moved - Black-76 now) / index moved           an index: of the settle asset
+    value = max(ZERO, mark.price * index_now + then - now)
+    return _replace(mark, price=canonical(divide(value, index_then)))
+
+
+def _model_price(mark: Mark, option: Instrument, prices: Prices, policy: Policy) -> Decimal:
+    """Black-76 at the forward of `prices`, in account currency."""
+    right, strike = option.option_terms
+    return option_price(
+        OptionQuote(
+            right=right,
+            strike=strike,
+            forward=_forward(option, prices, policy) or ZERO,
+            volatility=mark.volatility or ZERO,
+            seconds_to_expiry=divide(Decimal(option.expiry_ns - prices.time_ns), Decimal(NANOSECONDS)),
+            rate=option.interest_rate,
+        )
+    )
+
+
+def _forward(option: Instrument, prices: Prices, policy: Policy) -> Decimal | None:
+    """The option's forward, or the index of its underlying where the policy names none; None where neither is priced."""
+    mark = prices.marks.get(option.forward)
+    if mark is not None:
+        return mark.price
+    index = policy.assets[option.base].index if option.base in policy.assets else option.forward
+    return underlying_price(option, prices, policy)[0] if index in prices.marks else None

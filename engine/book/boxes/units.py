@@ -1,0 +1,264 @@
+"""Portfolio margin over a box: `engine.margin.portfolio` and what `engine.margin.exposures` hands to it.
+
+Losses of scenarios are sums and maxima of what positions lose, so they swing no further than those together.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from engine.accounts import AccountState
+from engine.book.boxes import swing
+from engine.book.boxes.charges import Contract, contingencies, minimum_charge, settle_hedges
+from engine.book.boxes.pools import AssetSwing, PoolSwing, of_orders, pooled_assets, summed
+from engine.book.boxes.positions import Held, cross_positions, value_of
+from engine.book.boxes.series import Series, discounts, value
+from engine.book.boxes.swing import NOTHING, ONE, ROUNDED, Swing, UnboundedError
+from engine.book.boxes.view import View
+from engine.margin.black76 import SECONDS_PER_YEAR
+from engine.policy import Instrument
+from engine.policy.portfolio import PortfolioRules, Scenario, StablecoinPeg, UnitRules
+
+_NOW = Scenario()
+
+
+class _Unit(NamedTuple):
+    requirement: Swing
+    price_risk: Swing
+    grid: list[Swing]
+    """P&L * loss factor of each row; empty where no correlation asks."""
+
+
+def portfolio(state: AccountState, view: View) -> PoolSwing:
+    """The shared pool under portfolio margin."""
+    rules = view.policy.portfolio
+    if rules is None:
+        raise UnboundedError("no_portfolio_rules")
+    held = cross_positions(state, view)
+    assets = pooled_assets(state, held, view, options_count=True)
+    stable = view.index(rules.peg.asset)[0] if rules.peg is not None and rules.peg.asset else ONE
+    paired = {name for pair in rules.correlations for name in (pair.first, pair.second)}
+    units = {
+        name: _unit(contracts, options, rules.unit(name), rules.peg, stable, paired=name in paired)
+        for name, (contracts, options) in _exposures(held, assets, view).items()
+    }
+    required = swing.total(unit.requirement for unit in units.values()) - _credits(units, rules)
+    rate = float(view.policy.pool.liquidation_fee_rate)
+    fees = [it.notional.times(rate) * view.index(it.settle)[0] for it in held] if rate else []
+    required = required.times(float(rules.maintenance_factor))
+    return summed(assets, [required, *fees, of_orders(state, view.policy)])
+
+
+_Exposures = dict[str, tuple[list[Contract], list[Series]]]
+
+
+def _exposures(held: list[Held], assets: list[AssetSwing], view: View) -> _Exposures:
+    found: _Exposures = {}
+    for one in held:
+        instrument = view.policy.instruments[one.symbol]
+        contracts, options = found.setdefault(instrument.base, ([], []))
+        if instrument.kind == "option":
+            options.append(_series(one, instrument, view))
+        else:
+            contracts.append(_contract(one, instrument, view))
+    for asset in assets:
+        if asset.asset in view.policy.underlyings and asset.amount.most:
+            delta = asset.amount * asset.price
+            coins = Contract("spot", delta, delta, "", "", (0.0, 0.0))
+            found.setdefault(asset.asset, ([], []))[0].append(coins)
+    return found
+
+
+def _contract(one: Held, instrument: Instrument, view: View) -> Contract:
+    per_settle, _ = view.index(one.settle)
+    delta = index_delta = value_of(one.quantity, one.mark, instrument) * per_settle
+    if not instrument.inverse and (instrument.base in view.policy.assets or instrument.forward):
+        underlying = view.underlying(instrument)
+        if underlying.high > 0:
+            size = one.quantity * float(instrument.multiplier)
+            # quantity * (index / settle index, rounded) * settle index
+            index_delta = underlying.times(size).loosened(abs(size) * ROUNDED * per_settle.most)
+    return Contract(
+        "inverse" if instrument.inverse else "linear",
+        delta,
+        index_delta,
+        one.settle,
+        str(instrument.expiry or ""),
+        view.seconds_to(instrument),
+    )
+
+
+def _series(one: Held, instrument: Instrument, view: View) -> Series:
+    right, strike = instrument.option_terms
+    index = view.underlying(instrument)
+    forward = view.symbol(instrument.forward)[0] if view.known(instrument.forward) else index
+    if forward.low <= 0 or index.low <= 0 or strike <= 0:
+        raise UnboundedError("price_of_zero")
+    unit = view.policy.portfolio.unit(instrument.base) if view.policy.portfolio else UnitRules()
+    if unit.options is not None:
+        raise UnboundedError("options_one_by_one")
+    rate = float(instrument.interest_rate)
+    return Series(
+        size=one.quantity * float(instrument.multiplier),
+        call=right == "call",
+        strike=float(strike),
+        forward=forward,
+        underlying=index,
+        volatility=view.facts.band(one.symbol).volatility or (0.0, 0.0),
+        seconds=view.seconds_to(instrument),
+        rate=rate if unit.rate_min is None else max(rate, float(unit.rate_min)),
+        own_rate=rate,
+        expiry=str(instrument.expiry),
+        settle=one.settle,
+    )
+
+
+def _unit(
+    contracts: list[Contract],
+    options: list[Series],
+    rules: UnitRules,
+    peg: StablecoinPeg | None,
+    stable: Swing,
+    *,
+    paired: bool,
+) -> _Unit:
+    if rules.confidence is not None:
+        raise UnboundedError("oracle_confidence")
+    by_expiry: dict[str, list[Series]] = {}
+    for one in options:
+        by_expiry.setdefault(one.expiry, []).append(one)
+    expiries = [_Expiry(held, rules) for held in by_expiry.values()]
+    linear, coin = _deltas(contracts, rules)
+    profits = _profits(linear, coin, expiries, rules)
+    worst = swing.larger(NOTHING, *(-profit for profit in profits.values()), _forward_loss(expiries, rules))
+    factor = swing.fixed(float(rules.loss_factor.maintenance))
+    if peg is not None and peg.on == "loss_factor":
+        gap = swing.above_zero(swing.fixed(float(peg.threshold)) - stable)
+        factor += gap.times(float(peg.rate.maintenance))
+    elif peg is not None:
+        raise UnboundedError("peg_on_shorts")
+    price_risk = factor * worst
+    interest = _interest_loss(expiries, rules)
+    required = swing.total([price_risk, interest, *contingencies(contracts, options, rules)])
+    if rules.minimum is not None:
+        minimum = minimum_charge(contracts, options, rules.minimum)
+        required = swing.larger(required, minimum) if rules.total == "larger" else required + minimum
+    grid = []
+    if paired:
+        counted = {key: factor * profit for key, profit in profits.items()}
+        grid = [counted[_key(it, expiries)] for it in rules.all_scenarios if it.group == "grid"]
+    return _Unit(required + swing.total(settle_hedges(contracts, options, rules)), price_risk, grid)
+
+
+def _deltas(contracts: list[Contract], rules: UnitRules) -> tuple[Swing, Swing]:
+    """Deltas of linear contracts and coins, and of coin-settled contracts, as scenarios move them."""
+    at_index = rules.shock_on == "index"
+    linear = (it.index_delta if at_index else it.delta for it in contracts if it.kind != "inverse")
+    return swing.total(linear), swing.total(it.delta for it in contracts if it.kind == "inverse")
+
+
+class _Expiry:
+    """The options that expire together."""
+
+    def __init__(self, held: list[Series], rules: UnitRules) -> None:
+        self.held = held
+        self._rules = rules
+        self.value = self.moved(_NOW)
+        self._long, self._short = discounts(held, rules)
+
+    def moved(self, scenario: Scenario, rate_shift: float = 0.0) -> Swing:
+        return swing.total(value(one, scenario, self._rules, rate_shift) for one in self.held)
+
+    def change(self, scenario: Scenario) -> Swing:
+        moved, long, short = self.moved(scenario), self._long, self._short
+        if moved.low >= 0:
+            return moved * long - self.value
+        if moved.high <= 0:
+            return moved * short - self.value
+        # both factors meet at 0
+        hull = Swing(min(long.low, short.low), max(long.high, short.high), 0.0, max(long.drift, short.drift))
+        return moved * hull - self.value
+
+
+_Key = tuple[object, ...]
+
+
+def _key(scenario: Scenario, expiries: list[_Expiry]) -> _Key:
+    """Scenarios of one key are one to the unit: without options only the price moves it."""
+    key: _Key = (scenario.price, scenario.weight, scenario.dampener)
+    return (*key, scenario.volatility, scenario.skew, scenario.days) if expiries else key
+
+
+def _profits(linear: Swing, coin: Swing, expiries: list[_Expiry], rules: UnitRules) -> dict[_Key, Swing]:
+    distinct = {_key(scenario, expiries): scenario for scenario in rules.all_scenarios}
+    return {key: _profit(scenario, linear, coin, expiries, rules) for key, scenario in distinct.items()}
+
+
+def _profit(
+    scenario: Scenario, linear: Swing, coin: Swing, expiries: list[_Expiry], rules: UnitRules
+) -> Swing:
+    move = float(scenario.price)
+    coin_move = move / (1 + move) if rules.inverse_conversion == "current" else move
+    # a quotient of moves is rounded
+    profit = linear.times(move)
+    if coin.most:
+        profit += coin.times(coin_move).loosened(coin.most * ROUNDED)
+    if scenario.skew != "none" and expiries:
+        raise UnboundedError("skew_scenarios")
+    for expiry in expiries:
+        profit += expiry.change(scenario)
+    if scenario.weight != 1:
+        profit = profit.times(float(scenario.weight))
+    dampener = float(scenario.dampener)
+    if dampener:
+        # a loss less the dampener, a profit as it is: no further apart than the profits are
+        low, high = (min(0.0, it + dampener) if it < 0 else it for it in (profit.low, profit.high))
+        profit = Swing(low, high, profit.slope, profit.drift)
+    return profit
+
+
+def _forward_loss(expiries: list[_Expiry], rules: UnitRules) -> Swing:
+    shock, loss = rules.forward, NOTHING
+    if shock is None:
+        return loss
+    for expiry in expiries:
+        moves = [expiry.value - expiry.moved(Scenario(price=price)) for price in shock.prices]
+        years = [it / SECONDS_PER_YEAR for one in expiry.held for it in one.seconds]
+        factor = swing.fixed(float(shock.factor_base)) + swing.within(min(years), max(years)).times(
+            float(shock.factor_per_year)
+        )
+        # worst move * (factor base + factor per year * years)
+        loss += swing.larger(NOTHING, *moves) * factor.loosened(ROUNDED)
+    return loss
+
+
+def _interest_loss(expiries: list[_Expiry], rules: UnitRules) -> Swing:
+    if rules.interest is None:
+        return NOTHING
+    shift = float(rules.interest.shift)
+    losses = [swing.total(it.value - it.moved(_NOW, by) for it in expiries) for by in (shift, -shift)]
+    return swing.larger(NOTHING, *losses)
+
+
+def _credits(units: Mapping[str, _Unit], rules: PortfolioRules) -> Swing:
+    remaining = {name: unit.price_risk for name, unit in units.items()}
+    credit = NOTHING
+    for pair in rules.correlations:
+        if pair.first not in units or pair.second not in units:
+            continue
+        offset = _grid_offset(units[pair.first].grid, units[pair.second].grid)
+        smallest = swing.smaller(remaining[pair.first], remaining[pair.second])
+        # min(rate * offset, cap * smaller remaining price risk)
+        found = swing.smaller(offset.times(float(pair.rate)), smallest.times(float(pair.cap)))
+        remaining[pair.first] -= found
+        remaining[pair.second] -= found
+        credit += found
+    return credit
+
+
+def _grid_offset(first: Sequence[Swing], second: Sequence[Swing]) -> Swing:
+    apart = _scanned(first) + _scanned(second)
+    return apart - _scanned([one + other for one, other in zip(first, second, strict=True)])
+
+
+def _scanned(profits: Sequence[Swing]) -> Swing:
+    return swing.larger(NOTHING, *(-profit for profit in profits))

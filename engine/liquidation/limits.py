@@ -1,0 +1,77 @@
+"""At what prices a plan trades: the limit of a reduction, and the prices of a takeover.
+
+    solve for p      equity + (profit of the leg at p - profit at the mark) * index = fee rate * |value at p| * index
+    linear           p = (value at the mark * index - equity) / (size * index * (1 - fee rate * side))
+    inverse          p = size * index * (1 + fee rate * side) / (value at the mark * index + equity)
+                     size = quantity * multiplier, side = 1 for a long, -1 for a short
+    limit            the whole leg closed there pays its fee and leaves the pool worth nothing
+    takeover         the same without a fee, with the share of the equity that the leg has in the notional of all legs, so
+                     that all of them together leave the pool worth nothing
+
+Marks and index prices stay: what is asked is what a fill costs, not what a market would. Where the pool's coins are not those
+of the contract, the limit is its bankruptcy price (`engine.analytics.bankruptcy_price`). Prices are rounded once, to the tick,
+so that no rounding leaves the pool poorer: a long sells no lower, a short buys no higher.
+"""
+
+from decimal import Decimal
+
+from engine.accounts import AccountState
+from engine.liquidation.lots import FINEST
+from engine.liquidation.trades import marks_of, positions_of
+from engine.margin.quotes import index_price
+from engine.marks import Prices
+from engine.numbers import ONE, ZERO, canonical, to_step
+from engine.policy import Instrument, Policy
+from engine.position_keys import symbol_of
+
+
+def limit_price(
+    instrument: Instrument,
+    quantity: Decimal,
+    mark: Decimal,
+    index: Decimal,
+    equity: Decimal,
+    fee_rate: Decimal,
+    share: Decimal = ONE,
+    of: Decimal = ONE,
+) -> Decimal | None:
+    """The price at which `quantity` contracts use up `share` / `of` of `equity` (account currency); None where none does.
+
+    `index` is that of the settle asset. Inside `numbers.exact()`.
+    """
+    size, value = quantity * instrument.multiplier, instrument.value(quantity, mark)
+    fee = fee_rate if quantity > 0 else -fee_rate
+    if instrument.inverse:
+        top = size * index * (1 + fee) * of
+        bottom = value * index * of + equity * share
+    else:
+        top = value * index * of - equity * share
+        bottom = size * index * (1 - fee) * of
+    if not bottom or top * bottom < 0:
+        return None
+    # rounded before the division, which is then exact
+    tick = instrument.price_step or FINEST
+    price = canonical(to_step(top, bottom * tick, "up" if quantity > 0 else "down") / bottom)
+    # a price of 0 is what an option may be worth, and no limit for anything else
+    return price if price or instrument.kind == "option" else None
+
+
+def takeover_prices(
+    state: AccountState, pool: str, equity: Decimal, prices: Prices, policy: Policy
+) -> dict[str, Decimal | None]:
+    """By position key, prices at which all positions together leave a pool of this equity worth nothing.
+
+    None where only a price below 0 would. Inside `numbers.exact()`.
+    """
+    marks = marks_of(state, pool, prices, policy)
+    legs = {}
+    for key, position in positions_of(state, pool).items():
+        instrument = policy.instruments[symbol_of(key)]
+        index, _ = index_price(policy, instrument.settle, prices)
+        notional = abs(instrument.value(position.quantity, marks[key])) * index
+        legs[key] = instrument, position.quantity, index, notional
+    of = sum((notional for *_, notional in legs.values()), ZERO)
+    return {
+        key: limit_price(instrument, quantity, marks[key], index, equity, ZERO, notional, of)
+        for key, (instrument, quantity, index, notional) in legs.items()
+    }

@@ -1,0 +1,83 @@
+"""Quantities on the grid of an instrument's lots, and the least of them that is enough."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import NamedTuple
+
+from engine.numbers import QUOTIENT_DIGITS, to_step
+
+FINEST = Decimal(1).scaleb(-QUOTIENT_DIGITS)
+"""Lot of what has none: no amount has more digits."""
+
+
+class Lots(NamedTuple):
+    """An amount (> 0) in lots. The last lot may be a part of one: all of an amount can always be closed."""
+
+    amount: Decimal
+    lot: Decimal
+
+    @property
+    def whole(self) -> int:
+        """Lots that close all of it."""
+        return lots_to_cover(self.amount, self.lot)
+
+    def amount_of(self, count: int) -> Decimal:
+        """What `count` lots close. Inside `numbers.exact()`."""
+        return min(self.amount, count * self.lot)
+
+
+def lot_of(step: Decimal) -> Decimal:
+    """The lot of an instrument with this quantity step."""
+    return step or FINEST
+
+
+def lots_to_cover(amount: Decimal, lot: Decimal) -> int:
+    """The least number of lots that is `amount` (>= 0) or more."""
+    return int(to_step(amount, lot, "up") / lot) if amount else 0
+
+
+class Probe(NamedTuple):
+    """What a number of lots does: the distance to the line, and whether it is reached (which a distance >= 0 may not be)."""
+
+    gap: Decimal
+    reached: bool
+
+
+def least(
+    probe: Callable[[int], Probe], short: int, short_gap: Decimal, enough: int, enough_gap: Decimal
+) -> int:
+    """The least count above `short`, which is known not to reach, up to `enough`, which is known to.
+
+    Secant on the bracket, with a bisection whenever a secant step did not halve it; where the distance is not monotonic,
+    one of the counts that reach while the count below does not. Inside `numbers.exact()`.
+    """
+    low, low_gap, high, high_gap = short, short_gap, enough, enough_gap
+    while (width := high - low) > 1:
+        for choose in (_secant, _middle):
+            at = choose(low, low_gap, high, high_gap)
+            gap, reached = probe(at)
+            if reached:
+                high, high_gap = at, gap
+                # within a linear piece the secant is exact, so the count below is the one to ask
+                if high - low > 1 and choose is _secant:
+                    below = probe(high - 1)
+                    if not below.reached:
+                        return high
+                    high, high_gap = high - 1, below.gap
+            else:
+                low, low_gap = at, gap
+            if 2 * (high - low) <= width:
+                break
+    return high
+
+
+def _secant(low: int, low_gap: Decimal, high: int, high_gap: Decimal) -> int:
+    if not low_gap < 0 <= high_gap:
+        return _middle(low, low_gap, high, high_gap)
+    # low + width * -gap(low) / (gap(high) - gap(low)), rounded up, strictly between the two
+    share = to_step((high - low) * -low_gap, high_gap - low_gap, "up") / (high_gap - low_gap)
+    return max(low + 1, min(high - 1, low + int(share)))
+
+
+def _middle(low: int, _low_gap: Decimal, high: int, _high_gap: Decimal) -> int:
+    return (low + high) // 2

@@ -1,0 +1,205 @@
+"""Is a published event what the engine says of the inputs and marks that it names? Pure.
+
+The pool is put back to where the event says that it stood, and judged again at the event's own marks and time. Every
+field of the event that comes out is compared with what was published, digit for digit, and then the bytes.
+What one event cannot show is taken from it: the pool's band before, how long it had been above its exit line, and for an
+event of `liquidations` the number of the margin event that opened its episode.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from engine.accounts import AccountState
+from engine.effects import AccountRisk, InputOffsets, MarkUsed, RiskEvent, Stream
+from engine.inputs import Mark
+from engine.judgement import CROSS, ENGINE_VERSION, judge, price_symbols_of
+from engine.ladder import SEVERITY, Band, LadderState
+from engine.marks import NANOSECONDS, Prices
+from engine.policy import Ladder, Policy
+from streams.cloudevents import headers
+
+_NOTHING = "nothing"
+_FIGURES = (
+    "ratio",
+    "equity",
+    "collateral_value",
+    "initial_margin",
+    "maintenance_margin",
+    "shortfall_to_call",
+    "shortfall_to_liquidation",
+)
+"""Compared first: what people look for."""
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """One field as it was published and as it was recomputed."""
+
+    field: str
+    published: str
+    recomputed: str
+
+    @property
+    def matches(self) -> bool:
+        """Whether both are the same, digit for digit."""
+        return self.published == self.recomputed
+
+
+class Published(msgspec.Struct, frozen=True, kw_only=True):
+    """The record of an event, as it lies in its topic."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes
+    value: bytes
+    headers: dict[str, str]
+    event: RiskEvent
+
+
+def event_prices(event: RiskEvent, state: AccountState, policy: Policy) -> Prices:
+    """The prices that the event was judged at: its own marks; what it needed and does not name was never quoted."""
+    needed = price_symbols_of(state, event.position or CROSS, policy)
+    stale = {symbol for symbol in needed if symbol not in event.marks or event.marks[symbol].stale}
+    marks = {symbol: _mark(symbol, used) for symbol, used in event.marks.items()}
+    return Prices(marks, frozenset(stale), event.time_ns)
+
+
+def compared(record: Published, state: AccountState, policy: Policy) -> list[Comparison]:
+    """Every field of the published event beside what the engine says at `state`; `policy` has the event's digest."""
+    event = record.event
+    found = [_inputs(event.inputs, state)]
+    recomputed = _recomputed(event, state, policy)
+    if recomputed is None:
+        types = _types_said(event, state, policy)
+        return [*found, _difference("type", event.type, ", ".join(types) or _NOTHING)]
+    found += _fields(event, recomputed)
+    found += _record(record, recomputed)
+    return found
+
+
+def said_by_another_engine(event: RiskEvent) -> bool:
+    """Whether the version that published it is not the one that recomputes it."""
+    return event.engine_version != ENGINE_VERSION
+
+
+def _mark(symbol: str, used: MarkUsed) -> Mark:
+    return Mark(
+        symbol=symbol,
+        price=used.price,
+        sequence=used.sequence,
+        time_ns=used.time_ns,
+        volatility=used.volatility,
+        funding_rate=used.funding_rate,
+        average_price=used.average_price,
+        confidence=used.confidence,
+    )
+
+
+def _inputs(named: InputOffsets, state: AccountState) -> Comparison:
+    reached = InputOffsets(state.fills.offset, state.ledger.offset)
+    return _difference("inputs", named, reached)
+
+
+def _recomputed(event: RiskEvent, state: AccountState, policy: Policy) -> RiskEvent | None:
+    """The event of this type and pool that the engine says; None where it says none from any state it can have had."""
+    candidates = [
+        said
+        for before in _befores(event, policy.ladder)
+        if (said := _said(event, before, state, policy)) is not None
+    ]
+    return min(candidates, key=lambda it: sum(not pair.matches for pair in _fields(event, it)), default=None)
+
+
+def _befores(event: RiskEvent, ladder: Ladder) -> Iterator[LadderState]:
+    """What the pool's state before the event can have been; whether it was degraded, only the outcome tells."""
+    episode_id = None if event.previous_band is Band.HEALTHY else event.episode_id
+    since_ns = event.ladder.exit_since_ns
+    if SEVERITY[event.band] < SEVERITY[event.previous_band]:
+        since_ns = event.time_ns - int(ladder.exit_hold_seconds * NANOSECONDS)
+    for degraded in (event.degraded, not event.degraded):
+        yield LadderState(event.previous_band, episode_id, degraded, since_ns)
+
+
+def _said(event: RiskEvent, before: LadderState, state: AccountState, policy: Policy) -> RiskEvent | None:
+    sequences = dict.fromkeys(Stream, event.sequence - 1)
+    if event.stream is Stream.LIQUIDATIONS:
+        sequences[Stream.MARGIN_EVENTS] = _opening(event) - 1
+    first = _judged(event, before, sequences, state, policy)
+    if first is None:
+        return None
+    # one judgement may say several events: the numbers of this one tell how many came before it
+    if event.stream is Stream.LIQUIDATIONS:
+        sequences[Stream.MARGIN_EVENTS] -= _opening(first) - _opening(event)
+    sequences[event.stream] -= first.sequence - event.sequence
+    return _judged(event, before, sequences, state, policy)
+
+
+def _judged(
+    event: RiskEvent,
+    before: LadderState,
+    sequences: Mapping[Stream, int],
+    state: AccountState,
+    policy: Policy,
+) -> RiskEvent | None:
+    risk = AccountRisk(event.account, {event.position or CROSS: before}, dict(sequences))
+    prices = event_prices(event, state, policy)
+    judgement = judge(state, risk, prices, event.time_ns, policy, event.cause_time_ns)
+    said = (it for it in judgement.events if (it.type, it.position) == (event.type, event.position))
+    return next(said, None)
+
+
+def _types_said(event: RiskEvent, state: AccountState, policy: Policy) -> list[str]:
+    """What the engine says of the pool instead."""
+    prices = event_prices(event, state, policy)
+    types: dict[str, None] = {}
+    for before in _befores(event, policy.ladder):
+        risk = AccountRisk(event.account, {event.position or CROSS: before})
+        judgement = judge(state, risk, prices, event.time_ns, policy)
+        types |= dict.fromkeys(it.type.value for it in judgement.events if it.position == event.position)
+    return list(types)
+
+
+def _opening(event: RiskEvent) -> int:
+    """The number of the margin event that opened the episode, which an event of the other stream shows in its id only."""
+    number = (event.episode_id or "").rpartition("/")[2]
+    return int(number) if number.isascii() and number.isdecimal() else 1
+
+
+def _fields(event: RiskEvent, recomputed: RiskEvent) -> list[Comparison]:
+    names = [field.name for field in msgspec.structs.fields(RiskEvent)]
+    ordered = [*_FIGURES, *(name for name in names if name not in _FIGURES)]
+    return [
+        _difference(name, getattr(event, name), getattr(recomputed, name))
+        for name in ordered
+        if name != "engine_version"
+    ]
+
+
+def _record(record: Published, recomputed: RiskEvent) -> Iterator[Comparison]:
+    """Key, headers and bytes of the record; the bytes only say something where all that they hold is the same."""
+    same_version = msgspec.structs.replace(recomputed, engine_version=record.event.engine_version)
+    yield _difference("topic", record.topic, recomputed.stream)
+    yield _difference("key", record.key.decode(errors="backslashreplace"), recomputed.account)
+    wanted = dict(headers(same_version, record.headers.get("ce_source", "")))
+    for name, value in wanted.items():
+        yield _difference(f"header {name}", record.headers.get(name, _NOTHING), value.decode())
+    whole = msgspec.json.encode(same_version)
+    if record.value != whole and all(pair.matches for pair in _fields(record.event, recomputed)):
+        yield _difference("bytes", record.value.decode(errors="backslashreplace"), whole.decode())
+
+
+def mismatches(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Those that do not match."""
+    return [pair for pair in comparisons if not pair.matches]
+
+
+def _difference(field: str, published: Any, recomputed: Any) -> Comparison:
+    return Comparison(field=field, published=_text(published), recomputed=_text(recomputed))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return msgspec.json.encode(value, order="deterministic").decode().strip('"')

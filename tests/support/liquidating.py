@@ -1,0 +1,88 @@
+"""An exchange that executes a liquidation plan as given: every trade at the mark, its expected cost charged as a fee."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+from engine.accounts import AccountState
+from engine.booking import book
+from engine.inputs import Deposit, Fill, MarginMode, OrderUpdate, Withdrawal
+from engine.judgement import pool_figures
+from engine.ladder import SEVERITY, Band, band_at
+from engine.liquidation.plan import CancelStep, NetStep, ReduceStep, RepayStep, Step, TakeOverStep
+from engine.margin.quotes import index_price
+from engine.marks import Prices
+from engine.numbers import divide, exact
+from engine.policy import Policy
+from engine.position_keys import position_key
+from engine.rejections import Rejection
+
+
+def executed(
+    state: AccountState, pool: str, steps: Iterable[Step], prices: Prices, policy: Policy
+) -> AccountState:
+    """The account after `steps`, booked as the inputs that an exchange would send."""
+    with exact():
+        for step in steps:
+            for message in _messages(state, pool, step, prices, policy):
+                after = book(state, message, policy)
+                assert not isinstance(after, Rejection), (step, after)
+                state = after
+    return state
+
+
+def out_of_liquidation(state: AccountState, pool: str, prices: Prices, policy: Policy) -> bool:
+    """Whether the ladder would let the pool leave liquidation."""
+    figures = pool_figures(state, pool, prices, policy)
+    return SEVERITY[band_at(figures, policy.ladder, exiting=True)] < SEVERITY[Band.LIQUIDATION]
+
+
+def _messages(state, pool, step, prices, policy):
+    who = {"account": state.account, "time_ns": 0}
+    match step:
+        case CancelStep(order_id=order_id):
+            order = state.orders[order_id]
+            return [
+                OrderUpdate(
+                    **who, update_id="u", order_id=order_id, symbol=order.symbol, side="buy",
+                    quantity=Decimal(0), price=Decimal(1), leg=order.leg,
+                )
+            ]  # fmt: skip
+        case NetStep(symbol=symbol, quantity=quantity, mark=mark):
+            keys = [key for key in (symbol, f"{symbol}|long", f"{symbol}|short") if key in state.positions]
+            long = min(key for key in keys if state.positions[key].quantity > 0)
+            short = min(key for key in keys if state.positions[key].quantity < 0)
+            return [
+                _fill(who, symbol, side, quantity, mark, Decimal(0), key.partition("|")[2] or None, "")
+                for key, side in ((long, "sell"), (short, "buy"))
+            ]
+        case ReduceStep():
+            index, _ = index_price(policy, policy.instruments[step.symbol].settle, prices)
+            rate = policy.liquidation.fee_rate + policy.liquidation.slippage_rates.get(
+                step.symbol, policy.liquidation.slippage_rate
+            )
+            cost = rate * abs(policy.instruments[step.symbol].value(step.quantity, step.mark))
+            assert step.expected_cost == cost * index
+            return [_fill(who, step.symbol, step.side, step.quantity, step.mark, cost, step.leg, pool)]
+        case RepayStep():
+            sold, _ = index_price(policy, step.sell_asset, prices)
+            bought, _ = index_price(policy, step.repay_asset, prices)
+            left = 1 - policy.liquidation.conversion_fee_rate
+            assert step.repay_amount == divide(step.sell_amount * sold * left, bought)
+            return [
+                Withdrawal(**who, entry_id="w", asset=step.sell_asset, amount=step.sell_amount),
+                Deposit(**who, entry_id="d", asset=step.repay_asset, amount=step.repay_amount),
+            ]
+        case TakeOverStep(symbol=symbol, side=side, quantity=quantity, price=price):
+            return [_fill(who, symbol, side, quantity, price, Decimal(0), step.leg, pool)]
+
+
+def _fill(who, symbol, side, quantity, price, cost, leg, pool):
+    if pool:
+        assert pool == position_key(symbol, leg)
+    mode = MarginMode.ISOLATED if pool else MarginMode.CROSS
+    # an isolated position pays its own costs
+    transfer = -cost if pool else Decimal(0)
+    return Fill(
+        **who, trade_id="t", symbol=symbol, side=side, quantity=quantity, price=price, fee=cost,
+        margin_mode=mode, leg=leg, margin_transfer=transfer,
+    )  # fmt: skip
