@@ -20,6 +20,10 @@ import msgspec
 NAME_LENGTH_MAX = 128
 """Characters of an account, id, symbol or asset: they become Kafka and Redis keys."""
 
+LIQUIDATION_ID_LENGTH_MAX = 512
+"""Account, pool and number, each as long as it may be."""
+
+LiquidationId = Annotated[str, msgspec.Meta(min_length=1, max_length=LIQUIDATION_ID_LENGTH_MAX)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_LENGTH_MAX)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 TimeNs = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
@@ -67,7 +71,7 @@ class Fill(_AccountInput, frozen=True, tag="fill", kw_only=True):
     """Hedge mode: which leg of the symbol the fill belongs to; None in one-way mode."""
     margin_transfer: Decimal = Decimal(0)
     """Isolated only: amount of settle asset moved from the wallet into the position's margin (< 0: released)."""
-    liquidation_id: Name | None = None
+    liquidation_id: LiquidationId | None = None
     """Set by the exchange when the fill executes a liquidation intent."""
 
     @property

@@ -90,10 +90,14 @@ def _liquidation_price(
 def at_price(prices: Prices, symbol: str, mark: Decimal, price: Decimal, policy: Policy) -> Prices:
     """`prices` with the contract at `price` instead of `mark`, and the index of its underlying moved by the same factor.
 
-    An average price stays: it is of the past. Call it inside `numbers.exact()`.
+    An average price stays: it is of the past. The price of an option does not move its underlying. Call it inside
+    `numbers.exact()`.
     """
     marks = {**prices.marks, symbol: _moved(prices.marks.get(symbol), symbol, price)}
-    underlying = policy.assets.get(policy.instruments[symbol].base)
+    instrument = policy.instruments[symbol]
+    if instrument.kind == "option":
+        return _replace(prices, marks=marks)
+    underlying = policy.assets.get(instrument.base)
     index = prices.marks.get(underlying.index) if underlying is not None else None
     if index is not None and mark:
         # index * price / mark

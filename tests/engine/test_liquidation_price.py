@@ -27,6 +27,7 @@ from engine.numbers import ONE, exact
 from engine.policy import MarginRules, RiskTier
 from engine.policy.portfolio import Grid, PortfolioRules, UnitRules
 from tests.support.builders import account, position, prices, sample
+from tests.support.wide import wide
 
 D = Decimal
 _replace = msgspec.structs.replace
@@ -339,3 +340,13 @@ def test_shared_price_when_fully_hedged_then_none(quantity, entry, other, wallet
     hedged = with_rules(sample(), hedge_legs="net")
     for key in legs:
         assert shared_liquidation_price(state, key, QUOTES, hedged) is None
+
+
+def test_at_price_when_an_option_then_its_underlying_stays():
+    # an option that doubles says nothing about the price of the coin
+    policy = wide()
+    before = prices({"BTC-50000-C": 2_000, "BTC-USD": 50_000, "USDT-USD": 1})
+    with exact():
+        after = at_price(before, "BTC-50000-C", D(2_000), D(4_000), policy)
+    assert after.marks["BTC-50000-C"].price == 4_000
+    assert after.marks["BTC-USD"].price == 50_000

@@ -146,3 +146,13 @@ def test_schemas_when_published_then_every_new_message_is_described():
     }.items():
         assert set(names) <= set(schemas[topic]["$defs"])
     assert {"volatility", "funding_rate"} <= set(schemas["prices"]["$defs"]["Mark"]["properties"])
+
+
+def test_fill_when_it_executes_the_longest_liquidation_there_can_be_then_taken():
+    account, pool = "a" * 128, "P" * 122 + "|short"
+    fill = {
+        "type": "fill", "account": account, "time_ns": 1, "trade_id": "t", "symbol": "P", "side": "buy",
+        "quantity": "1", "price": "1", "liquidation_id": f"{account}/{pool}/{2**63 - 1}",
+    }  # fmt: skip
+    answer = decode_account_input(Topic.FILLS, account.encode(), json.dumps(fill).encode())
+    assert not isinstance(answer, Rejection), answer
