@@ -110,7 +110,13 @@ class Metrics:
         )
         self.book_routed_accounts = Gauge(
             "margin_book_routed_accounts",
-            "Accounts that the columns cannot express, judged exactly at every touch, by reason.",
+            "Accounts that the columns cannot express, by reason: they live in price boxes.",
+            ["reason"],
+            registry=r,
+        )
+        self.book_unboxed_accounts = Gauge(
+            "margin_book_unboxed_accounts",
+            "Of these, accounts without a price box, judged exactly at every touch, by reason.",
             ["reason"],
             registry=r,
         )

@@ -139,11 +139,15 @@ class Shards:
         for edge in RATIO_EDGES:
             below = sum(t.accounts_below_ratio[edge] for t in totals)
             self._metrics.accounts_below_ratio.labels(str(edge)).set(below)
-        routed: Counter[str] = Counter()
+        routed, unboxed = Counter[str](), Counter[str]()
         for runner in self.runners:
             routed.update(runner.processor.book.routed)
+            unboxed.update(runner.processor.book.unboxed)
         for reason in Reason:
             self._metrics.book_routed_accounts.labels(reason).set(routed[reason])
+        self._metrics.book_unboxed_accounts.clear()
+        for why, count in unboxed.items():
+            self._metrics.book_unboxed_accounts.labels(why).set(count)
         self._metrics.accounts_degraded.set(sum(t.accounts_degraded for t in totals))
         self._metrics.accounts_stopped.set(sum(t.accounts_stopped for t in totals))
         self._metrics.equity_value.set(sum(t.equity for t in totals))
