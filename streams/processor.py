@@ -78,17 +78,19 @@ class Newest:
         """By account and stream."""
 
     def add(self, event: RiskEvent) -> None:
-        """Take one event.
+        """Take one event; one that was published again after newer ones says nothing new.
 
         A stream is in order; between streams, which come one after the other, time decides, and at the same time the
         band: only getting worse takes effect at once.
         """
+        sequences = self.sequences.setdefault(event.account, {})
+        if event.sequence <= sequences.get(event.stream, 0):
+            return
+        sequences[event.stream] = event.sequence
         pools = self.events.setdefault(event.account, {})
         before = pools.get(event.position or "")
         if before is None or before.stream is event.stream or _age(event) >= _age(before):
             pools[event.position or ""] = event
-        sequences = self.sequences.setdefault(event.account, {})
-        sequences[event.stream] = max(event.sequence, sequences.get(event.stream, 0))
 
 
 def _age(event: RiskEvent) -> tuple[int, int]:
@@ -228,7 +230,11 @@ class ShardProcessor:
             risk = self.book.risk(account)
             if all(sequence <= risk.sequences.get(stream, 0) for stream, sequence in sequences.items()):
                 continue
-            told = {pool: event.ladder for pool, event in newest.events[account].items()}
+            told = {
+                pool: event.ladder
+                for pool, event in newest.events[account].items()
+                if event.sequence > risk.sequences.get(event.stream, 0)
+            }
             pools = {pool: it for pool, it in {**risk.pools, **told}.items() if it != LadderState()}
             adopted = AccountRisk(account, pools, {**risk.sequences, **sequences})
             self.book.put(self.book.state(account) or AccountState(account), adopted)

@@ -145,6 +145,25 @@ def test_adopt_when_both_streams_tell_of_one_pool_then_the_latest_event_counts(
     assert not successor.adopt(newest), "a second time changes nothing"
 
 
+def test_adopt_when_an_older_event_was_published_again_then_the_newer_one_counts(
+    processor: ShardProcessor,
+) -> None:
+    # a Redis restored from an older copy still has the first event in its outbox: it is published once more
+    apply(processor, Topic.LEDGER, record(0, deposit("alice", "8000")))
+    apply(processor, Topic.FILLS, record(0, fill("alice", "1")))
+    judge_from(processor)
+    # (price - 42,000) / (price / 20): 1.4 is warned, 1.12 called
+    commits = [falling(processor, price, number) for number, price in enumerate([45165, 44500], start=2)]
+    warned, called = (event for commit in commits for event in events_of(commit))
+    assert (warned.band, called.band) == (Band.WARNING, Band.MARGIN_CALL)
+
+    successor, newest = make_processor(), Newest()
+    for event in (warned, called, warned):
+        newest.add(event)
+    assert successor.adopt(newest)
+    assert successor.book.risk("alice") == processor.book.risk("alice")
+
+
 def test_settle_when_the_deposit_comes_after_the_fill_it_paid_for_then_nobody_is_called(
     processor: ShardProcessor,
 ) -> None:
