@@ -48,6 +48,15 @@ class OpenOrder(msgspec.Struct, frozen=True, omit_defaults=True):
     leg: str | None = None
 
 
+class Execution(msgspec.Struct, frozen=True):
+    """What the fills that name one liquidation have done so far."""
+
+    liquidation_id: str
+    fills: int
+    closed: dict[str, Decimal]
+    """Contracts (or base units of a spot pair) by symbol, each > 0."""
+
+
 class Stop(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why this topic of the account no longer moves it, and since which input offset."""
 
@@ -87,6 +96,8 @@ class AccountState(msgspec.Struct, frozen=True, omit_defaults=True):
     """"cross" or "portfolio"; None follows the policy."""
     collateral_off: tuple[str, ...] = ()
     """Assets that the account does not pledge as collateral, sorted."""
+    executions: dict[str, Execution] = {}
+    """The newest liquidation that fills have named, by pool: "" is the shared one, else the isolated position's key."""
 
     @property
     def stopped(self) -> bool:

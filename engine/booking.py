@@ -19,6 +19,7 @@ from typing import TypeVar
 import msgspec
 
 from engine.accounts import FLAT, AccountState, IsolatedPosition, OpenOrder, Position
+from engine.executions import with_execution
 from engine.inputs import (
     AccountInput,
     AccountSetting,
@@ -50,7 +51,8 @@ def book(  # noqa: C901 - one case an input
     """The account after `message`, its progress untouched; or why it cannot be booked. Call it inside `exact()`."""
     match message:
         case Fill():
-            return _book_fill(state, message, policy)
+            booked = _book_fill(state, message, policy)
+            return booked if isinstance(booked, Rejection) else with_execution(booked, message)
         case OrderUpdate():
             return _book_order(state, message, policy)
         case Settlement():

@@ -5,8 +5,23 @@ from enum import StrEnum
 
 import msgspec
 
+from engine.accounts import Execution
 from engine.ladder import Band, LadderState
+from engine.ladder.table import EventType
 from engine.liquidation.plan import LiquidationPlan
+
+__all__ = [
+    "LIQUIDATION_TYPES",
+    "AccountRisk",
+    "CollateralLine",
+    "Contributor",
+    "Detail",
+    "EventType",
+    "InputOffsets",
+    "MarkUsed",
+    "RiskEvent",
+    "Stream",
+]
 
 
 class Stream(StrEnum):
@@ -14,27 +29,6 @@ class Stream(StrEnum):
 
     MARGIN_EVENTS = "margin-events"
     LIQUIDATIONS = "liquidations"
-
-
-class EventType(StrEnum):
-    """CloudEvents types. `opened` starts an episode, `resolved` ends it."""
-
-    WARNING_OPENED = "margin.warning.opened"
-    WARNING_UPDATED = "margin.warning.updated"
-    WARNING_RESOLVED = "margin.warning.resolved"
-    CALL_OPENED = "margin.call.opened"
-    CALL_ESCALATED = "margin.call.escalated"
-    CALL_UPDATED = "margin.call.updated"
-    CALL_RESOLVED = "margin.call.resolved"
-    REDUCE_ONLY_OPENED = "margin.reduce_only.opened"
-    REDUCE_ONLY_ESCALATED = "margin.reduce_only.escalated"
-    REDUCE_ONLY_UPDATED = "margin.reduce_only.updated"
-    REDUCE_ONLY_RESOLVED = "margin.reduce_only.resolved"
-    LIQUIDATION_REQUESTED = "liquidation.requested"
-    LIQUIDATION_COMPLETED = "liquidation.completed"
-    ACCOUNT_BANKRUPT = "account.bankrupt"
-    DEGRADED = "engine.degraded"
-    RECOVERED = "engine.recovered"
 
 
 class MarkUsed(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -57,6 +51,42 @@ class InputOffsets(msgspec.Struct, frozen=True):
     ledger: int
 
 
+class Contributor(msgspec.Struct, frozen=True):
+    """A position that the pool's trouble comes from; amounts in account currency."""
+
+    key: str
+    """Position key: the symbol, and the leg in hedge mode."""
+    quantity: Decimal
+    mark: Decimal
+    unrealised_pnl: Decimal
+    maintenance_margin: Decimal
+    """Of the position by itself, whatever offsets the pool's margin model knows."""
+    liquidation_price: Decimal | None
+    """Where the pool would stand on the liquidation line with every other price held, to 6 significant digits; None where no near price does."""
+
+
+class CollateralLine(msgspec.Struct, frozen=True):
+    """One asset of the pool."""
+
+    asset: str
+    amount: Decimal
+    """Coins: wallet + unrealised P&L settled in it; < 0 is owed."""
+    index: Decimal
+    value: Decimal
+    """What it counts, in account currency, after its haircut (< 0: what is owed)."""
+
+
+class Detail(msgspec.Struct, frozen=True):
+    """What a desk asks first of an event; left out where one price moves very many accounts at once."""
+
+    distance_to_liquidation: Decimal | None
+    """Move of the whole market (a fraction, to 0.0001) that reaches the liquidation line; a pool below it: that brings it back.
+    None where no near move does."""
+    contributors: tuple[Contributor, ...]
+    """Positions with the largest maintenance margin + loss, largest first, at most `contents.CONTRIBUTORS_MAX`."""
+    collateral: tuple[CollateralLine, ...]
+
+
 class RiskEvent(msgspec.Struct, frozen=True, kw_only=True):
     """One event. Amounts in account currency, exact; times in Unix ns of event time."""
 
@@ -74,6 +104,9 @@ class RiskEvent(msgspec.Struct, frozen=True, kw_only=True):
     degraded: bool
     ladder: LadderState
     """The pool's state after the event."""
+    ladder_before: LadderState = LadderState()
+    deadline_ns: int | None = None
+    """Until when a margin call is to be met; None without one."""
     ratio: Decimal | None
     equity: Decimal
     collateral_value: Decimal
@@ -85,10 +118,17 @@ class RiskEvent(msgspec.Struct, frozen=True, kw_only=True):
     inputs: InputOffsets
     policy_digest: str
     engine_version: str
+    detail: Detail | None = None
+    links: dict[str, str] = {}
+    """Where to look further, by name (`policy.links`)."""
     liquidation_id: str | None = None
-    """`account/pool/sequence` of the request that the plan came with; fills that execute the plan name it."""
+    """Liquidations and bankruptcies: `account/pool/sequence` of the request that it is about; fills that execute it name it."""
+    replaces: str | None = None
+    """Requests: the older one of the pool whose remainder is void."""
     plan: LiquidationPlan | None = None
-    """Liquidations and bankruptcies: what is to be done. A newer one of the pool replaces it."""
+    """Requests and bankruptcies: what is to be done, computed from `inputs`: a plan without the account's newest inputs is void."""
+    executed: Execution | None = None
+    """Progress: what fills have done of it."""
     cause_time_ns: int | None = None
     """Event time of the mark that triggered it; None when a fill, a ledger entry or the clock did."""
 
@@ -99,7 +139,13 @@ class RiskEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 LIQUIDATION_TYPES = frozenset(
-    {EventType.LIQUIDATION_REQUESTED, EventType.LIQUIDATION_COMPLETED, EventType.ACCOUNT_BANKRUPT}
+    {
+        EventType.LIQUIDATION_REQUESTED,
+        EventType.LIQUIDATION_PROGRESSED,
+        EventType.LIQUIDATION_FAILED,
+        EventType.LIQUIDATION_COMPLETED,
+        EventType.ACCOUNT_BANKRUPT,
+    }
 )
 
 

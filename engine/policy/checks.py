@@ -1,6 +1,7 @@
 """The rules that every policy keeps. `check` raises `PolicyError` at the first one broken."""
 
 import itertools
+import re
 from decimal import Decimal
 
 from engine.numbers import QUOTIENT_DIGITS, amount_fault, exact
@@ -15,7 +16,10 @@ from engine.policy.portfolio import faults
 from engine.policy.prices import Ladder
 from engine.policy.requirements import PolicyError, amounts_of, check_floors, require
 
-__all__ = ["PolicyError", "check"]
+__all__ = ["LINK_PLACEHOLDERS", "PolicyError", "check"]
+
+LINK_PLACEHOLDERS = frozenset({"{account}", "{episode_id}", "{event_id}", "{type}"})
+_PLACEHOLDER = re.compile(r"{[^}]*}?")
 
 
 def check(policy: Policy) -> None:
@@ -50,6 +54,9 @@ def check(policy: Policy) -> None:
     for key, rule in liquidation_faults(policy.liquidation, frozenset(policy.instruments)):
         raise PolicyError(f"liquidation.{key}: {rule}")
     require(policy.leverage_default >= 1, "leverage_default", "must be >= 1")
+    for name, address in policy.links.items():
+        unknown = set(_PLACEHOLDER.findall(address)) - LINK_PLACEHOLDERS
+        require(not unknown, f"links.{name}", f"knows only {', '.join(sorted(LINK_PLACEHOLDERS))}")
 
 
 def _check_asset(key: str, asset: Asset, *, needs_index: bool) -> None:
@@ -183,4 +190,13 @@ def _check_ladder(ladder: Ladder) -> None:
         ladder.exit_hold_seconds >= 0,
         "ladder.exit_hold_seconds",
         "must be >= 0",
+    )
+    deadline = ladder.call_deadline_seconds
+    require(deadline is None or deadline > 0, "ladder.call_deadline_seconds", "must be > 0")
+    require(ladder.update_shortfall_change >= 0, "ladder.update_shortfall_change", "must be >= 0")
+    require(ladder.update_check_seconds > 0, "ladder.update_check_seconds", "must be > 0")
+    require(
+        ladder.update_seconds >= ladder.update_check_seconds,
+        "ladder.update_seconds",
+        "must be >= update_check_seconds",
     )

@@ -1,6 +1,7 @@
 """When a price is believed, and where the lines of the ladder are."""
 
 from decimal import Decimal
+from typing import Literal
 
 from engine.policy.tables import Table
 
@@ -32,3 +33,13 @@ class Ladder(Table, frozen=True, kw_only=True):
     exit_hold_seconds: Decimal = Decimal(5)
     """... held for this long in event time."""
     withhold_liquidation_when_degraded: bool = True
+    call_deadline_seconds: Decimal | None = None
+    """Event time within which a margin call is to be met; None sets no deadline."""
+    expired_call: Literal["notify", "reduce_only", "liquidation"] = "notify"
+    """The band that an unmet call leads to at its deadline; notify only says so."""
+    update_shortfall_change: Decimal = Decimal("0.25")
+    """An episode is spoken of anew when what is missing to leave its band has changed by more than this share of itself."""
+    update_check_seconds: Decimal = Decimal(30)
+    """... compared no more often than this, in event time."""
+    update_seconds: Decimal = Decimal(300)
+    """... and in any case after this long."""

@@ -2,8 +2,8 @@
 
 The pool is put back to where the event says that it stood, and judged again at the event's own marks and time. Every
 field of the event that comes out is compared with what was published, digit for digit, and then the bytes.
-What one event cannot show is taken from it: the pool's band before, how long it had been above its exit line, and for an
-event of `liquidations` the number of the margin event that opened its episode.
+What one event cannot show is taken from it: the pool's state before, and for an event of `liquidations` the number of
+the margin event that opened its episode.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,9 +15,8 @@ from engine.accounts import AccountState
 from engine.effects import AccountRisk, InputOffsets, MarkUsed, RiskEvent, Stream
 from engine.inputs import Mark
 from engine.judgement import CROSS, ENGINE_VERSION, judge, price_symbols_of
-from engine.ladder import SEVERITY, Band, LadderState
-from engine.marks import NANOSECONDS, Prices
-from engine.policy import Ladder, Policy
+from engine.marks import Prices
+from engine.policy import Policy
 from streams.cloudevents import headers
 
 _NOTHING = "nothing"
@@ -103,49 +102,24 @@ def _inputs(named: InputOffsets, state: AccountState) -> Comparison:
 
 
 def _recomputed(event: RiskEvent, state: AccountState, policy: Policy) -> RiskEvent | None:
-    """The event of this type and pool that the engine says; None where it says none from any state it can have had."""
-    candidates = [
-        said
-        for before in _befores(event, policy.ladder)
-        if (said := _said(event, before, state, policy)) is not None
-    ]
-    return min(candidates, key=lambda it: sum(not pair.matches for pair in _fields(event, it)), default=None)
-
-
-def _befores(event: RiskEvent, ladder: Ladder) -> Iterator[LadderState]:
-    """What the pool's state before the event can have been; whether it was degraded, only the outcome tells."""
-    episode_id = None if event.previous_band is Band.HEALTHY else event.episode_id
-    since_ns = event.ladder.exit_since_ns
-    if SEVERITY[event.band] < SEVERITY[event.previous_band]:
-        since_ns = event.time_ns - int(ladder.exit_hold_seconds * NANOSECONDS)
-    for degraded in (event.degraded, not event.degraded):
-        yield LadderState(event.previous_band, episode_id, degraded, since_ns)
-
-
-def _said(event: RiskEvent, before: LadderState, state: AccountState, policy: Policy) -> RiskEvent | None:
-    sequences = dict.fromkeys(Stream, event.sequence - 1)
-    if event.stream is Stream.LIQUIDATIONS:
-        sequences[Stream.MARGIN_EVENTS] = _opening(event) - 1
-    first = _judged(event, before, sequences, state, policy)
+    """The event of this type and pool that the engine says; None where it says none."""
+    first = _judged(event, dict.fromkeys(Stream, 0), state, policy)
     if first is None:
         return None
     # one judgement may say several events: the numbers of this one tell how many came before it
-    if event.stream is Stream.LIQUIDATIONS:
-        sequences[Stream.MARGIN_EVENTS] -= _opening(first) - _opening(event)
-    sequences[event.stream] -= first.sequence - event.sequence
-    return _judged(event, before, sequences, state, policy)
+    return _judged(
+        event, {stream: _number(event, stream) - _number(first, stream) for stream in Stream}, state, policy
+    )
 
 
 def _judged(
-    event: RiskEvent,
-    before: LadderState,
-    sequences: Mapping[Stream, int],
-    state: AccountState,
-    policy: Policy,
+    event: RiskEvent, sequences: Mapping[Stream, int], state: AccountState, policy: Policy
 ) -> RiskEvent | None:
-    risk = AccountRisk(event.account, {event.position or CROSS: before}, dict(sequences))
+    risk = AccountRisk(event.account, {event.position or CROSS: event.ladder_before}, dict(sequences))
     prices = event_prices(event, state, policy)
-    judgement = judge(state, risk, prices, event.time_ns, policy, event.cause_time_ns)
+    judgement = judge(
+        state, risk, prices, event.time_ns, policy, event.cause_time_ns, detailed=event.detail is not None
+    )
     said = (it for it in judgement.events if (it.type, it.position) == (event.type, event.position))
     return next(said, None)
 
@@ -153,18 +127,23 @@ def _judged(
 def _types_said(event: RiskEvent, state: AccountState, policy: Policy) -> list[str]:
     """What the engine says of the pool instead."""
     prices = event_prices(event, state, policy)
-    types: dict[str, None] = {}
-    for before in _befores(event, policy.ladder):
-        risk = AccountRisk(event.account, {event.position or CROSS: before})
-        judgement = judge(state, risk, prices, event.time_ns, policy)
-        types |= dict.fromkeys(it.type.value for it in judgement.events if it.position == event.position)
-    return list(types)
+    risk = AccountRisk(event.account, {event.position or CROSS: event.ladder_before})
+    judgement = judge(state, risk, prices, event.time_ns, policy, detailed=False)
+    return [it.type.value for it in judgement.events if it.position == event.position]
 
 
-def _opening(event: RiskEvent) -> int:
-    """The number of the margin event that opened the episode, which an event of the other stream shows in its id only."""
-    number = (event.episode_id or "").rpartition("/")[2]
-    return int(number) if number.isascii() and number.isdecimal() else 1
+def _number(event: RiskEvent, stream: Stream) -> int:
+    """A number of the event in a stream: its own, or what its ids show of the other one.
+
+    They show which margin event opened its episode and which liquidation was requested last; where neither was in this
+    judgement, both sides show the same.
+    """
+    if stream is event.stream:
+        return event.sequence
+    request = event.ladder.request
+    shown = event.episode_id if stream is Stream.MARGIN_EVENTS else request and request.liquidation_id
+    number = (shown or "").rpartition("/")[2]
+    return int(number) if number.isascii() and number.isdecimal() else 0
 
 
 def _fields(event: RiskEvent, recomputed: RiskEvent) -> list[Comparison]:

@@ -10,7 +10,7 @@ from engine.judgement import CROSS
 from engine.ladder import SEVERITY, Band
 from engine.policy import Policy
 from streams.cloudevents import rfc3339
-from streams.commands.account_moves import lines_of
+from streams.commands.account_moves import lines_of, percent
 from streams.commands.account_report import PoolView, pool_view
 from streams.commands.explain_compare import (
     Comparison,
@@ -87,6 +87,8 @@ def story(event: RiskEvent, policy: Policy) -> list[str]:
     told = [f"{rfc3339(event.time_ns)}  {event.type}: {pool} of {printable(event.account)} {_moved(event)}"]
     told += _why(event, policy)
     told += _missing(event, policy)
+    told += _episode(event)
+    told += _detail(event, policy)
     if event.plan is not None:
         told.append(f"plan {event.liquidation_id}: {plan_in_short(event.plan)}")
         told += [f"  {step}" for step in plan_steps(event.plan)]
@@ -141,6 +143,37 @@ def _missing(event: RiskEvent, policy: Policy) -> list[str]:
         if short
     ]
     return told or ["nothing is missing to the line of margin_call"]
+
+
+def _episode(event: RiskEvent) -> list[str]:
+    told = []
+    if event.deadline_ns is not None:
+        verb = "was" if event.ladder.expired else "is"
+        told.append(f"the call {verb} to be met by {rfc3339(event.deadline_ns)}")
+    if event.executed is not None:
+        closed = ", ".join(f"{symbol} {amount(count)}" for symbol, count in event.executed.closed.items())
+        told.append(f"{event.liquidation_id}: {event.executed.fills} fills have closed {closed}")
+    elif event.liquidation_id is not None and event.plan is None:
+        told.append(f"it is about {event.liquidation_id}")
+    if event.replaces is not None:
+        told.append(f"what is left of {event.replaces} is void")
+    return told
+
+
+def _detail(event: RiskEvent, policy: Policy) -> list[str]:
+    if event.detail is None:
+        return []
+    told, currency = [], policy.account_currency
+    if (move := event.detail.distance_to_liquidation) is not None:
+        way = "brings it back to" if event.shortfall_to_liquidation else "takes it to"
+        told.append(f"a move of the whole market by {percent(move)} {way} the line of liquidation")
+    for it in event.detail.contributors:
+        price = "no near price" if it.liquidation_price is None else amount(it.liquidation_price)
+        told.append(
+            f"  {it.key}: {amount(it.quantity)} at mark {amount(it.mark)}, profit {amount(it.unrealised_pnl)}, "
+            f"requires {amount(it.maintenance_margin)} {currency}; liquidation price {price}"
+        )
+    return told
 
 
 def _cause(event: RiskEvent) -> str:

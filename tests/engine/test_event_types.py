@@ -36,8 +36,9 @@ def pool(band):
 
 
 def stands_at(band):
-    """A record that says `band`, with one hold of good behaviour behind it, so that it may be left."""
-    state = LadderState(band, None if band is Band.HEALTHY else "alice/cross/1", exit_since_ns=0)
+    """A record that says `band`, with one hold of good behaviour behind it, so that it may be left; spoken of just now."""
+    episode = None if band is Band.HEALTHY else "alice/cross/1"
+    state = LadderState(band, episode, exit_since_ns=0, checked_ns=seconds(100))
     return AccountRisk("alice", {CROSS: state}, {Stream.MARGIN_EVENTS: 7, Stream.LIQUIDATIONS: 3})
 
 

@@ -148,7 +148,8 @@ def test_compare_when_any_story_of_two_pools_then_every_event_matches(
         ({"unheard_of": 1}, {"bytes"}),
         ({"band": "bankrupt"}, {"band"}),
         ({"type": "margin.call.opened"}, {"type"}),
-        ({"previous_band": "margin_call"}, {"type"}),
+        ({"previous_band": "margin_call"}, {"previous_band"}),
+        ({"ladder_before": {"band": "margin_call", "checked_ns": 2_000_000_000}}, {"type"}),
     ],
 )
 def test_compare_when_tampered_then_the_field_is_named(changes: dict[str, Any], named: set[str]) -> None:

@@ -18,11 +18,14 @@ from engine.accounts import AccountState, digest
 from engine.effects import AccountRisk, EventType, RiskEvent, Stream
 from engine.inputs import Mark, Topic
 from engine.judgement import pool_figures, price_symbols_of
-from engine.ladder import SEVERITY, Band, LadderState, advance, band_at
+from engine.ladder import SEVERITY, Band, LadderState, advance, band_at, exit_line
+from engine.ladder.episode import Facts, due_ns, triggers
+from engine.ladder.table import TRANSITIONS, Trigger
 from engine.liquidation.planner import liquidation_plan
 from engine.margin.figures import Figures
 from engine.marks import Prices
-from engine.numbers import canonical
+from engine.numbers import canonical, exact
+from engine.policy import Policy
 from engine.rejections import Rejection
 from streams.codec import decode_prices
 from tests.support.cluster import Cluster
@@ -146,7 +149,7 @@ def _check_recomputes(event: RiskEvent, replay: Replay, marks: dict[tuple[str, i
 def _check_figures(event: RiskEvent, figures: Figures, replay: Replay) -> None:
     ladder = replay.policy.ladder
     wanted = {
-        "ratio": figures.ratio,
+        "ratio": None if figures.ratio is None else canonical(figures.ratio),
         "equity": canonical(figures.equity),
         "collateral_value": canonical(figures.collateral_value),
         "initial_margin": canonical(figures.initial_margin),
@@ -163,10 +166,19 @@ def _check_figures(event: RiskEvent, figures: Figures, replay: Replay) -> None:
 def _check_plan(event: RiskEvent, state: AccountState, prices: Prices, replay: Replay) -> None:
     """The plan is the one that these inputs and marks give, digit for digit, under the id of the first request for it."""
     if event.type not in _TAKES_OVER:
-        assert (event.plan, event.liquidation_id) == (None, None), f"{event.id}: nothing to liquidate"
+        assert event.plan is None, f"{event.id}: nothing to liquidate"
+        about = event.ladder_before.request if event.stream is Stream.LIQUIDATIONS else None
+        if event.type is EventType.LIQUIDATION_PROGRESSED:
+            # an older plan may still run when its replacement has been asked for
+            about = state.executions.get(event.position or "")
+            assert event.executed == about, f"{event.id}: the fills did {about}"
+        wanted_id = about.liquidation_id if about else None
+        assert event.liquidation_id == wanted_id, f"{event.id}: it is about {wanted_id}"
         return
     pool = event.position or ""
-    wanted = liquidation_plan(state, pool, prices, replay.policy)
+    with exact():
+        line = exit_line(event.ladder, replay.policy.ladder)
+    wanted = liquidation_plan(state, pool, prices, replay.policy, exit_line=line)
     assert msgspec.json.encode(event.plan) == msgspec.json.encode(wanted), (
         f"{event.id}: {event.plan} is {wanted}"
     )
@@ -195,7 +207,8 @@ def _check_cause(event: RiskEvent, figures: Figures, replay: Replay) -> None:
         assert not (withheld and leaving_to is Band.LIQUIDATION), f"{event.id}: was to be withheld"
     else:
         assert SEVERITY[entered] <= before, f"{event.id}: stays at {event.band}, figures say {entered}"
-        assert event.type in {EventType.DEGRADED, EventType.RECOVERED}, f"{event.id} says no change"
+        said = [types for (band, _, to), types in TRANSITIONS.items() if band is to is event.band]
+        assert any(event.type in types for types in said), f"{event.id} says no change"
 
 
 def _check_stories(events: list[RiskEvent], stored: Stored) -> None:
@@ -232,6 +245,8 @@ def _check_story(what: str, streams: dict[Stream, list[RiskEvent]], now: LadderS
                 after = (event.band, event.degraded, event.ladder.episode_id)
                 if after == at and event.previous_band is was[0]:
                     following.add((*place, was, at))  # says the same transition as the event before
+                if after == at and event.previous_band is event.band:
+                    following.add((*place, was, at))  # a word inside the band
                 if event.previous_band is at[0] and after != at and _episode_goes_on(event, at[2]):
                     following.add((*place, at, after))
         if not following:
@@ -285,4 +300,17 @@ def unsettled(cluster: Cluster, prices: dict[str, Mark]) -> str | None:
             settled = LadderState(ladder.band, ladder.episode_id, ladder.degraded)
             if advance(settled, figures, 0, cluster.policy.ladder) != settled:
                 return f"{account}/{pool or 'cross'} stands at {ladder}, its figures: {figures}"
+            if pending := _pending(ladder, figures, state, pool, cluster.policy):
+                return f"{account}/{pool or 'cross'} is about to say {pending}"
     return None
+
+
+def _pending(
+    ladder: LadderState, figures: Figures, state: AccountState, pool: str, policy: Policy
+) -> list[Trigger]:
+    """What the next comparison of what is missing, or of the running plan, will find."""
+    with exact():
+        shortfall = figures.shortfall(exit_line(ladder, policy.ladder))
+    due = (due_ns(msgspec.structs.replace(ladder, exit_since_ns=None, deadline_ns=None), policy)) or 0
+    facts = Facts(due, shortfall, state.fills.offset, state.ledger.offset, state.executions.get(pool))
+    return triggers(ladder, msgspec.structs.replace(ladder, exit_since_ns=None), facts, policy)

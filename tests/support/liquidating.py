@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from engine.accounts import AccountState
 from engine.booking import book
-from engine.inputs import Deposit, Fill, MarginMode, OrderUpdate, Withdrawal
+from engine.inputs import AccountInput, Deposit, Fill, MarginMode, OrderUpdate, Withdrawal
 from engine.judgement import pool_figures
 from engine.ladder import SEVERITY, Band, band_at
 from engine.liquidation.plan import CancelStep, NetStep, ReduceStep, RepayStep, Step, TakeOverStep
@@ -23,7 +23,7 @@ def executed(
     """The account after `steps`, booked as the inputs that an exchange would send."""
     with exact():
         for step in steps:
-            for message in _messages(state, pool, step, prices, policy):
+            for message in messages_of(state, pool, step, prices, policy):
                 after = book(state, message, policy)
                 assert not isinstance(after, Rejection), (step, after)
                 state = after
@@ -36,7 +36,10 @@ def out_of_liquidation(state: AccountState, pool: str, prices: Prices, policy: P
     return SEVERITY[band_at(figures, policy.ladder, exiting=True)] < SEVERITY[Band.LIQUIDATION]
 
 
-def _messages(state, pool, step, prices, policy):
+def messages_of(
+    state: AccountState, pool: str, step: Step, prices: Prices, policy: Policy
+) -> list[AccountInput]:
+    """What an exchange sends once `step` is done. Inside `numbers.exact()`."""
     who = {"account": state.account, "time_ns": 0}
     match step:
         case CancelStep(order_id=order_id):
