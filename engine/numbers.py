@@ -15,8 +15,8 @@ six such factors, 252 digits; the longest quotient is collateral value (at most 
 (at least 10^-90), 210 digits before the point. The rest is room for sums.
 """
 
-from contextlib import AbstractContextManager
 from decimal import (
+    ROUND_05UP,
     ROUND_DOWN,
     ROUND_HALF_EVEN,
     ROUND_UP,
@@ -27,7 +27,8 @@ from decimal import (
     Inexact,
     InvalidOperation,
     Overflow,
-    localcontext,
+    getcontext,
+    setcontext,
 )
 
 ZERO = Decimal(0)
@@ -46,15 +47,36 @@ _ROUNDING = Context(
     prec=_PRECISION, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, DivisionByZero, Overflow]
 )
 
-_divide, _quantize = _ROUNDING.divide, _ROUNDING.quantize
+_SHORT = Context(prec=48, rounding=ROUND_05UP, traps=[InvalidOperation, DivisionByZero, Overflow])
+"""Of a quotient, digits enough for the 18th place: what is cut off leaves its mark on the last digit (05UP), so rounding
+once more gives what rounding the exact quotient gives."""
+_SHORT_ADJUSTED_MAX = 28
+"""A quotient below 10^29 has at least one of its 48 digits beyond the 18th place."""
+
+_divide, _quantize, _divide_short = _ROUNDING.divide, _ROUNDING.quantize, _SHORT.divide
 
 INTEGER_DIGITS_MAX = 24
 FRACTION_DIGITS_MAX = 18
 
 
-def exact() -> AbstractContextManager[Context]:
+class _Exact:
+    """Enters the exact context; `decimal.localcontext` would copy it each time, and enter it once more inside of itself."""
+
+    __slots__ = ("_before",)
+
+    def __enter__(self) -> None:
+        self._before = getcontext()
+        if self._before is not _EXACT:
+            setcontext(_EXACT)
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not _EXACT:
+            setcontext(self._before)
+
+
+def exact() -> _Exact:
     """Run the body in the exact context; an operation that would have to round raises `decimal.Inexact`."""
-    return localcontext(_EXACT)
+    return _Exact()
 
 
 def divide(numerator: Decimal, denominator: Decimal) -> Decimal:
@@ -62,7 +84,10 @@ def divide(numerator: Decimal, denominator: Decimal) -> Decimal:
 
     Raises `decimal.DivisionByZero` for a zero denominator: callers decide first what that means.
     """
-    return _quantize(_divide(numerator, denominator), _QUOTIENT_STEP)
+    quotient = _divide_short(numerator, denominator)
+    if quotient.adjusted() > _SHORT_ADJUSTED_MAX:
+        quotient = _divide(numerator, denominator)
+    return _quantize(quotient, _QUOTIENT_STEP)
 
 
 _ROUNDINGS = {"up": ROUND_UP, "down": ROUND_DOWN, "half_even": ROUND_HALF_EVEN}
@@ -70,8 +95,15 @@ _ROUNDINGS = {"up": ROUND_UP, "down": ROUND_DOWN, "half_even": ROUND_HALF_EVEN}
 
 def to_step(amount: Decimal, step: Decimal, rounding: str) -> Decimal:
     """The multiple of `step` (> 0) that `rounding` picks: "up" is away from zero, "down" towards it, "half_even"."""
-    steps = _ROUNDING.divide(amount, step).to_integral_value(_ROUNDINGS[rounding], _ROUNDING)
-    return _ROUNDING.multiply(steps, step)
+    return _ROUNDING.multiply(whole_steps(amount, step, rounding), step)
+
+
+def whole_steps(amount: Decimal, step: Decimal, rounding: str) -> Decimal:
+    """How many times `step` (> 0) goes into `amount`, rounded to a whole number as `to_step` has it."""
+    steps = _divide_short(amount, step)
+    if steps.adjusted() > _SHORT_ADJUSTED_MAX:
+        steps = _divide(amount, step)
+    return steps.to_integral_value(_ROUNDINGS[rounding], _ROUNDING)
 
 
 def amount_fault(amount: Decimal) -> str | None:

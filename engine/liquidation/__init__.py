@@ -15,12 +15,16 @@ The plan of a liquidation:
     limits.py        limit prices, prices of a takeover
     lots.py          quantities on the lot grid, the search for the least of them
 
+Around it:
+
+    priority.py      accounts worst first (`unimargin liquidations`), legs worst first
+    adl.py           who bears a deficit: the insurance fund, then the winners in rank order
+    holders.py       an account's positions as candidates for that (`unimargin adl`)
+
 Rules of other systems, by themselves:
 
     lines.py         whether a line is reached, the way out of liquidation, asset-to-liability rate
     levels.py        margin calls by levels of posted collateral, by margin remaining
-    priority.py      accounts worst first, legs worst first
     sizing.py        how much to close, or to sell
     bankruptcy.py    the value at which closing leaves the rest of the account as it was
-    adl.py           insurance fund, then the winners in rank order
 """

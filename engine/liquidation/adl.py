@@ -30,7 +30,10 @@ class AdlCandidate(msgspec.Struct, frozen=True):
     unrealised_pnl: Decimal
     notional: Decimal
     equity: Decimal
-    """What backs the position before its unrealised P&L: isolated margin, or the pool's balance."""
+    """What backs the position before its unrealised P&L: isolated margin, or the pool's equity without it."""
+    position: str = ""
+    """Its key, where it matters which of the account's it is."""
+    isolated: bool = False
 
 
 class AdlCut(msgspec.Struct, frozen=True):

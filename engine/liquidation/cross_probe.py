@@ -33,10 +33,15 @@ class CrossProbe:
         self._assets = {pooled.asset: pooled for pooled in pool.assets}
         self._settle_prices = pool.requirement_prices
         self.marks = {key: margin.mark for key, margin in self._held.items()}
-        parts = [*map(_of_asset, pool.assets), *map(self._of_position, pool.positions)]
-        self.now = (
-            Standing(*(sum(column, ZERO) for column in zip(*parts, strict=True))) if parts else _NOTHING
-        )
+        self._required = {key: self._of_position(margin) for key, margin in self._held.items()}
+        self._standings = {asset: _of_asset(pooled) for asset, pooled in self._assets.items()}
+        equity = collateral = ZERO
+        requirement = sum(self._required.values(), ZERO)
+        for of_equity, of_collateral, of_requirement in self._standings.values():
+            equity += of_equity
+            collateral += of_collateral
+            requirement += of_requirement
+        self.now = Standing(equity, collateral, requirement)
 
     @staticmethod
     def fits(state: AccountState, prices: Prices, policy: Policy) -> bool:
@@ -57,42 +62,49 @@ class CrossProbe:
 
     def reduced(self, key: str, quantity: Decimal) -> Standing:
         """See `standing.Probe.reduced`."""
-        policy, before, held = self._policy, self._held[key], self.state.positions[key]
-        instrument = policy.instruments[key]
-        signed = quantity if held.quantity < 0 else -quantity
-        position, realised = filled(held, signed, before.mark, instrument)
-        wallet = realised - closing_cost(key, quantity, before.mark, policy)
+        before, held = self._held[key], self.state.positions[key]
+        cost = closing_cost(key, quantity, before.mark, self._policy)
         profit, counted = self._profits(before)
-        now = _plus(self.now, self._of_position(before), -1)
-        if position.quantity:
-            interest = self._prices.open_interest.get(key)
-            after = position_margin(key, position, before.mark, before.leverage, policy, interest)
-            left, left_counted = self._profits(after)
-            now = _plus(now, self._of_position(after))
-        else:
-            left = left_counted = ZERO
-        return self._changed(now, before.settle, wallet, left - profit, left_counted - counted)
+        required = -self._required[key]
+        if quantity == abs(held.quantity):
+            # closed whole, a position realises the P&L that it had
+            return self._changed(before.settle, before.unrealised_pnl - cost, -profit, -counted, required)
+        signed = quantity if held.quantity < 0 else -quantity
+        position, realised = filled(held, signed, before.mark, self._policy.instruments[key])
+        interest = self._prices.open_interest.get(key)
+        after = position_margin(key, position, before.mark, before.leverage, self._policy, interest)
+        left, left_counted = self._profits(after)
+        required += self._of_position(after)
+        return self._changed(before.settle, realised - cost, left - profit, left_counted - counted, required)
 
     def converted(self, sell_asset: str, amount: Decimal, repay_asset: str) -> Standing:
         """See `standing.Probe.converted`."""
         credit = proceeds(sell_asset, amount, repay_asset, self._prices, self._policy)
-        now = self._changed(self.now, sell_asset, -amount, ZERO, ZERO)
-        return self._changed(now, repay_asset, credit, ZERO, ZERO)
+        sold = self._changed(sell_asset, -amount, ZERO, ZERO, ZERO)
+        repaid = self._changed(repay_asset, credit, ZERO, ZERO, ZERO)
+        return Standing(*(a + b - c for a, b, c in zip(sold, repaid, self.now, strict=True)))
 
     def _changed(
-        self, now: Standing, asset: str, wallet: Decimal, profit: Decimal, counted: Decimal
+        self, asset: str, wallet: Decimal, profit: Decimal, counted: Decimal, required: Decimal
     ) -> Standing:
-        """With so much more in the wallet, of unrealised P&L and of what counts of it."""
-        before = self._assets[asset]
-        holder = AccountState(
-            self.state.account,
-            balances={asset: before.wallet + wallet},
-            collateral_off=self.state.collateral_off,
+        """With so much more in the wallet, of unrealised P&L, of what counts of it, and of requirement."""
+        before, now, was = self._assets[asset], self.now, self._standings[asset]
+        after = _of_asset(
+            pooled_asset(
+                asset,
+                before.wallet + wallet,
+                before.profit + profit,
+                before.counted_profit + counted,
+                self._prices,
+                self._policy,
+                pledged=asset not in self.state.collateral_off,
+            )
         )
-        after = pooled_asset(
-            asset, holder, before.profit + profit, before.counted_profit + counted, self._prices, self._policy
+        return Standing(
+            now.equity - was.equity + after.equity,
+            now.collateral_value - was.collateral_value + after.collateral_value,
+            now.requirement - was.requirement + after.requirement + required,
         )
-        return _plus(_plus(now, _of_asset(before), -1), _of_asset(after))
 
     def _profits(self, margin: PositionMargin) -> tuple[Decimal, Decimal]:
         """Unrealised P&L, funding accrued included, and what counts of it: as `margin.assets.pooled_assets` sums them."""
@@ -101,11 +113,11 @@ class CrossProbe:
             accrued = funding_accrued(margin, self._prices, self._policy)
         return margin.unrealised_pnl + accrued, margin.counted_pnl + accrued
 
-    def _of_position(self, margin: PositionMargin) -> Standing:
-        price = self._settle_prices[margin.settle]
+    def _of_position(self, margin: PositionMargin) -> Decimal:
         # (MM + liquidation fee rate * N) * price of the settle asset
-        fee = self._policy.pool.liquidation_fee_rate * margin.notional
-        return Standing(ZERO, ZERO, (margin.maintenance_margin + fee) * price)
+        fee = self._policy.pool.liquidation_fee_rate
+        required = margin.maintenance_margin + fee * margin.notional if fee else margin.maintenance_margin
+        return required * self._settle_prices[margin.settle]
 
 
 def _of_asset(asset: PooledAsset) -> Standing:
@@ -115,14 +127,3 @@ def _of_asset(asset: PooledAsset) -> Standing:
 
 def _counts(order: OpenOrder) -> bool:
     return not (order.isolated or order.reduce_only)
-
-
-def _plus(one: Standing, other: Standing, times: int = 1) -> Standing:
-    return Standing(
-        one.equity + times * other.equity,
-        one.collateral_value + times * other.collateral_value,
-        one.requirement + times * other.requirement,
-    )
-
-
-_NOTHING = Standing(ZERO, ZERO, ZERO)

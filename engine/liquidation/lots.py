@@ -4,7 +4,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import NamedTuple
 
-from engine.numbers import QUOTIENT_DIGITS, to_step
+from engine.numbers import QUOTIENT_DIGITS, whole_steps
 
 FINEST = Decimal(1).scaleb(-QUOTIENT_DIGITS)
 """Lot of what has none: no amount has more digits."""
@@ -33,7 +33,7 @@ def lot_of(step: Decimal) -> Decimal:
 
 def lots_to_cover(amount: Decimal, lot: Decimal) -> int:
     """The least number of lots that is `amount` (>= 0) or more."""
-    return int(to_step(amount, lot, "up") / lot) if amount else 0
+    return int(whole_steps(amount, lot, "up"))
 
 
 class Probe(NamedTuple):
@@ -75,8 +75,8 @@ def _secant(low: int, low_gap: Decimal, high: int, high_gap: Decimal) -> int:
     if not low_gap < 0 <= high_gap:
         return _middle(low, low_gap, high, high_gap)
     # low + width * -gap(low) / (gap(high) - gap(low)), rounded up, strictly between the two
-    share = to_step((high - low) * -low_gap, high_gap - low_gap, "up") / (high_gap - low_gap)
-    return max(low + 1, min(high - 1, low + int(share)))
+    steps = int(whole_steps((high - low) * -low_gap, high_gap - low_gap, "up"))
+    return max(low + 1, min(high - 1, low + steps))
 
 
 def _middle(low: int, _low_gap: Decimal, high: int, _high_gap: Decimal) -> int:

@@ -19,7 +19,7 @@ from engine.liquidation.trades import closing_cost, converted, positions_of, pro
 from engine.margin.model import model_of
 from engine.margin.quotes import index_price
 from engine.marks import Prices
-from engine.numbers import ZERO, canonical, divide, to_step
+from engine.numbers import ZERO, canonical, divide, to_step, whole_steps
 from engine.policy import Policy
 from engine.position_keys import leg_of, symbol_of
 
@@ -70,7 +70,11 @@ class Reduction:
         self._instrument = policy.instruments[self._symbol]
         self._lots = Lots(abs(self._position.quantity), lot_of(self._instrument.quantity_step))
         self._index, _ = index_price(policy, self._instrument.settle, prices)
-        most = min(self._lots.whole, lots_to_cover(limit, self._lots.lot))
+        self.whole = self._lots.whole
+        """Lots of the whole position."""
+        most = self.whole
+        if limit < self._lots.amount:
+            most = lots_to_cover(limit, self._lots.lot)
         self.sizes = self._sizes(most)
 
     @property
@@ -78,11 +82,6 @@ class Reduction:
         """The largest loss first, in account currency."""
         value = self._instrument.value(self._position.quantity, self._mark)
         return self._instrument.profit(self._position.entry_value, value) * self._index, self.name
-
-    @property
-    def whole(self) -> int:
-        """Lots of the whole position."""
-        return self._lots.whole
 
     def quantity(self, count: int) -> Decimal:
         """Contracts in `count` lots."""
@@ -134,18 +133,20 @@ class Reduction:
 
     def _tier_lots(self) -> int:
         """Lots that take the position below the floor of its tier; all of them in the lowest."""
-        if not self._instrument.tiers:
-            return self._lots.whole
-        notional, rules = self._probe.notional(self.name), self._policy.margin_rules(self._symbol)
+        tiers = self._policy.terms[self._symbol].tiers
+        notional = self._probe.notional(self.name)
+        if notional < tiers[0].ceiling:
+            return self.whole
+        rules = self._policy.margin_rules(self._symbol)
         # where the rate of a tier holds for all of the notional, what closing frees changes below the floor, else at it
         jumps = rules.tiering == "flat" or rules.maintenance != "tier"
-        floors = [tier.floor for tier in self._policy.tiers[self._instrument.tiers]]
+        floors = [below.ceiling for below in tiers[:-1]]
         floor = max((it for it in floors if it < notional or (jumps and it == notional)), default=ZERO)
         if not floor:
-            return self._lots.whole
+            return self.whole
         # the notional is proportional to the quantity, so floor / notional of it may stay
         over = self._lots.amount - divide(self._lots.amount * floor, notional)
-        lots = int(to_step(over, self._lots.lot, "down") / self._lots.lot) + 1 if jumps else 0
+        lots = int(whole_steps(over, self._lots.lot, "down")) + 1 if jumps else 0
         return max(1, lots or lots_to_cover(over, self._lots.lot))
 
 

@@ -64,7 +64,7 @@ class RepayStep(msgspec.Struct, frozen=True, tag="repay"):
 
 
 class TakeOverStep(msgspec.Struct, frozen=True, tag="take_over"):
-    """Transfer a position to the insurance fund."""
+    """Transfer a position to the insurance fund; what the fund cannot bear, the profitable holders of the other side do."""
 
     symbol: str
     leg: PositionLeg | None
@@ -74,6 +74,9 @@ class TakeOverStep(msgspec.Struct, frozen=True, tag="take_over"):
     price: Decimal | None
     """All positions at these prices leave the pool worth nothing; None where only a price below 0 would."""
     mark: Decimal
+    expected_loss: Decimal = ZERO
+    """What closing it at market loses the fund, cost - equity * its share of the notional; < 0 is a gain. Over all positions
+    they sum to the plan's expected shortfall, or to 0 or less where it has none."""
 
 
 Step = CancelStep | NetStep | ReduceStep | RepayStep | TakeOverStep

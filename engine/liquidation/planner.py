@@ -26,7 +26,6 @@ from engine.liquidation.search import Search, probe_of
 from engine.liquidation.standing import Probe, Standing
 from engine.liquidation.trades import (
     cancelled,
-    closing_cost,
     hedged_symbols,
     marks_of,
     netted,
@@ -34,7 +33,7 @@ from engine.liquidation.trades import (
 )
 from engine.margin.quotes import index_price
 from engine.marks import Prices
-from engine.numbers import ZERO, canonical, exact
+from engine.numbers import ONE, ZERO, canonical, divide, exact
 from engine.policy import Policy
 from engine.position_keys import symbol_of
 
@@ -45,15 +44,17 @@ def liquidation_plan(
     prices: Prices,
     policy: Policy,
     *,
+    exit_line: Decimal | None = None,
     insurance_fund: Decimal | None = None,
     winners: Iterable[AdlCandidate] = (),
 ) -> LiquidationPlan:
     """The plan for the shared pool ("") or the isolated position `pool` of an account.
 
-    With `insurance_fund`, the plan of a takeover says who bears its shortfall: the fund, then `winners` in order.
+    It ends at `exit_line`, by default liquidation line + exit band. With `insurance_fund`, the plan of a takeover says who
+    bears its shortfall: the fund, then `winners` in order.
     """
     with exact():
-        plan = _Planner(state, pool, prices, policy).plan()
+        plan = _Planner(state, pool, prices, policy, exit_line).plan()
         if insurance_fund is None or not plan.expected_shortfall:
             return plan
         cover = cover_deficit(plan.expected_shortfall, insurance_fund, winners)
@@ -63,9 +64,12 @@ def liquidation_plan(
 class _Planner:
     """One plan in the making."""
 
-    def __init__(self, state: AccountState, pool: str, prices: Prices, policy: Policy) -> None:
+    def __init__(
+        self, state: AccountState, pool: str, prices: Prices, policy: Policy, exit_line: Decimal | None
+    ) -> None:
         self._state, self._pool, self._prices, self._policy = state, pool, prices, policy
-        self._line = policy.ladder.liquidation + policy.ladder.exit_band
+        ladder = policy.ladder
+        self._line = ladder.liquidation + ladder.exit_band if exit_line is None else exit_line
         self._steps: list[Step] = []
 
     def plan(self) -> LiquidationPlan:
@@ -112,14 +116,23 @@ class _Planner:
     def _takeover(self, probe: Probe, before: Standing) -> LiquidationPlan:
         state, equity = probe.state, probe.now.equity
         prices_of = takeover_prices(state, self._pool, equity, self._prices, self._policy)
-        marks, cost, steps = marks_of(state, self._pool, self._prices, self._policy), ZERO, []
+        marks = marks_of(state, self._pool, self._prices, self._policy)
+        legs, notional = [], ZERO
         for key, held in sorted(positions_of(state, self._pool).items()):
-            symbol = symbol_of(key)
-            index, _ = index_price(self._policy, self._policy.instruments[symbol].settle, self._prices)
-            cost += closing_cost(symbol, abs(held.quantity), marks[key], self._policy) * index
+            instrument = self._policy.instruments[symbol_of(key)]
+            index, _ = index_price(self._policy, instrument.settle, self._prices)
+            worth = abs(instrument.value(held.quantity, marks[key])) * index
+            legs.append(
+                (key, held.quantity, worth, self._policy.liquidation.cost_rate(symbol_of(key)) * worth)
+            )
+            notional += worth
+        cost, steps, borne = sum((cost for *_, cost in legs), ZERO), [], ZERO
+        for key, quantity, worth, of_cost in legs:
+            share = equity - borne if key == legs[-1][0] else divide(equity * worth, notional or ONE)
+            borne += share
             steps.append(TakeOverStep(
-                symbol, leg_name(key), "sell" if held.quantity > 0 else "buy", abs(held.quantity), prices_of[key],
-                canonical(marks[key]),
+                symbol_of(key), leg_name(key), "sell" if quantity > 0 else "buy", abs(quantity), prices_of[key],
+                canonical(marks[key]), canonical(of_cost - share),
             ))  # fmt: skip
         return LiquidationPlan(
             outcome="takeover",

@@ -87,14 +87,17 @@ class Search:
 
     def _best(self, moves: Iterable[Move], now: Standing) -> Move | None:
         """The move with the largest gain per cost; those that cost nothing go first, by gain per value traded."""
-        ranked = []
+        found: list[tuple[tuple[bool, Decimal], Move]] = []
         for move in moves:
             for count in dict.fromkeys((move.sizes[0], move.sizes[-1])):
                 gain = move.standing(count).gap(self._line) - now.gap(self._line)
                 if gain > 0:
-                    ranked.append((*_efficiency(move, count, gain), *move.rank, move))
+                    found.append((_efficiency(move, count, gain), move))
                     break
-        return min(ranked, key=lambda it: it[:-1])[-1] if ranked else None
+        if not found:
+            return None
+        first = min(efficiency for efficiency, _ in found)
+        return min((move for efficiency, move in found if efficiency == first), key=lambda it: it.rank)
 
     def _lots(self, move: Move, now: Standing) -> tuple[int, Standing]:
         """The least lots that are enough; where none are, the size that brings the pool nearest to the line."""
@@ -150,20 +153,23 @@ class Search:
         return standing(state, self._pool, self._prices, self._policy)
 
     def _trimmed(self, state: AccountState, slices: list[Slice]) -> list[Slice]:
-        """Without what is not needed of the last slices."""
-        while slices:
-            *others, last = slices
-            without = self._after(state, others)
-            if not without.out(self._line):
-                break
-            slices = others
-        *others, last = slices
+        """Without what is not needed of the last slices: one lot less of what is left does not reach."""
+        # known: `short` slices are not enough, `enough` are
+        short, enough = 0, len(slices)
+        short_gap = standing(state, self._pool, self._prices, self._policy).gap(self._line)
+        while enough - short > 1:
+            middle = (short + enough) // 2
+            after = self._after(state, slices[:middle])
+            if after.out(self._line):
+                enough = middle
+            else:
+                short, short_gap = middle, after.gap(self._line)
+        *others, last = slices[:enough]
 
         def probe(count: int) -> LotProbe:
             return self._lot_probe(self._after(state, [*others, last._replace(lots=count)]))
 
-        enough = probe(last.lots)
-        count = least(probe, 0, without.gap(self._line), last.lots, enough.gap)
+        count = least(probe, 0, short_gap, last.lots, probe(last.lots).gap)
         return [*others, last._replace(lots=count)]
 
     def _take(self, probe: Probe, slices: Iterable[Slice], rounds_before: int) -> Standing:

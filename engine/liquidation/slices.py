@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from engine.liquidation.moves import Reduction
-from engine.numbers import ONE, to_step
+from engine.numbers import ONE, whole_steps
 
 SIXTEENTH = Decimal("0.0625")
 
@@ -23,19 +23,19 @@ def schedule(legs: Sequence[Reduction], sixteenths: int, round_share: Decimal) -
 
     Whole lots, rounded up, so that 16 sixteenths close everything.
     """
-    slices = []
+    slices: list[Slice] = []
     share, round_ = sixteenths * SIXTEENTH, 0
     begun = share - share
     while begun < share:
-        done, round_ = min(share, begun + round_share), round_ + 1
-        for leg in legs:
-            count = _lots(leg, done) - _lots(leg, begun)
-            if count:
-                slices.append(Slice(leg.name, count, round_))
+        done = min(share, begun + round_share)
+        counts = [(leg.name, _lots(leg, done) - _lots(leg, begun)) for leg in legs]
+        # a share that adds no lot to any position needs no round
+        round_ += any(count for _, count in counts)
+        slices += [Slice(name, count, round_) for name, count in counts if count]
         begun = done
     return slices
 
 
 def _lots(leg: Reduction, share: Decimal) -> int:
     # share * lots of the position, rounded up
-    return int(to_step(share * leg.whole, ONE, "up"))
+    return int(whole_steps(share * leg.whole, ONE, "up"))

@@ -15,7 +15,7 @@ from engine.margin.quotes import index_price, mark_price
 from engine.marks import Prices
 from engine.numbers import ZERO, canonical, divide
 from engine.policy import Policy
-from engine.position_keys import leg_of, position_key, symbol_of
+from engine.position_keys import LEG_SEPARATOR, leg_of, position_key, symbol_of
 
 _replace = msgspec.structs.replace
 
@@ -62,6 +62,8 @@ def cancelled(state: AccountState, pool: str) -> tuple[AccountState, list[str]]:
 def hedged_symbols(state: AccountState) -> dict[str, tuple[str, str, Decimal]]:
     """By symbol with two opposite positions in the shared pool: the long and the short key, and the smaller quantity."""
     by_symbol: dict[str, list[str]] = {}
+    if not [key for key in state.positions if LEG_SEPARATOR in key]:
+        return {}
     for key in state.positions:
         by_symbol.setdefault(symbol_of(key), []).append(key)
     found = {}

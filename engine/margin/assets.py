@@ -18,7 +18,7 @@ from engine.numbers import ZERO
 from engine.policy import Policy
 
 
-class PooledAsset(msgspec.Struct, frozen=True):
+class PooledAsset(msgspec.Struct, frozen=True, gc=False):
     """One asset of the pool; amounts in coins unless they say value or margin (account currency)."""
 
     asset: str
@@ -45,59 +45,70 @@ def pooled_assets(
     state: AccountState, held: list[PositionMargin], prices: Prices, policy: Policy, *, options_count: bool
 ) -> list[PooledAsset]:
     """Every asset of the pool; `options_count` says whether option values are collateral. Inside `numbers.exact()`."""
-    profits: dict[str, tuple[Decimal, Decimal]] = dict.fromkeys(state.balances, (ZERO, ZERO))
+    profits = dict.fromkeys(state.balances, ZERO)
+    weighted = profits.copy()
+    options_count = options_count and policy.has_options
+    accrues = policy.pool.funding_accrual
     for margin in held:
-        profit, counted = margin.unrealised_pnl, margin.counted_pnl
-        if options_count and policy.has_options and policy.instruments[margin.symbol].kind == "option":
+        settle, profit, counted = margin.settle, margin.unrealised_pnl, margin.counted_pnl
+        if options_count and policy.instruments[margin.symbol].kind == "option":
             counted = profit
-        if policy.pool.funding_accrual:
+        if accrues:
             accrued = funding_accrued(margin, prices, policy)
             profit += accrued
             counted += accrued
-        whole, weighted = profits.get(margin.settle, (ZERO, ZERO))
-        profits[margin.settle] = whole + profit, weighted + counted
+        profits[settle] = profits.get(settle, ZERO) + profit
+        weighted[settle] = weighted.get(settle, ZERO) + counted
     return [
-        pooled_asset(asset, state, profit, counted, prices, policy)
-        for asset, (profit, counted) in profits.items()
+        pooled_asset(
+            asset,
+            state.balances.get(asset, ZERO),
+            profit,
+            weighted[asset],
+            prices,
+            policy,
+            pledged=asset not in state.collateral_off,
+        )
+        for asset, profit in profits.items()
     ]
 
 
 def pooled_asset(
-    asset: str, state: AccountState, profit: Decimal, counted: Decimal, prices: Prices, policy: Policy
+    asset: str,
+    wallet: Decimal,
+    profit: Decimal,
+    counted: Decimal,
+    prices: Prices,
+    policy: Policy,
+    *,
+    pledged: bool,
 ) -> PooledAsset:
-    """One asset of the pool. Call it inside `numbers.exact()`."""
-    rules, wallet = policy.assets[asset], state.balances.get(asset, ZERO)
+    """One asset of the pool; `pledged` says whether the account wants it to count. Inside `numbers.exact()`."""
+    rules = policy.assets[asset]
     index, fresh = index_price(policy, asset, prices)
+    pledged = fresh and pledged
     amount = wallet + counted
-    value, beside = _pledged(asset, wallet, counted, state, prices, policy)
-    owed = initial = maintenance = ZERO
+    beside = owed = initial = maintenance = ZERO
+    if policy.pool.haircut_on == "equity":
+        value = _value(asset, amount, prices, policy, pledged=pledged)
+    else:
+        # haircut on the balance alone: value(wallet) + profit * index; a loss that is kept apart from the balance lowers
+        # the collateral value, whatever a liability counts as
+        value = _value(asset, wallet, prices, policy, pledged=pledged)
+        if fresh or counted <= 0:
+            beside = counted * (liability_price if counted < 0 else asset_value_price)(policy, asset, prices)
     if amount < 0 and rules.borrow_tiers:
         initial, maintenance = borrow_margin(rules, -amount, liability_price(policy, asset, prices))
     if value < 0 and policy.pool.liabilities == "requirement":
         value, owed = ZERO, -value
-    value += beside
-    return PooledAsset(asset, wallet, profit, counted, index, fresh, value, owed, initial, maintenance)
+    return PooledAsset(
+        asset, wallet, profit, counted, index, fresh, value + beside, owed, initial, maintenance
+    )
 
 
-def _pledged(
-    asset: str, wallet: Decimal, profit: Decimal, state: AccountState, prices: Prices, policy: Policy
-) -> tuple[Decimal, Decimal]:
-    """value(E_a), below 0 for a liability, and the value of profit that is kept apart from the balance.
-
-    A loss that is kept apart lowers the collateral value, whatever a liability counts as.
-    """
-    rules, totals = policy.assets[asset], prices.totals.get(asset)
-    _, fresh = index_price(policy, asset, prices)
-    pledged = fresh and asset not in state.collateral_off
-
-    def value(amount: Decimal) -> Decimal:
-        price = (liability_price if amount < 0 else asset_value_price)(policy, asset, prices)
-        return collateral_value(rules, amount, price, fresh=pledged, totals=totals)
-
-    if policy.pool.haircut_on == "equity":
-        return value(wallet + profit), ZERO
-    if not fresh and profit > 0:
-        return value(wallet), ZERO
-    # haircut on the balance alone: value(wallet) + profit * index
-    price = (liability_price if profit < 0 else asset_value_price)(policy, asset, prices)
-    return value(wallet), profit * price
+def _value(asset: str, amount: Decimal, prices: Prices, policy: Policy, *, pledged: bool) -> Decimal:
+    """value(E_a) of `amount`, below 0 for a liability."""
+    price = (liability_price if amount < 0 else asset_value_price)(policy, asset, prices)
+    return collateral_value(
+        policy.assets[asset], amount, price, fresh=pledged, totals=prices.totals.get(asset)
+    )

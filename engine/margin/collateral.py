@@ -13,7 +13,7 @@ from decimal import Decimal
 
 from engine.marks import AssetTotals
 from engine.numbers import ONE, ZERO, divide
-from engine.policy import Asset
+from engine.policy import Asset, CollateralTier
 
 
 def collateral_value(
@@ -24,11 +24,10 @@ def collateral_value(
         return amount * price * liability_factor(asset, price, totals)
     if not fresh or not asset.collateral:
         return ZERO
-    steps = [(tier.floor, tier.ratio) for tier in asset.tiers]
     if asset.tiers_by == "value":
-        value = _by_tiers(_capped(amount * price, asset.cap), steps)
+        value = _by_ratios(_capped(amount * price, asset.cap), asset.tiers)
     else:
-        value = _by_tiers(_capped(amount, asset.cap), steps) * price
+        value = _by_ratios(_capped(amount, asset.cap), asset.tiers) * price
     return value if asset.deposit_scale_start is None else value * deposit_scale(asset, price, totals)
 
 
@@ -62,6 +61,13 @@ def borrow_scale(asset: Asset, price: Decimal, totals: AssetTotals | None) -> De
 
 def _capped(amount: Decimal, cap: Decimal | None) -> Decimal:
     return amount if cap is None else min(amount, cap)
+
+
+def _by_ratios(amount: Decimal, tiers: Sequence[CollateralTier]) -> Decimal:
+    """`_by_tiers` of collateral tiers; most assets have one, from 0 up."""
+    if len(tiers) == 1:
+        return amount * tiers[0].ratio
+    return _by_tiers(amount, [(tier.floor, tier.ratio) for tier in tiers])
 
 
 _Steps = Sequence[tuple[Decimal, Decimal]]

@@ -27,7 +27,7 @@ from engine.margin.orders import (
     option_order_margin,
     pool_orders,
 )
-from engine.margin.position import PositionMargin, position_margin
+from engine.margin.position import PositionMargin, margin_by
 from engine.margin.quotes import mark_price, requirement_price
 from engine.margin.spot_orders import asset_changes, filled_margin, reserved_margin
 from engine.marks import Prices
@@ -67,17 +67,11 @@ def cross_figures(state: AccountState, prices: Prices, policy: Policy) -> Figure
             *pool.options,
             *pool.orders,
         ]
-        by_settle = dict.fromkeys(pool.requirement_prices, (ZERO, ZERO))
-        for margin in required:
-            of_initial, of_maintenance = by_settle[margin.settle]
-            by_settle[margin.settle] = (
-                of_initial + margin.initial_margin,
-                of_maintenance + margin.maintenance_margin,
-            )
-        for settle, (of_initial, of_maintenance) in by_settle.items():
-            price = pool.requirement_prices[settle]
-            initial += of_initial * price
-            maintenance += of_maintenance * price
+        one_settle = len(pool.requirement_prices) == 1
+        for settle, price in pool.requirement_prices.items():
+            due = required if one_settle else [it for it in required if it.settle == settle]
+            initial += sum([it.initial_margin for it in due], ZERO) * price
+            maintenance += sum([it.maintenance_margin for it in due], ZERO) * price
         if policy.pool.liquidation_fee_rate:
             fee = liquidation_fee(pool, policy)
         return Figures(equity, collateral, initial, maintenance, pool.degraded, fee)
@@ -92,20 +86,21 @@ def cross_pool(state: AccountState, prices: Prices, policy: Policy) -> CrossPool
     )
     options, options_stale = option_groups(held, prices, policy)
     orders, orders_open = pooled_orders(state, held, assets, prices, policy) if state.orders else ([], 0)
-    settles = {margin.settle for margin in held} | {order.settle for order in orders}
-    secures = bool(held or orders) or any(asset.amount < 0 for asset in assets)
-    orders_stale = not all(order.fresh for order in orders)
+    settles = {margin.settle for margin in held}
+    if orders:
+        settles.update(order.settle for order in orders)
+        degraded = degraded or not all(order.fresh for order in orders)
+    if not (degraded or options_stale) and [asset for asset in assets if not asset.fresh]:
+        # a stale asset that secures nothing degrades nothing
+        degraded = bool(held or orders) or any(asset.amount < 0 for asset in assets)
     return CrossPool(
-        positions=held,
-        assets=assets,
-        options=options,
-        orders=orders,
-        orders_open=orders_open,
-        requirement_prices={it: requirement_price(policy, it, prices) if it else ONE for it in settles},
-        degraded=degraded
-        or options_stale
-        or orders_stale
-        or (secures and not all(asset.fresh for asset in assets)),
+        held,
+        assets,
+        options,
+        orders,
+        orders_open,
+        {it: requirement_price(policy, it, prices) if it else ONE for it in settles},
+        degraded or options_stale,
     )
 
 
@@ -113,17 +108,18 @@ def cross_positions(state: AccountState, prices: Prices, policy: Policy) -> tupl
     """Margin of each cross position by itself, and whether any of their marks is stale or missing."""
     held = []
     degraded = False
+    leverages, default, interests = state.leverage, policy.leverage_default, prices.open_interest
+    all_terms = policy.terms
     for key, position in state.positions.items():
         symbol = symbol_of(key)
         mark, fresh = mark_price(symbol, position, prices, policy)
         degraded = degraded or not fresh
-        instrument = policy.instruments[symbol]
-        if instrument.kind == "option":
-            held.append(option_position(key, position, mark, instrument))
+        terms = all_terms[symbol]
+        if terms.instrument.kind == "option":
+            held.append(option_position(key, position, mark, terms.instrument))
             continue
-        leverage = state.leverage.get(symbol, policy.leverage_default)
-        interest = prices.open_interest.get(symbol)
-        held.append(position_margin(key, position, mark, leverage, policy, interest))
+        leverage = leverages.get(symbol, default)
+        held.append(margin_by(terms, key, symbol, position, mark, leverage, interests.get(symbol)))
     return held, degraded
 
 
@@ -143,6 +139,9 @@ def pooled_orders(
     """What each market's open orders require, and how many orders there are. Inside `numbers.exact()`."""
     orders, count = [], 0
     after = asset_changes(state, assets, prices, policy)
+    markets: dict[str, list[PositionMargin]] = {}
+    for margin in held:
+        markets.setdefault(market_of(margin.key, policy), []).append(margin)
     for key, resting in pool_orders(state, policy).items():
         count += len(resting)
         kind = policy.instruments[symbol_of(key)].kind
@@ -153,6 +152,5 @@ def pooled_orders(
         elif kind == "option":
             orders.append(option_order_margin(key, resting, held, prices, policy))
         else:
-            market = [margin for margin in held if market_of(margin.key, policy) == key]
-            orders.append(contract_order_margin(key, resting, market, state, prices, policy))
+            orders.append(contract_order_margin(key, resting, markets.get(key, ()), state, prices, policy))
     return orders, count

@@ -9,7 +9,7 @@ from engine.numbers import ONE, ZERO, divide, exact, to_step
 _PERCENT = Decimal(100)
 
 
-class Figures(msgspec.Struct, frozen=True):
+class Figures(msgspec.Struct, frozen=True, gc=False):
     """The figures of a pool (an account's cross pool, or one isolated position).
 
     Amounts are in account currency, exact.
@@ -29,6 +29,8 @@ class Figures(msgspec.Struct, frozen=True):
     @property
     def requirement(self) -> Decimal:
         """Maintenance margin + liquidation fee: what the collateral value is compared with."""
+        if not self.liquidation_fee:
+            return self.maintenance_margin
         with exact():
             return self.maintenance_margin + self.liquidation_fee
 

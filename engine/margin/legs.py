@@ -25,7 +25,7 @@ def hedged(
     held: list[PositionMargin], state: AccountState, prices: Prices, policy: Policy
 ) -> list[PositionMargin]:
     """The same positions, their requirements as the hedge rule says. Call it inside `numbers.exact()`."""
-    if not any(LEG_SEPARATOR in key for key in state.positions):
+    if not [key for key in state.positions if LEG_SEPARATOR in key]:
         return held
     by_symbol: dict[str, list[PositionMargin]] = {}
     for margin in held:

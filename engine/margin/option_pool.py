@@ -58,11 +58,11 @@ def option_groups(
     """Requirements of all options among `held`, and whether an index they need is stale. Inside `numbers.exact()`."""
     if not policy.has_options:
         return [], False
+    written = [margin for margin in held if policy.instruments[margin.symbol].kind == "option"]
     by_group: dict[tuple[str, str], list[PositionMargin]] = {}
-    for margin in sorted(held, key=lambda it: it.key):  # a group takes its index from its first option
+    for margin in sorted(written, key=lambda it: it.key):  # a group takes its index from its first option
         instrument = policy.instruments[margin.symbol]
-        if instrument.kind == "option":
-            by_group.setdefault((instrument.base, instrument.settle), []).append(margin)
+        by_group.setdefault((instrument.base, instrument.settle), []).append(margin)
     groups, fresh = [], True
     for (underlying, settle), options in by_group.items():
         group, group_fresh = _group(underlying, settle, options, prices, policy)

@@ -82,8 +82,7 @@ def contract_order_margin(
     """
     symbol = symbol_of(key)
     instrument, rules = policy.instruments[symbol], policy.margin_rules(symbol)
-    initial = sum((margin.initial_margin for margin in held), ZERO)
-    maintenance = sum((margin.maintenance_margin for margin in held), ZERO)
+    initial, maintenance = _required(held, ZERO)
     worse_initial, worse_maintenance, fresh = initial, maintenance, True
     positions = {margin.key: state.positions[margin.key] for margin in sorted(held, key=lambda it: it.key)}
     for outcome in _outcomes(orders):
@@ -91,8 +90,11 @@ def contract_order_margin(
         mark, fresh = mark_price(symbol, judged, prices, policy)
         legs = _legs_after(outcome, positions, mark, state, prices, policy)
         loss = _loss(outcome, mark, instrument) if rules.order_loss else ZERO
-        worse_initial = max(worse_initial, sum((leg.initial_margin for leg in legs), loss))
-        worse_maintenance = max(worse_maintenance, sum((leg.maintenance_margin for leg in legs), loss))
+        of_initial, of_maintenance = _required(legs, loss)
+        worse_initial, worse_maintenance = (
+            max(worse_initial, of_initial),
+            max(worse_maintenance, of_maintenance),
+        )
     more = worse_initial - initial, worse_maintenance - maintenance
     return order_margin(key, instrument.settle, orders, *more, policy, fresh=fresh)
 
@@ -142,8 +144,8 @@ def order_margin(
     return OrderMargin(
         key=key,
         settle=settle,
-        buys=quantity_of(order for order in orders if order.quantity > 0),
-        sells=quantity_of(order for order in orders if order.quantity < 0),
+        buys=quantity_of([order for order in orders if order.quantity > 0]),
+        sells=quantity_of([order for order in orders if order.quantity < 0]),
         initial_margin=initial,
         maintenance_margin=maintenance if counts else ZERO,
         fresh=fresh or not counts,
@@ -153,6 +155,15 @@ def order_margin(
 def quantity_of(orders: Iterable[OpenOrder]) -> Decimal:
     """Signed contracts (or base units) of all these orders together."""
     return sum((order.quantity for order in orders), ZERO)
+
+
+def _required(held: Sequence[PositionMargin], loss: Decimal) -> tuple[Decimal, Decimal]:
+    """IM and MM of these positions, each with the loss."""
+    initial = maintenance = loss
+    for margin in held:
+        initial += margin.initial_margin
+        maintenance += margin.maintenance_margin
+    return initial, maintenance
 
 
 def _sides(orders: Sequence[OpenOrder]) -> Iterator[list[OpenOrder]]:
@@ -166,6 +177,8 @@ def _sides(orders: Sequence[OpenOrder]) -> Iterator[list[OpenOrder]]:
 def _outcomes(orders: Sequence[OpenOrder]) -> Iterator[list[OpenOrder]]:
     """Which orders fill together: all buys, all sells, and in hedge mode all that open."""
     yield from _sides(orders)
+    if all(order.leg is None for order in orders):
+        return
     opening = [order for order in orders if order.leg == ("long" if order.quantity > 0 else "short")]
     if len({order.leg for order in opening}) > 1:
         yield opening
@@ -196,7 +209,7 @@ def _legs_after(
         for key, position in after.items()
         if position.quantity
     ]
-    return hedged(legs, _replace(state, positions=after), prices, policy)
+    return legs if len(legs) == 1 else hedged(legs, _replace(state, positions=after), prices, policy)
 
 
 def _loss(orders: Iterable[OpenOrder], mark: Decimal, instrument: Instrument) -> Decimal:

@@ -16,11 +16,12 @@ import msgspec
 
 from engine.accounts import Position
 from engine.numbers import ONE, ZERO, divide, to_step
-from engine.policy import Instrument, MarginRules, OpenInterestScaling, Policy, RiskTier, SizeRates
+from engine.policy import Instrument, MarginRules, OpenInterestScaling, Policy, SizeRates
+from engine.policy.terms import ContractTerms, TierTerms
 from engine.position_keys import symbol_of
 
 
-class PositionMargin(msgspec.Struct, frozen=True):
+class PositionMargin(msgspec.Struct, frozen=True, gc=False):
     """The figures of one position in settle asset, with the inputs that made them."""
 
     key: str
@@ -58,14 +59,28 @@ def position_margin(
     `open_interest` counts contracts of the whole market; it matters where the instrument scales with it.
     """
     symbol = symbol_of(key)
-    instrument, rules = policy.instruments[symbol], policy.margin_rules(symbol)
+    return margin_by(policy.terms[symbol], key, symbol, position, mark, leverage, open_interest)
+
+
+def margin_by(
+    terms: ContractTerms,
+    key: str,
+    symbol: str,
+    position: Position,
+    mark: Decimal,
+    leverage: Decimal,
+    open_interest: Decimal | None,
+) -> PositionMargin:
+    """`position_margin` for who has looked up the terms of the symbol."""
+    if terms.plain:
+        return _plain_margin(key, symbol, position, mark, leverage, terms)
+    instrument, rules = terms.instrument, terms.rules
     value = instrument.value(position.quantity, mark)
     notional = abs(position.entry_value if rules.notional == "entry" else value)
     if rules.notional_step:
         notional = to_step(notional, rules.notional_step, "down")
-    tier, deduction = tier_of(policy, instrument.tiers, notional) if instrument.tiers else _NO_TIER
-    if rules.tiering == "flat":
-        deduction = ZERO
+    tier = tier_of(terms, notional)
+    deduction = tier.deduction
     initial_rate, maintenance_rate = tier.initial_rate, tier.maintenance_rate
     if instrument.size_rates is not None:
         units = notional if instrument.inverse else abs(position.quantity) * instrument.multiplier
@@ -104,20 +119,48 @@ def position_margin(
     )
 
 
-def tier_of(policy: Policy, table: str, notional: Decimal) -> tuple[RiskTier, Decimal]:
-    """The tier of `table` that holds `notional`, and its deduction; an edge belongs to the tier above it."""
-    tiers = policy.tiers[table]
-    index = len(tiers) - 1
-    while notional < tiers[index].floor:
-        index -= 1
-    return tiers[index], policy.deductions[table][index]
+def _plain_margin(
+    key: str, symbol: str, position: Position, mark: Decimal, leverage: Decimal, terms: ContractTerms
+) -> PositionMargin:
+    """The same for `ContractTerms.plain`, which most contracts are, without asking for every switch."""
+    instrument = terms.instrument
+    # value = quantity * multiplier * mark;  N = |value|
+    value = position.quantity * instrument.multiplier * mark
+    notional = abs(value)
+    _, initial_rate, maintenance_rate, deduction = tier_of(terms, notional)
+    # IM = max(N / leverage, initial rate * N);  MM = maintenance rate * N - deduction, at least 0
+    at_leverage, at_tier = divide(notional, leverage), initial_rate * notional
+    maintenance = maintenance_rate * notional - deduction
+    # uPnL = value - entry value
+    pnl = value - position.entry_value
+    return PositionMargin(
+        key,
+        symbol,
+        instrument.settle,
+        mark,
+        position.quantity,
+        notional,
+        pnl,
+        pnl,
+        max(at_leverage, at_tier),
+        max(ZERO, maintenance),
+        initial_rate,
+        maintenance_rate,
+        deduction,
+        leverage,
+    )
 
 
-_NO_TIER = RiskTier(floor=ZERO, maintenance_rate=ZERO, initial_rate=ZERO), ZERO
+def tier_of(terms: ContractTerms, notional: Decimal) -> TierTerms:
+    """The tier that holds `notional`; an edge belongs to the tier above it."""
+    for tier in terms.tiers:
+        if notional < tier.ceiling:
+            return tier
+    return terms.tiers[-1]
 
 
 def _size_rates(
-    rates: SizeRates, rules: MarginRules, tier: RiskTier, units: Decimal
+    rates: SizeRates, rules: MarginRules, tier: TierTerms, units: Decimal
 ) -> tuple[Decimal, Decimal]:
     """Initial and maintenance rate of a position of `units` of the underlying, where the rules say `size`."""
     # rate = base rate + slope * units, for the whole position

@@ -49,14 +49,16 @@ def underlying_price(instrument: Instrument, prices: Prices, policy: Policy) -> 
 
 def asset_value_price(policy: Policy, asset: str, prices: Prices) -> Decimal:
     """Price at which a positive amount of `asset` counts: the index, or the lower of it and its average."""
-    index, average = _index_and_average(policy, asset, prices)
-    return min(index, average) if policy.pool.conservative_price else index
+    if not policy.pool.conservative_price:
+        return index_price(policy, asset, prices)[0]
+    return min(_index_and_average(policy, asset, prices))
 
 
 def liability_price(policy: Policy, asset: str, prices: Prices) -> Decimal:
     """Price at which a negative amount of `asset` counts, before its liability factor: the index, or the higher."""
-    index, average = _index_and_average(policy, asset, prices)
-    return max(index, average) if policy.pool.conservative_price else index
+    if not policy.pool.conservative_price:
+        return index_price(policy, asset, prices)[0]
+    return max(_index_and_average(policy, asset, prices))
 
 
 def requirement_price(policy: Policy, asset: str, prices: Prices) -> Decimal:

@@ -37,10 +37,10 @@ def asset_changes(
 
     def after(asset: str, change: Decimal) -> PooledAsset:
         now = by_asset.get(asset)
-        balances = {**state.balances, asset: state.balances.get(asset, ZERO) + change}
+        wallet = state.balances.get(asset, ZERO) + change
         profit, counted = (now.profit, now.counted_profit) if now else (ZERO, ZERO)
-        changed = msgspec.structs.replace(state, balances=balances)
-        return pooled_asset(asset, changed, profit, counted, prices, policy)
+        pledged = asset not in state.collateral_off
+        return pooled_asset(asset, wallet, profit, counted, prices, policy, pledged=pledged)
 
     return after
 

@@ -12,6 +12,7 @@ Any change of content changes `Policy.digest`, which every event carries.
     margin.py        the named strategies by which venues differ
     portfolio.py     scenarios of portfolio margin, short options (shocks.py, contingencies.py)
     health.py        weights of the health model
+    terms.py         what all of these say of one contract
     document.py      `Policy`
     parse.py         TOML text -> checked `Policy` (checks.py, instrument_checks.py, requirements.py)
     imports.py       a venue's own files -> TOML text (venue_shapes.py, toml_text.py)

@@ -16,6 +16,7 @@ from engine.policy.margin import MarginRules, PoolRules, RatioDisplay
 from engine.policy.portfolio import OptionRules, PortfolioRules
 from engine.policy.prices import Ladder, PriceCheck
 from engine.policy.tables import Table
+from engine.policy.terms import ContractTerms, contract_terms
 
 _DEFAULT_RULES = MarginRules()
 
@@ -44,6 +45,8 @@ class Policy(Table, frozen=True, dict=True, kw_only=True):
     ladder: Ladder = Ladder()
     liquidation: LiquidationRules = LiquidationRules()
     leverage_default: Decimal = Decimal(10)
+    links: dict[str, str] = msgspec.field(default_factory=dict)
+    """Where an event leads to, by name: addresses in which {account}, {episode_id}, {event_id} and {type} stand for the event's."""
 
     @cached_property
     def digest(self) -> str:
@@ -88,11 +91,21 @@ class Policy(Table, frozen=True, dict=True, kw_only=True):
 
     def margin_rules(self, symbol: str) -> MarginRules:
         """The rules by which a position in `symbol` is margined."""
-        return self._rules_by_symbol[symbol]
+        return self.terms[symbol].rules
 
     @cached_property
-    def _rules_by_symbol(self) -> dict[str, MarginRules]:
-        return {symbol: self.margin.get(it.margin, _DEFAULT_RULES) for symbol, it in self.instruments.items()}
+    def terms(self) -> dict[str, ContractTerms]:
+        """By symbol, what holds for a position in it."""
+        return {
+            symbol: contract_terms(
+                it,
+                self.margin.get(it.margin, _DEFAULT_RULES),
+                # a table that does not exist is for the checks to refuse
+                self.tiers.get(it.tiers, ()),
+                self.deductions.get(it.tiers, ()),
+            )
+            for symbol, it in self.instruments.items()
+        }
 
 
 def _deductions(tiers: tuple[RiskTier, ...]) -> tuple[Decimal, ...]:

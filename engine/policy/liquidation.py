@@ -26,6 +26,10 @@ class LiquidationRules(Table, frozen=True, kw_only=True):
     """Steps of one round; what is left goes into the rounds after it."""
     share_per_round_max: Decimal = ONE
     """Share of a position that one round closes at most (at least one lot)."""
+    replan_seconds: Decimal = Decimal(2)
+    """A running plan is compared with the account no more often than this, in event time, and made anew where it no longer fits."""
+    stuck_seconds: Decimal = Decimal(30)
+    """A liquidation of which nothing was executed for this long has failed: it is said, and asked for anew."""
 
     def cost_rate(self, symbol: str) -> Decimal:
         """Expected cost of closing, as a share of the value closed: fee + slippage. Inside `numbers.exact()`."""
@@ -43,6 +47,10 @@ def faults(rules: LiquidationRules, symbols: frozenset[str]) -> Iterator[tuple[s
             yield key, "must lie in 0..1, below 1"
     for symbol in sorted(set(rules.slippage_rates) - symbols):
         yield f"slippage_rates.{symbol}", "is not a listed instrument"
+    if rules.replan_seconds <= 0:
+        yield "replan_seconds", "must be > 0"
+    if rules.stuck_seconds < rules.replan_seconds:
+        yield "stuck_seconds", "must be >= replan_seconds"
     if rules.steps_max < 1:
         yield "steps_max", "must be >= 1"
     if not _SHARE_MIN <= rules.share_per_round_max <= 1:

@@ -3,6 +3,7 @@
     cross        by sums (`engine.liquidation.cross_probe`): what accounts usually are
     ... hedged   the same with both legs of every symbol: each question asked of the margin model
     ... judged   one judgement of the same account without a plan, to compare with
+    portfolio    10 perpetuals judged by their net risk: every question is one more portfolio calculation
 
 Seconds of CPU time of one thread, the least of several repeats.
 """
@@ -45,10 +46,16 @@ def bench_liquidation() -> dict[str, float]:
     figures["cross, 5 hedged symbols, plans/s"] = _per_second(
         lambda: liquidation_plan(state, "", prices, policy)
     )
+    net = _account(10, prices, policy, hedged=False, model="portfolio")
+    figures["portfolio, 10 positions, plans/s"] = _per_second(
+        lambda: liquidation_plan(net, "", prices, policy), calls=5
+    )
     return figures
 
 
-def _account(size: int, prices: Prices, policy: Policy, *, hedged: bool) -> AccountState:
+def _account(
+    size: int, prices: Prices, policy: Policy, *, hedged: bool, model: str | None = None
+) -> AccountState:
     """Sizes and entries of every kind, and a wallet that leaves C at 90 % of the requirement."""
     contracts = [name for name, it in policy.instruments.items() if it.kind == "perpetual"][:size]
     held = {}
@@ -61,21 +68,21 @@ def _account(size: int, prices: Prices, policy: Policy, *, hedged: bool) -> Acco
             held[f"{name}|{'long' if other > 0 else 'short'}"] = Position(
                 other, other * prices.marks[name].price
             )
-    state = AccountState("a", {"USDT": D(0)}, held)
+    state = AccountState("a", {"USDT": D(0)}, held, margin_model=model)
     with exact():
         now = shared_figures(state, prices, policy)
         missing = D("0.9") * now.requirement - now.collateral_value
     return msgspec.structs.replace(state, balances={"USDT": D(0), "USD": canonical(missing)})
 
 
-def _per_second(call: Callable[[], object]) -> float:
+def _per_second(call: Callable[[], object], calls: int = CALLS) -> float:
     best = float("inf")
     for _ in range(REPEATS):
         began = time.thread_time()
-        for _ in range(CALLS):
+        for _ in range(calls):
             call()
         best = min(best, time.thread_time() - began)
-    return CALLS / best
+    return calls / best
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def coin_deduction(inputs: Inputs, wanted: frozenset[str]) -> Answer:
     policy = contracts_policy({SYMBOL: contract(SYMBOL)}, {SYMBOL: tuple(tiers)}, MarginRules())
     own = policy.deductions[SYMBOL][1]
     size = _by_prefix(inputs, "size_example")
-    of_size = own if size is None else tier_of(policy, SYMBOL, number(size))[1]
+    of_size = own if size is None else tier_of(policy.terms[SYMBOL], number(size)).deduction
     return {key: of_size if any(sign.isdigit() for sign in key) else own for key in wanted}
 
 

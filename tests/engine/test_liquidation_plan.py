@@ -236,8 +236,9 @@ def test_plan_when_bankrupt_then_all_is_taken_over_at_prices_that_leave_nothing(
     # equity -30 on a notional of 1500: the long is sold 2 % above, the short bought 2 % below its mark
     assert plan.outcome == "takeover"
     assert plan.steps == (
-        TakeOverStep("BTC-PERP", None, "sell", D(10), D(102), D(100)),
-        TakeOverStep("ETH-PERP", None, "buy", D(50), D("9.8"), D(10)),
+        # what the fund loses: 2 % of the value above its worth, and 0.2 % to close it at market
+        TakeOverStep("BTC-PERP", None, "sell", D(10), D(102), D(100), D(20 + 2)),
+        TakeOverStep("ETH-PERP", None, "buy", D(50), D("9.8"), D(10), D(10 + 1)),
     )
     # closing at market costs 0.2 % of 1500 and leaves -30 - 3
     assert (plan.expected_cost, plan.expected_shortfall, plan.freed_margin) == (3, 33, 75)

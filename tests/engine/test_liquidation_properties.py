@@ -15,10 +15,11 @@ from engine.judgement import pool_figures
 from engine.ladder import SEVERITY, Band, band_at
 from engine.liquidation.cross_probe import CrossProbe
 from engine.liquidation.limits import limit_price, takeover_prices
-from engine.liquidation.lots import FINEST
+from engine.liquidation.lots import FINEST, lots_to_cover
 from engine.liquidation.plan import CancelStep, NetStep, ReduceStep, RepayStep, TakeOverStep
 from engine.liquidation.planner import liquidation_plan
 from engine.liquidation.standing import PoolProbe, Standing
+from engine.liquidation.trades import positions_of
 from engine.margin.figures import Figures
 from engine.margin.isolated import isolated_figures
 from engine.margin.quotes import index_price
@@ -156,10 +157,37 @@ def check(case, pool=""):
         less = one_lot_less(moves[-1], case, held_by(before, pool, moves[-1]))
         if less is not None:
             assert not out_of_liquidation(executed(before, pool, [less], at, policy), pool, at, policy)
+    check_sizes(plan, case, pool)
+    return plan
+
+
+def check_sizes(plan, case, pool):
+    """Quantities, limits and rounds of a plan that reaches the exit."""
+    state, policy, share = case.state, case.policy, case.policy.liquidation.share_per_round_max
+    moves = moves_of(plan)
     rounds = [step.round for step in moves]
     assert rounds == sorted(rounds)
     assert set(rounds) == set(range(1, len(set(rounds)) + 1))
-    return plan
+    ready = executed(state, pool, [step for step in plan.steps if step not in moves], case.prices, policy)
+    found = {key: abs(held.quantity) for key, held in positions_of(ready, pool).items()}
+    for begun in range(1, 1 + max(rounds, default=0)):
+        # positions as they are when the round begins: rounds before it, and what is not a move, executed
+        steps = [step for step in plan.steps if getattr(step, "round", 0) < begun]
+        at_start = executed(state, pool, steps, case.prices, policy)
+        closed = {}
+        for step in (step for step in moves if step.round == begun):
+            if isinstance(step, RepayStep):
+                assert step.sell_amount > 0
+                assert step.sell_amount % D("1e-8") == 0
+                continue
+            held, key = held_by(at_start, pool, step), position_key(step.symbol, step.leg)
+            lot = policy.instruments[step.symbol].quantity_step or FINEST
+            with exact():
+                closed[key] = closed.get(key, D(0)) + step.quantity
+                assert 0 < closed[key] <= held
+                assert step.quantity % lot == 0 or closed[key] == held
+                # a round closes its share of the lots that the plan found, the last may be a part of one, rounded up
+                assert closed[key] < share * lots_to_cover(found[key], lot) * lot + lot
 
 
 @planned
@@ -206,6 +234,54 @@ def test_plan_when_isolated_then_the_same_and_nothing_else_of_the_account_change
     after = executed(case.state, pool, plan.steps if plan.outcome == "exit" else (), case.prices, case.policy)
     assert after.positions == case.state.positions
     assert after.balances == {asset: amount for asset, amount in case.state.balances.items() if amount}
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.builds(troubled, st.builds(drawn_case, seeds, options=st.booleans()), rules, lots.filter(bool), depths)
+)
+def test_plan_when_made_anew_after_each_round_then_it_ends_in_the_exit_or_the_takeover(case):
+    state, at, policy = case.state, case.prices, case.policy
+    # a round takes its share of what is left, down to the last of at most 10^18 lots: 42 / share rounds for one position, as
+    # (1 - share)^n < 10^-18; one step a round and a repayment for every debt leave it to the number of moves
+    rounds_max = (
+        42 / policy.liquidation.share_per_round_max * (len(state.positions) + len(state.balances) + 1)
+    )
+    rounds = 0
+    while not out_of_liquidation(state, "", at, policy):
+        plan = liquidation_plan(state, "", at, policy)
+        if plan.outcome == "takeover":
+            break
+        begun = [step for step in plan.steps if getattr(step, "round", 1) == 1]
+        assert begun
+        state = executed(state, "", begun, at, policy)
+        rounds += 1
+        assert rounds <= rounds_max
+
+
+@planned
+@given(cross)
+def test_reduction_when_all_of_it_fills_at_its_limit_then_it_leaves_the_pool_something(case):
+    state, at, policy = case.state, case.prices, case.policy
+    for step in liquidation_plan(state, "", at, policy).steps:
+        if isinstance(step, ReduceStep) and step.limit_price is not None:
+            before = pool_figures(state, "", at, policy).equity
+            index, _ = index_price(policy, policy.instruments[step.symbol].settle, at)
+            with exact():
+                fee_rate = policy.liquidation.fee_rate
+                instrument = policy.instruments[step.symbol]
+                signed = -step.quantity if step.side == "sell" else step.quantity
+                # what trading at the limit instead of the mark loses, and the fee
+                at_limit = instrument.value(signed, step.limit_price)
+                lost = instrument.profit(instrument.value(signed, step.mark), at_limit)
+                left = before + (lost - fee_rate * abs(at_limit)) * index
+            assert left >= -rounding(
+                TakeOverStep(step.symbol, step.leg, step.side, step.quantity, step.limit_price, step.mark),
+                case,
+            )
+        if isinstance(step, TakeOverStep):
+            break
+        state = executed(state, "", [step], at, policy)
 
 
 @planned

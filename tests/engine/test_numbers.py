@@ -1,4 +1,5 @@
 from decimal import Decimal, DivisionByZero, Inexact, localcontext
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -55,6 +56,28 @@ def test_divide_when_the_quotient_is_longer_than_18_places_then_it_is_rounded_ha
     numerator, denominator, quotient
 ):
     assert divide(numerator, denominator) == quotient
+
+
+lengths = st.integers(-18, 24)
+
+
+@given(amounts, amounts.filter(bool), lengths, lengths)
+def test_divide_when_quotients_are_short_or_long_then_the_exact_one_is_rounded_once(top, bottom, up, down):
+    with exact():
+        top, bottom = top.scaleb(up), bottom.scaleb(down)
+    whole = round(Fraction(top) / Fraction(bottom) * 10**18)  # half to even
+    assert Fraction(divide(top, bottom)) == Fraction(whole, 10**18)
+
+
+@given(st.integers(-(10**30), 10**30), st.integers(1, 10**30), st.sampled_from([-1, 0, 1]))
+def test_divide_when_next_to_a_half_at_the_nineteenth_place_then_the_exact_side_counts(
+    half, denominator, side
+):
+    # (2 half + 1) / (2 * 10^18), and the least bit to either side of it
+    top = (2 * half + 1) * denominator * 10**40 + side
+    bottom = denominator * 10**40 * 2 * 10**18
+    whole = round(Fraction(top, bottom) * 10**18)
+    assert Fraction(divide(D(top), D(bottom))) == Fraction(whole, 10**18)
 
 
 def test_divide_when_the_denominator_is_zero_then_it_raises():
