@@ -75,15 +75,6 @@ def account_of_key(key: bytes | None) -> str | None:
         return None
 
 
-def json_schemas() -> dict[str, dict[str, Any]]:
-    """JSON Schema of every input topic's messages, by topic."""
-    return {
-        "fills": msgspec.json.schema(FillsInput),
-        "ledger": msgspec.json.schema(LedgerInput),
-        "prices": msgspec.json.schema(PriceInput),
-    }
-
-
 def _decode(decode: Callable[[bytes], _T], value: bytes | None, bytes_max: int) -> _T | Rejection:
     if value is None:
         return Rejection(RejectionCode.MALFORMED, "the record has no value")

@@ -9,8 +9,8 @@ Life of a batch of account inputs
      - a rejection, at decoding or in the ledger: quarantined; the account it belongs to is stopped
      - a duplicate id or `account_seq`: counted
      - applied: a new account state
-4. the returned `Commit` {watermark, states, ids, quarantine} becomes durable as a whole; only then are the records
-   acknowledged
+4. the returned `Commit` {watermark, states, ids, quarantine} becomes durable as a whole (`on_committed`); only then are
+   the records acknowledged, and only then may a window that has these ids be forgotten
 5. `settle`, once both topics have been applied up to one instant: the new states are put before the judge. Until then
    an account is judged as it was: a fill must not be judged without the deposit that paid for it, which is on its
    way in the other topic
@@ -20,25 +20,26 @@ changed becomes a `Commit` too.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from engine.accounts import AccountState, encode
 from engine.book.port import AccountBook
-from engine.effects import AccountRisk, RiskEvent, Stream
-from engine.inputs import AccountInput, Mark, Topic
+from engine.effects import AccountRisk
+from engine.inputs import AccountInput, Fill, Mark, Topic
 from engine.judgement import Judgement
-from engine.ladder import SEVERITY, LadderState
-from engine.ledger import apply, stopped, unlisted_holding
+from engine.ladder import LadderState
+from engine.ledger import apply, stopped
 from engine.policy import Policy
 from engine.rejections import Duplicate, Rejection, RejectionCode
 from streams.cloudevents import outbox_entry
 from streams.codec import account_of_key, decode_account_input
 from streams.commit import Commit, OutboxEntry
+from streams.newest import Newest
 from streams.quarantine import quarantine_entry
-from streams.windows import RecentIds
+from streams.windows import Windows
 
 COMMIT_ACCOUNTS_MAX = 500
 """A mark may move thousands of accounts at once; a commit of this many holds Redis for about 10 ms."""
@@ -66,39 +67,8 @@ class Outcome(NamedTuple):
     applied: int
     duplicates: int
     quarantined: Counter[RejectionCode]
-
-
-class Newest:
-    """Of a stretch of published events: the newest of each pool, and the highest sequence of each stream."""
-
-    def __init__(self) -> None:
-        self.events: dict[str, dict[str, RiskEvent]] = {}
-        """By account and pool."""
-        self.sequences: dict[str, dict[Stream, int]] = {}
-        """By account and stream."""
-
-    def add(self, event: RiskEvent) -> None:
-        """Take one event; one that was published again after newer ones says nothing new.
-
-        A stream is in order; between streams, which come one after the other, time decides, and at the same time the
-        band: only getting worse takes effect at once.
-        """
-        sequences = self.sequences.setdefault(event.account, {})
-        if event.sequence <= sequences.get(event.stream, 0):
-            return
-        sequences[event.stream] = event.sequence
-        pools = self.events.setdefault(event.account, {})
-        before = pools.get(event.position or "")
-        if before is None or before.stream is event.stream or _age(event) >= _age(before):
-            pools[event.position or ""] = event
-
-
-def _age(event: RiskEvent) -> tuple[int, int]:
-    return event.time_ns, SEVERITY[event.band]
-
-
-class UnlistedHolding(Exception):  # noqa: N818 - it names what was found
-    """An account holds an instrument or asset that the policy no longer lists, so it cannot be judged."""
+    executed: tuple[Fill, ...]
+    """Applied fills that name a liquidation."""
 
 
 class ShardProcessor:
@@ -126,21 +96,15 @@ class ShardProcessor:
         self._topics = topics
         self._quarantine_topic = quarantine_topic
         self._source = source
-        self._windows: dict[tuple[Topic, str], RecentIds] = {}
+        self._windows = Windows()
         self._ahead: dict[str, AccountState] = {}
         """States newer than the book's, until `settle`."""
 
     def load(
-        self, states: Iterable[AccountState], risks: dict[str, AccountRisk], watermarks: dict[Topic, int]
+        self, stored: Iterable[bytes], risks: Mapping[str, AccountRisk], watermarks: dict[Topic, int]
     ) -> None:
         """Take over what the store holds. Raises `UnlistedHolding` if the policy lacks something that is held."""
-        for state in states:
-            unlisted = unlisted_holding(state, self._policy)
-            if unlisted is not None:
-                raise UnlistedHolding(
-                    f"account {state.account!r} holds {unlisted}, which the policy does not list"
-                )
-            self.book.put(state, risks.get(state.account))
+        self.book.load(stored, risks)
         self.watermarks |= watermarks
 
     def decode(self, topic: Topic, records: Sequence[Record]) -> list[Decoded]:
@@ -165,7 +129,7 @@ class ShardProcessor:
     def add_windows(self, topic: Topic, windows: dict[str, list[str]]) -> None:
         """Take fetched ids, oldest first."""
         for account, ids in windows.items():
-            self._windows[topic, account] = RecentIds(ids)
+            self._windows.fetched(topic, account, ids)
 
     def apply(self, topic: Topic, decoded: Sequence[Decoded]) -> Outcome:
         """Apply decoded records in order; see the life of a batch above."""
@@ -179,8 +143,8 @@ class ShardProcessor:
         if self.judging:
             self._ahead |= batch.states
         else:
-            for state in batch.states.values():
-                self.book.put(state)
+            self.book.put_all(batch.states.values())
+        self._windows.shrink()
         return Outcome(
             Commit(
                 advance={topic: (start, self.watermarks[topic])} if self.watermarks[topic] > start else {},
@@ -191,7 +155,13 @@ class ShardProcessor:
             batch.applied,
             batch.duplicates,
             batch.reasons,
+            tuple(batch.executed),
         )
+
+    def on_committed(self, commit: Commit) -> None:
+        """A commit of this processor has become durable."""
+        for topic, (_, end) in commit.advance.items():
+            self._windows.stored(Topic(topic), end)
 
     def state(self, account: str) -> AccountState | None:
         """The newest state of the account, which may be ahead of what is judged; None if there is none."""
@@ -200,8 +170,7 @@ class ShardProcessor:
     def settle(self) -> list[Commit]:
         """Both topics have been applied up to one instant: judge the accounts in their new state."""
         settled, self._ahead = self._ahead, {}
-        for state in settled.values():
-            self.book.put(state)
+        self.book.put_all(settled.values())
         return self._spoken_in_parts(self.book.judge(sorted(settled)))
 
     def skip_to(self, topic: Topic, offset: int) -> Commit:
@@ -221,9 +190,9 @@ class ShardProcessor:
         """Prices have caught up: take them all, in time order, and judge every account at them."""
         self.judging = True
         self.book.prime(sorted(marks, key=lambda mark: (mark.time_ns, mark.symbol)), now_ns, stale)
-        return self._spoken_in_parts(self.book.judge(list(self.book.accounts())))
+        return self._spoken_in_parts(self.book.judge_all())
 
-    def adopt(self, newest: "Newest") -> list[Commit]:
+    def adopt(self, newest: Newest) -> list[Commit]:
         """Take over the ladder states of events that were published but are not in the store (it was rewound)."""
         parts = []
         for account, sequences in newest.sequences.items():
@@ -248,8 +217,7 @@ class ShardProcessor:
             self._refuse(topic, record, message, account_of_key(record.key), batch)
             return
         account = message.account
-        window = self._windows.setdefault((topic, account), RecentIds())
-        if message.input_id in window:
+        if self._windows.knows(topic, account, message.input_id):
             batch.duplicates += 1
             return
         state = batch.states.get(account) or self.state(account)
@@ -269,7 +237,9 @@ class ShardProcessor:
             batch.applied += 1
             batch.states[account] = after
             batch.seen.setdefault(account, []).append(message.input_id)
-            window.add(message.input_id)
+            self._windows.add(topic, account, message.input_id, record.offset + 1)
+            if isinstance(message, Fill) and message.liquidation_id is not None:
+                batch.executed.append(message)
 
     def _refuse(
         self,
@@ -321,5 +291,6 @@ class _Batch:
         self.seen: dict[str, list[str]] = {}
         self.quarantined: list[OutboxEntry] = []
         self.reasons: Counter[RejectionCode] = Counter()
+        self.executed: list[Fill] = []
         self.applied = 0
         self.duplicates = 0

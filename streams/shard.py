@@ -34,17 +34,19 @@ from enum import StrEnum
 import msgspec
 import structlog
 
-from engine.accounts import decode
+from engine.book.port import UnlistedHolding
 from engine.effects import AccountRisk, RiskEvent, Stream
 from engine.inputs import Mark, Topic
 from engine.marks import MarkBook
+from streams.cascade import Cascade
 from streams.commit import Commit, merge
 from streams.crash import crash_only
 from streams.inbox import INBOX_RECORDS_MAX, Inbox, Offered
 from streams.log_ends import LogEnds
 from streams.log_reader import LogReader
 from streams.metrics import Metrics
-from streams.processor import COMMIT_ACCOUNTS_MAX, Newest, Outcome, Record, ShardProcessor, UnlistedHolding
+from streams.newest import Newest
+from streams.processor import COMMIT_ACCOUNTS_MAX, Outcome, Record, ShardProcessor
 from streams.relay import OutboxRelay
 from streams.store import FenceLost, ShardStore
 
@@ -92,6 +94,7 @@ class ShardRunner:
         topics: dict[Topic, str],
         log_ends: LogEnds,
         open_log: Callable[[], AbstractAsyncContextManager[LogReader]],
+        cascade: Cascade,
         metrics: Metrics,
     ) -> None:
         """Wire the parts; nothing runs before `start`."""
@@ -100,7 +103,7 @@ class ShardRunner:
         self.stop_reason = ""
         self._store, self._relay, self._marks, self._prices_ready = store, relay, marks, prices_ready
         self._topics, self._open_log, self._metrics = topics, open_log, metrics
-        self._log_ends = log_ends
+        self._log_ends, self._cascade = log_ends, cascade
         self._inbox = Inbox()
         self._parts: list[Commit] = []
         self._acknowledgements: list[Callable[[], object]] = []
@@ -203,10 +206,9 @@ class ShardRunner:
 
     async def _take_over(self) -> None:
         image = await self._store.take_over()
-        states = [decode(data) for data in image.accounts.values()]
         risks = {account: _risk_decoder.decode(data) for account, data in image.risks.items()}
         watermarks = {Topic(topic): offset for topic, offset in image.watermarks.items()}
-        self.processor.load(states, risks, watermarks)
+        self.processor.load(image.accounts.values(), risks, watermarks)
         self._relay.offer(image.outbox)
         for data in image.marks.values():
             self._marks.prime(msgspec.json.decode(data, type=Mark))
@@ -306,6 +308,7 @@ class ShardRunner:
         name, metrics = self._topics[topic], self._metrics
         metrics.inputs_applied_total.labels(name).inc(outcome.applied)
         metrics.inputs_duplicate_total.labels(name).inc(outcome.duplicates)
+        self._cascade.on_executed(outcome.executed)
         for reason, count in outcome.quarantined.items():
             metrics.quarantined_total.labels(name, reason).inc(count)
         metrics.watermark_offset.labels(name, str(self.shard)).set(self.processor.watermarks[topic])
@@ -338,7 +341,9 @@ class ShardRunner:
     async def _commit(self, commit: Commit) -> None:
         with self._metrics.commit_seconds.time():
             await self._store.commit(commit)
+        self.processor.on_committed(commit)
         self._relay.offer(commit.outbox)
+        self._cascade.on_committed(commit.outbox)
         for entry in commit.outbox:
             self._metrics.events_committed_total.labels(entry.event_type).inc()
 

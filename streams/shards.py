@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from engine.book.expressible import Reason
-from engine.book.port import Totals
+from engine.book.port import AccountBook, Totals
 from engine.inputs import Mark
 from engine.ladder import Band
 from engine.marks import MarkBook
@@ -48,6 +48,11 @@ class Shards:
     def runners(self) -> Iterable[ShardRunner]:
         """The runners of the assigned shards."""
         return self._runners.values()
+
+    @property
+    def books(self) -> list[AccountBook]:
+        """The books of those that are running."""
+        return [it.processor.book for it in self.runners if it.condition is Condition.RUNNING]
 
     @property
     def ready(self) -> bool:

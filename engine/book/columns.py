@@ -10,6 +10,7 @@ Scanned data (holders) lies in plain arrays; data reached by a jump (terms, rows
 Prices between which nobody speaks are single precision, rounded inwards: half the memory to scan.
 """
 
+from struct import Struct
 from typing import NamedTuple
 
 import numpy as np
@@ -49,6 +50,8 @@ TERM = np.dtype(
         ("asset", "i4"),  # wallet or settle asset, or its twin that is no collateral
     ]
 )
+PACKED_TERM = Struct("=ddii")
+"""A `TERM` in bytes: several times faster to write one by one than by numpy."""
 ROW = np.dtype(
     [
         ("low", "f8"),  # stays silent while C >= low * MM
@@ -59,6 +62,8 @@ ROW = np.dtype(
     ],
     align=True,
 )
+PACKED_ROW = Struct("=ddiHBx")
+"""A `ROW` in bytes."""
 MARK = np.dtype(
     [
         ("price", "f8"),
@@ -72,7 +77,7 @@ WATCH = np.dtype([("symbol", "i4"), ("slot", "i4")])
 
 
 class Columns(NamedTuple):
-    """Everything the compiled code sees."""
+    """Everything the compiled code sees. All arrays grow in place (`ragged.grow`), so one tuple of them stays true."""
 
     symbols: Array
     assets: Array

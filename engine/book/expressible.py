@@ -8,18 +8,18 @@ collateral that is a line per tier of coins, liabilities at their factor, and bo
 margin decides no band, so what only moves it (leverage, open interest, most orders) is not asked about.
 """
 
-from collections import Counter
 from decimal import Decimal
 from enum import StrEnum
 from itertools import pairwise
 
 from engine.accounts import AccountState
+from engine.book.by_name import ByName
 from engine.book.kernels import TERMS_MAX
 from engine.margin.isolated import open_isolated
 from engine.margin.model import uses_portfolio
 from engine.numbers import ONE, ZERO, exact
 from engine.policy import Asset, Instrument, MarginRules, Policy, RiskTier
-from engine.position_keys import symbol_of
+from engine.position_keys import LEG_SEPARATOR, symbol_of
 
 Line = tuple[Decimal, Decimal, Decimal]
 """From this floor up, an amount counts rate * amount + offset."""
@@ -62,12 +62,8 @@ class Expressible:
         self._orders = in_collateral or pool.orders_in_maintenance or bool(pool.order_requirement)
         self._liability = Reason.LIABILITY if pool.liabilities == "requirement" else None
         self._assets = {name: _of_asset(asset, policy) for name, asset in policy.assets.items()}
-        listed = {symbol: it for symbol, it in policy.instruments.items() if it.kind != "spot"}
-        self._isolated = {symbol: _of_isolated(symbol, policy) for symbol in listed}
-        self._cross = {
-            symbol: _of_cross(symbol, policy) or self._liability or self._assets[it.settle]
-            for symbol, it in listed.items()
-        }
+        self._isolated = ByName(lambda key: _of_isolated(symbol_of(key), policy))
+        self._cross = ByName(self._of_cross_position)
 
     def reason(self, state: AccountState) -> Reason | None:
         """Why the columns cannot express the account's pools; None where they can."""
@@ -79,16 +75,29 @@ class Expressible:
             return Reason.ORDERS
         if len(state.balances) + len(state.positions) > TERMS_MAX:
             return Reason.TERMS
-        return self._of_positions(state) or self._of_balances(state) or self._of_isolated(state)
+        return (
+            self._of_positions(state)
+            or self._of_balances(state)
+            or (self._of_isolated(state) if state.isolated else None)
+        )
+
+    def _of_cross_position(self, key: str) -> Reason | None:
+        symbol = symbol_of(key)
+        settle = self._policy.instruments[symbol].settle
+        return _of_cross(symbol, self._policy) or self._liability or self._assets[settle]
 
     def _of_positions(self, state: AccountState) -> Reason | None:
-        legs = Counter(map(symbol_of, state.positions))
-        for symbol, count in legs.items():
-            if self._cross[symbol]:
-                return self._cross[symbol]
-            if count > 1 and self._policy.margin_rules(symbol).hedge_legs != "gross":
+        for key in state.positions:
+            reason = self._cross[key]
+            if reason:
+                return reason
+            if LEG_SEPARATOR in key and self._offsets_legs(symbol_of(key), state):
                 return Reason.HEDGE_LEGS
         return None
+
+    def _offsets_legs(self, symbol: str, state: AccountState) -> bool:
+        legs = sum(symbol_of(key) == symbol for key in state.positions)
+        return legs > 1 and self._policy.margin_rules(symbol).hedge_legs != "gross"
 
     def _of_balances(self, state: AccountState) -> Reason | None:
         for asset, amount in state.balances.items():
@@ -99,8 +108,7 @@ class Expressible:
         return None
 
     def _of_isolated(self, state: AccountState) -> Reason | None:
-        reasons = (self._isolated[symbol_of(key)] for key in open_isolated(state))
-        return next(filter(None, reasons), None)
+        return next(filter(None, (self._isolated[key] for key in open_isolated(state))), None)
 
 
 def has_pool_orders(state: AccountState) -> bool:

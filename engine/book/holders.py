@@ -3,7 +3,7 @@
 import numpy as np
 
 from engine.book.kernels import BLOCK
-from engine.book.ragged import Array, Ragged
+from engine.book.ragged import Array, Ragged, grow
 
 
 class Holders:
@@ -38,6 +38,15 @@ class Holders:
         self._lists.columns[2][start + slot] = account
         return slot
 
+    def make_slots(self, counts: Array) -> Array:
+        """Give each symbol so many more slots, which compiled code fills; returns the first new one of each."""
+        before = self._lists.count[: len(counts)].copy()
+        for symbol in np.flatnonzero(counts).tolist():
+            self._lists.resize(symbol, int(before[symbol] + counts[symbol]))
+        self._cover_blocks()
+        self._summarise(0, len(self._lists.columns[0]))
+        return before
+
     def remove(self, symbol: int, slot: int) -> int:
         """Free the slot; returns the account that now has it (-1: it was the last one)."""
         last = int(self._lists.count[symbol]) - 1
@@ -52,9 +61,9 @@ class Holders:
 
     def _cover_blocks(self) -> None:
         """Have as many block bounds as there are blocks; new ones make every tick look inside."""
-        missing = len(self._lists.columns[0]) // BLOCK - len(self.block_floors)
-        self.block_floors = np.append(self.block_floors, np.full(missing, np.inf, np.float32))
-        self.block_ceilings = np.append(self.block_ceilings, np.full(missing, -np.inf, np.float32))
+        blocks = len(self._lists.columns[0]) // BLOCK
+        grow(self.block_floors, blocks, np.array(np.inf, np.float32))
+        grow(self.block_ceilings, blocks, np.array(-np.inf, np.float32))
 
     def _summarise(self, start: int, count: int) -> None:
         """Recompute the bounds of the blocks that hold `count` slots from `start`, which begins a block."""

@@ -92,6 +92,9 @@ QUIET = 0  # its prices are within its bounds, where no judgement would change a
 HOVERING = 1  # judged at the present prices, too close to a line for bounds
 UNJUDGED = 2  # changed, or a timer ran out, since it was last judged, or routed without a box: exact at the next touch
 
+_BAND_LIQUIDATION = 4
+"""`ladder.SEVERITY` of liquidation."""
+
 Record = Any
 """One record of a column: its fields are attributes to the compiler, and unknown to the type checker."""
 _P = ParamSpec("_P")
@@ -222,6 +225,14 @@ def dismiss(columns: Columns, account: int) -> None:
 
 
 @compiled
+def settle(columns: Columns, accounts: Array, due: Array) -> None:
+    """Give accounts that changed bounds around the present prices, but for those that are `due` to be judged or must be."""
+    for i in range(len(accounts)):
+        if due[i] or not examine(columns, accounts[i]):
+            dismiss(columns, accounts[i])
+
+
+@compiled
 def enclose(columns: Columns, account: int, reach: float) -> None:
     """Give the account a box that somebody else has computed: quiet within `reach` of the present prices."""
     columns.status[account] = QUIET
@@ -252,11 +263,24 @@ def disclose(columns: Columns, symbol: int) -> None:
 
 
 @compiled
-def review(columns: Columns, accounts: int) -> None:
-    """Examine the first `accounts` accounts after prices changed without a judgement."""
-    for account in range(accounts):
-        if columns.status[account] != UNJUDGED and not examine(columns, account):
+def review(columns: Columns, first: int, end: int) -> None:
+    """Examine the accounts `first` to `end`, which are new or have prices that changed without a judgement."""
+    for account in range(first, end):
+        if not examine(columns, account):
             dismiss(columns, account)
+
+
+@compiled
+def enlist(columns: Columns, first: int, end: int, slots: Array) -> None:
+    """Write the accounts `first` to `end` among the holders of what they watch, at the next of each symbol's `slots`."""
+    for account in range(first, end):
+        begin = columns.watch_start[account]
+        for i in range(begin, begin + columns.watch_count[account]):
+            symbol = columns.watches[i].symbol
+            slot = slots[symbol]
+            columns.watches[i].slot = slot
+            columns.holders[columns.holder_start[symbol] + slot] = account
+            slots[symbol] += 1
 
 
 @compiled
@@ -288,38 +312,93 @@ class Sums(NamedTuple):
 def total(columns: Columns, accounts: int, edges: Array) -> Sums:
     """Count and sum over the first `accounts` accounts."""
     by_band, isolated = np.zeros(6, np.int64), np.zeros(6, np.int64)
-    below = np.zeros(len(edges), np.int64)
     degraded = stopped = 0
-    equity = maintenance = 0.0
+    row_start, row_count, rows = columns.row_start, columns.row_count, columns.rows
     for account in range(accounts):
-        first, count = columns.row_start[account], columns.row_count[account]
-        cross = columns.rows[first]
+        first, count = row_start[account], row_count[account]
+        cross = rows[first]
         by_band[cross.band] += 1
         stopped += cross.flags & STOPPED != 0
         flags = 0
         for row in range(first, first + count):
-            flags |= columns.rows[row].flags
-            if columns.rows[row].flags & OPEN:
-                isolated[columns.rows[row].band] += 1
+            flags |= rows[row].flags
+            if rows[row].flags & OPEN:
+                isolated[rows[row].band] += 1
         degraded += flags & DEGRADED != 0
-        term = columns.term_start[account]
-        at = span(
-            columns.symbols,
-            columns.assets,
-            columns.tiers,
-            columns.terms,
-            cross.flags,
-            term,
-            term + cross.terms,
-            0.0,
-        )
-        equity += at.equity_low
-        maintenance += at.maintenance_low
-        if at.maintenance_low <= 0:
-            continue
-        for i in range(len(edges)):
-            below[i] += at.collateral_low < edges[i] * at.maintenance_low
+    below = np.zeros(len(edges), np.int64)
+    equity, maintenance = _sum(
+        columns.symbols,
+        columns.assets,
+        columns.tiers,
+        row_start,
+        rows,
+        columns.term_start,
+        columns.terms,
+        accounts,
+        edges,
+        below,
+    )
     return Sums(by_band, isolated, below, degraded, stopped, equity, maintenance)
+
+
+@compiled
+def _sum(
+    symbols: Array,
+    assets: Array,
+    tiers: Array,
+    row_start: Array,
+    rows: Array,
+    term_start: Array,
+    terms: Array,
+    accounts: int,
+    edges: Array,
+    below: Array,
+) -> tuple[float, float]:
+    """Equity and MM of the shared pools, and in `below` how many stand below each edge.
+
+    `span` without reach, in one loop: a call for each account would count references to every array. Indices are unsigned,
+    because a signed one is asked at each use whether it counts from the end.
+    """
+    equity_sum = maintenance_sum = 0.0
+    for account in range(accounts):
+        equity = collateral = maintenance = 0.0
+        i = np.uint64(term_start[account])
+        end = i + np.uint64(rows[row_start[account]].terms)
+        while i < end:
+            asset = terms[i].asset
+            spec = assets[np.uint32(asset)]
+            held = required = 0.0
+            while i < end and terms[i].asset == asset:
+                term = terms[i]
+                if term.symbol < 0:
+                    held += term.amount
+                else:
+                    symbol = symbols[np.uint32(term.symbol)]
+                    # value = quantity * multiplier * mark; without a mark the entry value
+                    value = term.amount * symbol.price if symbol.known else term.entry
+                    held += value - term.entry
+                    # `_piecewise`
+                    tier, highest = np.uint32(symbol.tier_first), np.uint32(symbol.tier_end - 1)
+                    while tier < highest and abs(value) >= tiers[tier + np.uint32(1)].floor:
+                        tier += np.uint32(1)
+                    required += tiers[tier].rate * abs(value) + tiers[tier].offset
+                i += np.uint64(1)
+            index, fresh = 1.0, True
+            if spec.symbol >= 0:
+                quote = symbols[np.uint32(spec.symbol)]
+                fresh = quote.fresh != 0
+                index = quote.price if quote.known else 1.0
+            if held < 0 and spec.borrow_first < spec.borrow_end:
+                required += _piecewise(tiers, spec.borrow_first, spec.borrow_end, -held)
+            equity += held * index
+            collateral += _worth(tiers, spec, held, fresh) * index
+            maintenance += required * index
+        equity_sum += equity
+        maintenance_sum += maintenance
+        if maintenance > 0:
+            for edge in range(len(edges)):
+                below[edge] += collateral < edges[edge] * maintenance
+    return equity_sum, maintenance_sum
 
 
 @compiled
@@ -538,3 +617,89 @@ def _worth(tiers: Array, asset: Record, amount: float, fresh: bool) -> float:  #
     elif fresh:
         worth = _piecewise(tiers, asset.tier_first, asset.tier_end, amount)
     return worth
+
+
+@compiled
+def heat(
+    columns: Columns,
+    markets: Array,
+    zero: int,
+    begin: int,
+    routed: Array,
+    line: float,
+    withholds: bool,  # noqa: FBT001
+    notional: Array,
+    pools: Array,
+) -> int:
+    """Add up what falls at each point (`analytics.heat_map`), of the accounts from `begin` that are not `routed`.
+
+    `markets` are the symbols at each point, `zero` is the point of no move, `line` the liquidation line. Returns how many
+    pools are withheld.
+    """
+    assets, tiers, rows, terms = columns.assets, columns.tiers, columns.rows, columns.terms
+    withheld = 0
+    for account in range(begin, begin + len(routed)):
+        if routed[account - begin]:
+            continue
+        first_row, term = columns.row_start[account], columns.term_start[account]
+        for row in range(first_row, first_row + columns.row_count[account]):
+            flags, first, end = rows[row].flags, term, term + rows[row].terms
+            term = end
+            if first == end and row != first_row:
+                continue  # an isolated position that is judged no more
+            under_way = rows[row].band >= _BAND_LIQUIDATION
+            if not under_way:
+                now = span(markets[zero], assets, tiers, terms, flags, first, end, 0.0)
+                if withholds and now.degraded:
+                    withheld += 1
+                    continue
+                under_way = _fallen(now, line)
+            if under_way:
+                pools[zero] += 1
+                _add_notional(markets[zero], assets, terms, first, end, notional[zero])
+                continue
+            for way in (-1, 1):
+                point = _first_fallen(markets, assets, tiers, terms, flags, first, end, zero + way, way, line)
+                if point >= 0:
+                    pools[point] += 1
+                    _add_notional(markets[point], assets, terms, first, end, notional[point])
+    return withheld
+
+
+@compiled
+def _first_fallen(
+    markets: Array,
+    assets: Array,
+    tiers: Array,
+    terms: Array,
+    flags: int,
+    first: int,
+    end: int,
+    point: int,
+    way: int,
+    line: float,
+) -> int:
+    """The first point, from `point` on, at which the pool with these terms falls; -1 if none is."""
+    while 0 <= point < len(markets):
+        if _fallen(span(markets[point], assets, tiers, terms, flags, first, end, 0.0), line):
+            return point
+        point += way
+    return -1
+
+
+@compiled
+def _fallen(at: Span, line: float) -> bool:
+    """Whether these figures, of a single point, are below the liquidation line. Who is bankrupt is: C <= E."""
+    return at.collateral_low < line * at.maintenance_low
+
+
+@compiled
+def _add_notional(symbols: Array, assets: Array, terms: Array, first: int, end: int, notional: Array) -> None:
+    """Add the positions among these terms by symbol, in account currency."""
+    for i in range(first, end):
+        held = terms[i]
+        if held.symbol >= 0:
+            symbol, index = symbols[held.symbol], assets[held.asset].symbol
+            value = held.amount * symbol.price if symbol.known else held.entry
+            # |value(mark)| * index(settle); an index that was never seen counts 1
+            notional[held.symbol] += abs(value) * (symbols[index].price if index >= 0 else 1.0)

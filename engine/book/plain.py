@@ -1,15 +1,18 @@
 """The plain book: judge every holder exactly, one after the other. Obvious and slow; the specification."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 
-from engine.accounts import AccountState
-from engine.book.port import Totals
+from engine.accounts import AccountState, decode
+from engine.analytics.heat_map import MarketPoint, heat_map
+from engine.book.heat_map import Heat, exactly, pools_under_way
+from engine.book.port import Totals, UnlistedHolding
 from engine.effects import AccountRisk
 from engine.inputs import Mark
-from engine.judgement import CROSS, Judgement, judge, pool_figures, price_symbols_of
+from engine.judgement import CROSS, DETAILED_EVENTS_MAX, Judgement, judge, pool_figures, price_symbols_of
 from engine.ladder import Band, LadderState
+from engine.ledger import unlisted_holding
 from engine.margin.isolated import open_isolated
 from engine.marks import NANOSECONDS, Prices
 from engine.numbers import exact
@@ -34,7 +37,8 @@ class PlainBook:
             for symbol, check in policy.price_symbols.items()
         }
         self._time_ns = 0
-        self._leaving: set[str] = set()
+        self._timed: set[str] = set()
+        """Accounts that time alone can make speak."""
         self.screened = self.exact = self.exact_routed = self.boxed = 0
         self.routed: dict[str, int] = {}
         """Nobody: there is no shortcut to be kept from."""
@@ -53,6 +57,19 @@ class PlainBook:
         if risk is not None:
             self._remember(risk)
 
+    def put_all(self, states: Iterable[AccountState]) -> None:
+        """See `AccountBook.put_all`."""
+        for state in states:
+            self.put(state)
+
+    def load(self, stored: Iterable[bytes], risks: Mapping[str, AccountRisk]) -> None:
+        """See `AccountBook.load`."""
+        for state in map(decode, stored):
+            unlisted = unlisted_holding(state, self._policy)
+            if unlisted is not None:
+                raise UnlistedHolding(state.account, unlisted)
+            self.put(state, risks.get(state.account))
+
     def state(self, account: str) -> AccountState | None:
         """See `AccountBook.state`."""
         return self._states.get(account)
@@ -68,6 +85,10 @@ class PlainBook:
     def judge(self, accounts: Sequence[str]) -> list[Judgement]:
         """See `AccountBook.judge`."""
         return self._judge(accounts)
+
+    def judge_all(self) -> list[Judgement]:
+        """See `AccountBook.judge_all`."""
+        return self._judge(self.accounts())
 
     def on_marks(self, marks: Sequence[Mark]) -> list[Judgement]:
         """See `AccountBook.on_marks`."""
@@ -90,7 +111,7 @@ class PlainBook:
     def on_clock(self, now_ns: int, stale: frozenset[str]) -> list[Judgement]:
         """See `AccountBook.on_clock`."""
         self._time_ns = max(self._time_ns, now_ns)
-        concerned = set(self._leaving)
+        concerned = set(self._timed)
         for symbol in stale ^ self._stale:
             concerned |= self._holders[symbol]
         self._stale = stale
@@ -124,22 +145,35 @@ class PlainBook:
         """See `AccountBook.totals_in_parts`."""
         yield self.totals(edges)
 
+    def heat_map_in_parts(
+        self,
+        points: Sequence[MarketPoint],
+        routed_max: int | None = None,  # noqa: ARG002 - nobody is routed
+    ) -> Iterator[Heat]:
+        """See `AccountBook.heat_map_in_parts`."""
+        accounts = ((state, pools_under_way(self.risk(name))) for name, state in self._states.items())
+        yield exactly(heat_map(accounts, points, self._policy), self._policy)
+
     def _judge(self, accounts: Iterable[str], cause_ns: int | None = None) -> list[Judgement]:
         prices = self._prices()
-        judgements = []
+        judgements, detailed = [], 0
         for account in accounts:
             self.exact += 1
             risk = self.risk(account)
-            judgement = judge(self._states[account], risk, prices, self._time_ns, self._policy, cause_ns)
+            judgement = judge(
+                self._states[account], risk, prices, self._time_ns, self._policy, cause_ns,
+                detailed=detailed < DETAILED_EVENTS_MAX,
+            )  # fmt: skip
             self._remember(judgement.risk)
             if judgement.events:
+                detailed += len(judgement.events)
                 judgements.append(judgement)
         return judgements
 
     def _remember(self, risk: AccountRisk) -> None:
         self._risks[risk.account] = risk
-        leaving = any(pool.exit_since_ns is not None for pool in risk.pools.values())
-        (self._leaving.add if leaving else self._leaving.discard)(risk.account)
+        timed = any(pool.band is not Band.HEALTHY for pool in risk.pools.values())
+        (self._timed.add if timed else self._timed.discard)(risk.account)
 
     def _prices(self) -> Prices:
         return Prices(self._marks, self._stale, self._time_ns)

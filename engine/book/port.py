@@ -9,13 +9,15 @@ Rules every book keeps
 * A book holds its own view of prices, so that a batch is judged step by step; time is event time.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Protocol
 
 import msgspec
 
 from engine.accounts import AccountState
+from engine.analytics.heat_map import MarketPoint
+from engine.book.heat_map import Heat
 from engine.effects import AccountRisk
 from engine.inputs import Mark
 from engine.judgement import Judgement
@@ -33,6 +35,13 @@ class Totals(msgspec.Struct, frozen=True):
     """Cumulative: accounts with a requirement whose ratio is below each edge."""
     equity: float
     maintenance_margin: float
+
+
+class UnlistedHolding(Exception):  # noqa: N818 - it names what was found
+    """An account holds an instrument or asset that the policy no longer lists, so it cannot be judged."""
+
+    def __init__(self, account: str, holding: str) -> None:
+        super().__init__(f"account {account!r} holds {holding}, which the policy does not list")
 
 
 class AccountBook(Protocol):
@@ -60,6 +69,15 @@ class AccountBook(Protocol):
     def put(self, state: AccountState, risk: AccountRisk | None = None) -> None:
         """Insert or replace an account; without `risk` its risk record stays (a new one is healthy)."""
 
+    def put_all(self, states: Iterable[AccountState]) -> None:
+        """`put` each of these accounts."""
+
+    def load(self, stored: Iterable[bytes], risks: Mapping[str, AccountRisk]) -> None:
+        """Put many new accounts, each once, as `engine.accounts.encode` wrote them, with their risk records.
+
+        Raises `UnlistedHolding` if the policy lacks something that one holds; the book is of no use then.
+        """
+
     def state(self, account: str) -> AccountState | None:
         """The account's state, or None."""
 
@@ -71,6 +89,9 @@ class AccountBook(Protocol):
 
     def judge(self, accounts: Sequence[str]) -> list[Judgement]:
         """Judge these accounts at the book's prices and time, after their inputs were applied."""
+
+    def judge_all(self) -> list[Judgement]:
+        """Judge every account at the book's prices and time, sorted."""
 
     def on_marks(self, marks: Sequence[Mark]) -> list[Judgement]:
         """Take a batch of believed marks in order and judge every holder after each of them."""
@@ -86,3 +107,11 @@ class AccountBook(Protocol):
 
     def totals_in_parts(self, edges: Sequence[Decimal]) -> Iterator[Totals]:
         """`totals` in parts that add up, each a bounded piece of work; the book may change between two of them."""
+
+    def heat_map_in_parts(
+        self, points: Sequence[MarketPoint], routed_max: int | None = None
+    ) -> Iterator[Heat]:
+        """The liquidation heat map in parts that add up, each a bounded piece of work; the book may change between two.
+
+        At most `routed_max` accounts that need it are computed exactly, those that have waited longest.
+        """

@@ -1,18 +1,19 @@
 """Accounts that the columns cannot express: why, and the figures of their shared pools when last judged."""
 
 from collections import Counter
+from collections.abc import Collection
 from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 
 from engine.book.expressible import Reason
-from engine.book.ragged import Array
+from engine.book.ragged import NOTHING, Array, grow
 from engine.margin.figures import Figures
 
 _LOOK = np.dtype([("equity", "f8"), ("collateral", "f8"), ("requirement", "f8"), ("maintenance", "f8")])
-"""Figures of a shared pool, in account currency; an account that is not routed has zeros."""
-_ACCOUNTS_MIN = 64
+"""Figures of a shared pool, in account currency; a free place has zeros."""
+_LOOKS_MIN = 64
 
 
 class RoutedSums(NamedTuple):
@@ -31,16 +32,23 @@ class Routed:
         """Nobody is routed."""
         self._reasons: dict[int, Reason] = {}
         self._counts: Counter[Reason] = Counter()
-        self._looks: Array = np.zeros(_ACCOUNTS_MIN, _LOOK)
+        self._looks: Array = np.zeros(_LOOKS_MIN, _LOOK)
+        self._places: dict[int, int] = {}
+        """Of each routed account that was ever looked at, among the looks."""
+        self._free: list[int] = []
+        """Places that nobody has any more."""
         self._unseen: set[int] = set()
         self._seen: dict[int, None] = {}
         """The others, those whose figures are oldest first."""
-        self.members: Array = np.zeros(_ACCOUNTS_MIN, np.bool_)
-        """By number, as far as numbers were looked at: whether the account is routed."""
 
     def __contains__(self, number: int) -> bool:
         """Whether the account is routed."""
         return number in self._reasons
+
+    @property
+    def numbers(self) -> Collection[int]:
+        """Every routed account."""
+        return self._reasons.keys()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -63,9 +71,10 @@ class Routed:
             self._counts[before] -= 1
             self._unseen.discard(number)
             self._seen.pop(number, None)
-            # it may never have been looked at
-            self._looks[number : number + 1] = 0
-            self.members[number : number + 1] = False
+            place = self._places.pop(number, None)
+            if place is not None:
+                self._looks[place] = 0
+                self._free.append(place)
         if reason is not None:
             self._reasons[number] = reason
             self._counts[reason] += 1
@@ -78,14 +87,14 @@ class Routed:
 
     def look(self, number: int, figures: Figures) -> None:
         """Keep the figures of a routed account's shared pool."""
-        while number >= len(self._looks):
-            self._looks = np.append(self._looks, np.zeros_like(self._looks))
-            self.members = np.append(self.members, np.zeros_like(self.members))
+        place = self._places.get(number)
+        if place is None:
+            place = self._places[number] = self._free.pop() if self._free else len(self._places)
+            grow(self._looks, place + 1, NOTHING)
         self._unseen.discard(number)
         self._seen.pop(number, None)
         self._seen[number] = None
-        self.members[number] = True
-        self._looks[number] = (
+        self._looks[place] = (
             float(figures.equity),
             float(figures.collateral_value),
             float(figures.requirement),

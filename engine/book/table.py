@@ -6,10 +6,36 @@ from engine.book import kernels
 from engine.book.columns import MARK, ROW, TERM, WATCH, Columns
 from engine.book.encode import Encoder
 from engine.book.holders import Holders
-from engine.book.ragged import Array, Ragged
+from engine.book.ragged import NOTHING, Array, Ragged, grow
 from engine.book.timers import NEVER_NS
 
 _ACCOUNTS_MIN = 64
+_COUNTED_TOGETHER = 65_536
+"""Counting copies the symbols; a copy of all would leave a hole in the memory that is as large."""
+
+
+class Loaded:
+    """Records of accounts that come one after the other, not yet in the columns."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        self.terms = bytearray()
+        self.rows = bytearray()
+        self.watches: list[int] = []
+        """Symbols."""
+        self.terms_of: list[int] = []
+        """How many each account has; so in the other lists."""
+        self.rows_of: list[int] = []
+        self.watches_of: list[int] = []
+
+    def add(self, terms: bytes, rows: bytes, watched: frozenset[int]) -> None:
+        """Take the next account."""
+        self.terms += terms
+        self.rows += rows
+        self.watches += sorted(watched)
+        self.terms_of.append(len(terms) // TERM.itemsize)
+        self.rows_of.append(len(rows) // ROW.itemsize)
+        self.watches_of.append(len(watched))
 
 
 class Table:
@@ -26,22 +52,64 @@ class Table:
         """By account: `kernels.QUIET` and so on."""
         self.found: Array = np.zeros(_ACCOUNTS_MIN, np.int32)
         """Where compiled code leaves the accounts that it has found; as long as `status`."""
+        self.columns = Columns(
+            encoder.symbols,
+            encoder.assets,
+            encoder.tiers,
+            self.status,
+            self._rows.start,
+            self._rows.count,
+            self._rows.columns[0],
+            self._terms.start,
+            self._terms.columns[0],
+            self._watches.start,
+            self._watches.count,
+            self._watches.columns[0],
+            *self.holders.columns,
+        )
+        """Everything the compiled code sees."""
 
     def enrol(self, number: int) -> None:
         """Make room for the account of the next free number."""
-        if number == len(self.status):
-            self.status = np.append(self.status, np.zeros_like(self.status))
-            self.found = np.zeros(len(self.status), np.int32)
+        self._make_accounts(number + 1)
         for lists in (self._terms, self._rows, self._watches):
             lists.resize(number, 0)
 
-    def write(self, number: int, terms: Array, rows: Array) -> None:
-        """Replace the account's terms and rows."""
-        for lists, records in ((self._terms, terms), (self._rows, rows)):
-            start = lists.resize(number, len(records))
-            lists.columns[0][start : start + len(records)] = records
+    def write(self, number: int, terms: bytes, rows: bytes) -> None:
+        """Replace the account's terms and rows, which are packed."""
+        self._terms.replace(number, terms)
+        self._rows.replace(number, rows)
 
-    def watch(self, number: int, symbols: set[int]) -> None:
+    def extend(self, first: int, loaded: Loaded) -> None:
+        """Take the accounts from the next free number `first` on; they come among the holders with `enlist`."""
+        self._make_accounts(first + len(loaded.terms_of))
+        watches = np.zeros(len(loaded.watches), WATCH)
+        watches["symbol"] = loaded.watches
+        for lists, records, counts in (
+            (self._terms, np.frombuffer(loaded.terms, TERM), loaded.terms_of),
+            (self._rows, np.frombuffer(loaded.rows, ROW), loaded.rows_of),
+            (self._watches, watches, loaded.watches_of),
+        ):
+            where = lists.extend(first, np.array(counts, np.int32))
+            lists.columns[0][where] = records
+
+    def make_room(self, accounts: int, of: int) -> None:
+        """Expect this many accounts, each with as much as the first `of` have on average."""
+        self._make_accounts(accounts)
+        for lists in (self._terms, self._rows, self._watches):
+            lists.make_room(accounts, of)
+
+    def enlist(self, first: int, end: int) -> None:
+        """Have the accounts `first` to `end`, at least one, among the holders of what they watch, in this order."""
+        begin, stop = int(self._watches.start[first]), self._watches.slice(end - 1).stop
+        counts = np.zeros(len(self._encoder.symbols), np.int64)
+        for part in range(begin, stop, _COUNTED_TOGETHER):
+            symbols = self._watches.columns[0]["symbol"][part : min(part + _COUNTED_TOGETHER, stop)]
+            counts += np.bincount(symbols, minlength=len(counts))
+        slots = self.holders.make_slots(counts)
+        kernels.enlist(self.columns, first, end, slots)
+
+    def watch(self, number: int, symbols: frozenset[int]) -> None:
         """Have the account among the holders of exactly these symbols."""
         watches = self._watches.columns[0][self._watches.slice(number)].tolist()
         held = dict(watches)
@@ -58,30 +126,21 @@ class Table:
         start = self._watches.resize(number, len(held))
         self._watches.columns[0][start : start + len(held)] = np.array(list(held.items()), WATCH)
 
-    def columns(self) -> Columns:
-        """Everything the compiled code sees; outdated by the next change."""
-        return Columns(
-            self._encoder.symbols,
-            self._encoder.assets,
-            self._encoder.tiers,
-            self.status,
-            self._rows.start,
-            self._rows.count,
-            self._rows.columns[0],
-            self._terms.start,
-            self._terms.columns[0],
-            self._watches.start,
-            self._watches.count,
-            self._watches.columns[0],
-            *self.holders.columns,
-        )
+    def _make_accounts(self, accounts: int) -> None:
+        grow(self.status, accounts, NOTHING)
+        grow(self.found, len(self.status), NOTHING)
 
     def warm(self) -> None:
         """Compile, or load, every entry of the compiled code now: the first tick must not wait for a compiler."""
-        columns = self.columns()
+        columns = self.columns
         kernels.walk(columns, np.zeros(0, MARK), 0, 0, NEVER_NS, self.found)
-        kernels.review(columns, 0)
+        kernels.review(columns, 0, 0)
         kernels.disclose(columns, 0)
+        kernels.settle(columns, np.zeros(0, np.int32), np.zeros(0, np.bool_))
         kernels.enclose(columns, 0, 0.0)
         kernels.sweep(columns, 0, self.found)
+        kernels.enlist(columns, 0, 0, np.zeros(1, np.int32))
         kernels.total(columns, 0, np.zeros(0))
+        markets, nobody = np.tile(columns.symbols, (1, 1)), np.zeros(0, np.bool_)
+        notional, pools = np.zeros((1, len(columns.symbols))), np.zeros(1, np.int64)
+        kernels.heat(columns, markets, 0, 0, nobody, 1.0, True, notional, pools)  # noqa: FBT003 - compiled

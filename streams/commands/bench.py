@@ -3,6 +3,7 @@
 import os
 import platform
 import time
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -48,14 +49,23 @@ def book(
     cpu: Annotated[  # noqa: FBT002 - an option of the command line
         bool, typer.Option("--cpu", help="Count the thread's processor time: for a machine that is busy.")
     ] = False,
+    crash_day: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="A recording of trades or bars: replay all of it over --accounts accounts, too.",
+        ),
+    ] = None,
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
 ) -> None:
     """Measure the book of accounts alone: no broker, no store, one process, one thread.
 
-    Then a fixed scenario: 10,000 accounts with 10 linear perpetuals each.
+    Then a fixed scenario, 10,000 accounts with 10 linear perpetuals each, and a recorded day if one is given.
     """
     # here, because other commands must not wait for the compiler's start
     from streams.bench.book import bench_book  # noqa: PLC0415
+    from streams.bench.crash_day import bench_crash_day  # noqa: PLC0415
     from streams.bench.population import PopulationPlan  # noqa: PLC0415
     from streams.bench.ten_contracts import bench_ten_contracts  # noqa: PLC0415
 
@@ -68,15 +78,24 @@ def book(
         seed=seed,
     )
     clock = time.thread_time_ns if cpu else time.perf_counter_ns
-    report = {
+    measured = bench_book(plan, marks=marks, repeats=repeats, clock=clock)
+    ten = bench_ten_contracts(scenario_accounts, seed=seed, repeats=repeats, clock=clock)
+    day = None if crash_day is None else bench_crash_day(crash_day, accounts, seed=seed, clock=clock)
+    report: dict[str, Any] = {
+        **_headline(measured, ten, day),
         "method": _method(plan, marks, repeats, cpu=cpu),
-        "book": bench_book(plan, marks=marks, repeats=repeats, clock=clock),
-        "ten_contracts": bench_ten_contracts(scenario_accounts, seed=seed, repeats=repeats, clock=clock),
+        "book": measured,
+        "ten_contracts": ten,
     }
+    if day is not None:
+        report["crash_day"] = day
     if as_json:
         json_out(report)
         return
-    for part, values in msgspec.to_builtins(report).items():
+    shown = msgspec.to_builtins(report)
+    headline = {name: value for name, value in shown.items() if not isinstance(value, dict)}
+    parts = {name: value for name, value in shown.items() if isinstance(value, dict)}
+    for part, values in {"headline": headline, **parts}.items():
         rows = table(part.replace("_", " "), ["figure", "value"], right=["value"])
         for name, value in _flat(values):
             rows.add_row(name, value)
@@ -84,11 +103,56 @@ def book(
     console().print(Text(_READING, style="dim"))
 
 
+@app.command()
+def plot(
+    out: Annotated[Path, typer.Option(dir_okay=False, help="Where to write the picture (SVG).")],
+    accounts_max: Annotated[
+        int,
+        typer.Option(min=1_000, max=ACCOUNTS_MAX, help="Of the largest population; the smallest has 1,000."),
+    ] = 100_000,
+    marks: Annotated[int, typer.Option(min=100, help="Marks of the stream.")] = 10_000,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same accounts and marks.")] = 7,
+    cpu: Annotated[  # noqa: FBT002 - an option of the command line
+        bool, typer.Option("--cpu", help="Count the thread's processor time: for a machine that is busy.")
+    ] = False,
+    as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
+) -> None:
+    """Draw what a tick costs against the number of accounts, by decades."""
+    from streams.bench.scaling import bench_scaling, drawn  # noqa: PLC0415
+
+    sizes = [10**power for power in range(3, len(str(accounts_max)))]
+    clock = time.thread_time_ns if cpu else time.perf_counter_ns
+    costs = list(bench_scaling(sizes, seed=seed, marks=marks, clock=clock))
+    out.write_text(drawn(costs), encoding="utf-8")
+    if as_json:
+        json_out(costs)
+        return
+    names = costs[0].__struct_fields__
+    rows = table("what a tick costs", [name.replace("_", " ") for name in names], right=names)
+    for cost in costs:
+        rows.add_row(*(_shown(getattr(cost, name)) for name in names))
+    console().print(rows)
+
+
 _READING = (
     "A holder is answered for when one mark of what it holds has been decided for it, as exactly as by computing it; most are\n"
     "by bounds on prices, many at once. Of the ten contracts, ticks and jumps decide breaches of every line; only every_figure\n"
-    "computes equity, IM, MM and band of every account, in exact decimals."
+    "computes equity, IM, MM and band of every account, in exact decimals. Live figures are all of these in float, by increments."
 )
+
+
+def _headline(measured: Any, ten: Any, day: Any) -> dict[str, float | None]:
+    """The figures that others are compared with; None for what was not measured."""
+    stream = measured.stream
+    return {
+        "ns_per_holder_p50": stream.ns_per_holder,
+        "worst_symbol_ms_p50": measured.slowest_symbol.us / 1e3,
+        "accounts_per_second_w10": ten.live_figures.accounts_per_second,
+        "bytes_per_account": measured.build.resident_bytes_per_account,
+        # of the holders answered for, the part judged in exact decimals
+        "exact_share": stream.exact_looks_per_1000_marks / 1000 / stream.holders_per_mark,
+        "crash_day_seconds": None if day is None else day.seconds,
+    }
 
 
 def _method(plan: Any, marks: int, repeats: int, *, cpu: bool) -> dict[str, Any]:

@@ -9,8 +9,10 @@ from rich.table import Table
 
 from tests.benchmarks.bench_book import bench_book
 from tests.benchmarks.bench_exact import bench_exact
+from tests.benchmarks.bench_heat_map import bench_heat_map
 from tests.benchmarks.bench_liquidation import bench_liquidation
 from tests.benchmarks.bench_pipeline import ACCOUNTS, bench_pipeline
+from tests.benchmarks.bench_replay import bench_replay
 
 
 def main() -> None:
@@ -24,6 +26,8 @@ def main() -> None:
         "book": bench_book(options.accounts),
         "exact": bench_exact(),
         "liquidation": bench_liquidation(),
+        "heat map": bench_heat_map(),
+        "replay": bench_replay(),
     }
     if options.json:
         json.dump(figures, sys.stdout, indent=1)

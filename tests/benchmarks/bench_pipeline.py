@@ -3,9 +3,12 @@
 Method: one broker, one redis-server (AOF everysec), one worker, producers in processes of their own, all on this
 machine. Rates are taken between 10 % and 90 % of the records, read from the worker's own counters every 200 ms. Latency
 is from the time a mark is dated and sent to the time a consumer of the event topics has the event: every event that a
-mark caused, exact quantiles.
+mark caused, exact quantiles. Beside it stand the worker's own histograms over the same marks, which say where the time goes.
+
+python -m tests.benchmarks.bench_pipeline [--accounts N] [--fall-only] [--profile FILE]
 """
 
+import argparse
 import asyncio
 import subprocess
 import sys
@@ -17,13 +20,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from confluent_kafka import Consumer
 
 from streams.embedded.redis import EmbeddedRedis
 from streams.settings import load_policy
 from tests.benchmarks import load
+from tests.benchmarks.latency import latency
 from tests.conftest import system_redis_server
 from tests.support.cluster import PARTITIONS, Cluster
 from tests.support.kafka_server import RealKafka
@@ -40,6 +42,8 @@ FALL, FALL_SECONDS = Decimal("0.06"), 30.0
 CRASH_SECONDS = 20.0
 """The demo's whole crash, squeezed: thousands of events within a few seconds."""
 DEADLINE_S = 180.0
+SEEDING_S_PER_ACCOUNT = 0.006
+"""An account opens with some six inputs."""
 WARM_S = 5.0
 """A started worker collects garbage once and freezes what it loaded; latency is measured after that."""
 SAMPLE_S = 0.2
@@ -47,8 +51,10 @@ SAMPLE_S = 0.2
 SEED = 7
 
 
-def bench_pipeline(accounts: int = ACCOUNTS) -> dict[str, float]:
-    """Run everything once; keys end in their units."""
+def bench_pipeline(
+    accounts: int = ACCOUNTS, *, fall_only: bool = False, profile: Path | None = None
+) -> dict[str, float]:
+    """Run everything once, or only up to the fall; keys end in their units. `profile`: the worker's flame graph over the fall."""
     with tempfile.TemporaryDirectory(prefix="unimargin-bench-") as name:
         directory = Path(name)
         shipped = (TREE / "deploy" / "policies" / "default.toml").read_text()
@@ -63,7 +69,9 @@ def bench_pipeline(accounts: int = ACCOUNTS) -> dict[str, float]:
             EmbeddedRedis(directory / "redis", binary=system_redis_server()) as server,
             Cluster(kafka, server, directory) as cluster,
         ):
-            return _measure(cluster, policy_file, policy, prices, seeds, accounts)
+            return _measure(
+                cluster, policy_file, policy, prices, seeds, accounts, fall_only=fall_only, profile=profile
+            )
 
 
 class _Told(dict[str, float]):
@@ -81,6 +89,9 @@ def _measure(
     prices: Any,
     seeds: list[load.Pair],
     accounts: int,
+    *,
+    fall_only: bool,
+    profile: Path | None,
 ) -> dict[str, float]:
     figures = _Told()
     sequence = 1
@@ -96,9 +107,44 @@ def _measure(
     wait_for(
         "the population applied",
         lambda: worker.metric("margin_inputs_applied_total") == len(seeds),
-        DEADLINE_S,
+        DEADLINE_S + SEEDING_S_PER_ACCOUNT * accounts,
     )
 
+    if not fall_only:
+        _rates(worker, cluster, policy, prices, accounts, send_marks, figures)
+    worker.kill(hold_down=True)
+    send_marks(len(prices))
+    began = time.perf_counter()
+    worker.release()
+    worker.wait_ready()
+    figures["cold_start_seconds"] = time.perf_counter() - began
+    time.sleep(WARM_S)
+    figures["of_which_recovery_seconds"] = worker.metric("margin_recovery_seconds_sum") / PARTITIONS
+    fall = load.falling(prices, FALL, PACED_MARKS_PER_SECOND, FALL_SECONDS)
+    for key, value in latency(worker, cluster.bootstrap, fall, sequence, profile=profile).items():
+        figures[f"fall_{key}"] = value
+    if fall_only:
+        return figures
+    sequence += int(PACED_MARKS_PER_SECOND * FALL_SECONDS)
+    crash = load.crash(policy, PACED_MARKS_PER_SECOND, CRASH_SECONDS, SEED)
+    for key, value in latency(worker, cluster.bootstrap, crash, sequence).items():
+        figures[f"crash_{key}"] = value
+    figures["rss_mebibytes"] = _rss_mebibytes(worker.pid)
+    worker.terminate()
+    figures["raw_aiokafka_records_per_second"] = asyncio.run(_raw_aiokafka(cluster.bootstrap))
+    figures["raw_faust_records_per_second"] = _raw_faust(cluster.bootstrap)
+    return figures
+
+
+def _rates(
+    worker: Worker,
+    cluster: Cluster,
+    policy: Any,
+    prices: Any,
+    accounts: int,
+    send_marks: Callable[..., None],
+    figures: dict[str, float],
+) -> None:
     fills = load.small_fills(policy, accounts, FILLS, prices, SEED)
     figures["fills_per_second"] = _rate(
         worker,
@@ -113,26 +159,6 @@ def _measure(
     figures["marks_per_second_in_batches_of_50"] = _rate(
         worker, "margin_marks_accepted_total", MARKS, lambda: send_marks(MARKS, BATCH_MARKS)
     )
-    worker.kill(hold_down=True)
-    send_marks(len(prices))
-    began = time.perf_counter()
-    worker.release()
-    worker.wait_ready()
-    figures["cold_start_seconds"] = time.perf_counter() - began
-    time.sleep(WARM_S)
-    figures["of_which_recovery_seconds"] = worker.metric("margin_recovery_seconds_sum") / PARTITIONS
-    fall = load.falling(prices, FALL, PACED_MARKS_PER_SECOND, FALL_SECONDS)
-    for key, value in _latency(cluster, fall, sequence).items():
-        figures[f"fall_{key}"] = value
-    sequence += int(PACED_MARKS_PER_SECOND * FALL_SECONDS)
-    crash = load.crash(policy, PACED_MARKS_PER_SECOND, CRASH_SECONDS, SEED)
-    for key, value in _latency(cluster, crash, sequence).items():
-        figures[f"crash_{key}"] = value
-    figures["rss_mebibytes"] = _rss_mebibytes(worker.pid)
-    worker.terminate()
-    figures["raw_aiokafka_records_per_second"] = asyncio.run(_raw_aiokafka(cluster.bootstrap))
-    figures["raw_faust_records_per_second"] = _raw_faust(cluster.bootstrap)
-    return figures
 
 
 def _rate(worker: Worker, metric: str, count: int, act: Callable[[], None], **labels: str) -> float:
@@ -152,45 +178,6 @@ def _rate(worker: Worker, metric: str, count: int, act: Callable[[], None], **la
     low = next(it for it in samples if it[1] >= 0.1 * count)
     high = next(it for it in samples if it[1] >= 0.9 * count)
     return (high[1] - low[1]) / max(high[0] - low[0], 1e-9) if high is not low else float("nan")
-
-
-def _latency(cluster: Cluster, marks: Any, sequence: int) -> dict[str, float]:
-    latencies: list[float] = []
-    done = threading.Event()
-    consumer = Consumer(
-        {
-            "bootstrap.servers": cluster.bootstrap,
-            "group.id": "bench-latency",
-            "auto.offset.reset": "latest",
-            "fetch.wait.max.ms": 500,
-        }
-    )
-    consumer.subscribe(["margin-events", "liquidations"])
-    while not consumer.assignment():
-        consumer.poll(0.1)
-
-    def listen() -> None:
-        while not done.is_set():
-            for message in consumer.consume(500, 0.002):
-                received_ns = time.time_ns()
-                cause_ns = msgspec.json.decode(message.value())["cause_time_ns"]
-                if cause_ns is not None:
-                    latencies.append((received_ns - cause_ns) / 1e9)
-
-    listener = threading.Thread(target=listen)
-    listener.start()
-    waits = load.send_paced(cluster.bootstrap, marks, sequence)
-    time.sleep(2)
-    done.set()
-    listener.join()
-    consumer.close()
-    ordered = sorted(latencies)
-    return {
-        "events": len(ordered),
-        "tick_to_event_p50_seconds": ordered[len(ordered) // 2],
-        "tick_to_event_p99_seconds": ordered[int(len(ordered) * 0.99)],
-        **waits,
-    }
 
 
 def _rss_mebibytes(pid: int) -> float:
@@ -219,3 +206,21 @@ def _raw_faust(bootstrap: str) -> float:
     command = [sys.executable, "-m", "tests.benchmarks.raw_faust", bootstrap, str(FILLS)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=True, cwd=TREE)
     return float(done.stdout.strip().splitlines()[-1])
+
+
+def main() -> None:
+    """Print the figures as they come."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--accounts", type=int, default=ACCOUNTS)
+    parser.add_argument(
+        "--fall-only", action="store_true", help="no rates, no crash: the latency at an ordinary pace"
+    )
+    parser.add_argument(
+        "--profile", type=Path, help="py-spy's stacks of the worker over the fall, one a line"
+    )
+    options = parser.parse_args()
+    bench_pipeline(options.accounts, fall_only=options.fall_only, profile=options.profile)
+
+
+if __name__ == "__main__":
+    main()

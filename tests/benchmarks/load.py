@@ -22,6 +22,8 @@ PACED_LINGER_MS = 3.0
 core does not take. Marks then waited up to 0.5 s in the producer, and the worker was blamed for it."""
 Pair = tuple[str, bytes, bytes]
 """Topic, key, value."""
+Due = tuple[float, str, Decimal]
+"""When a mark is to be sent, in seconds from the first; its symbol and price."""
 
 
 def seeding(policy: Policy, accounts: int, seed: int) -> tuple[dict[str, Decimal], list[Pair]]:
@@ -78,9 +80,7 @@ def send_marks(
     _in_a_process(_send_marks, bootstrap, prices, count, first_sequence, per_record)
 
 
-def falling(
-    prices: dict[str, Decimal], fall: Decimal, per_second: int, seconds: float
-) -> Iterator[tuple[float, str, Decimal]]:
+def falling(prices: dict[str, Decimal], fall: Decimal, per_second: int, seconds: float) -> Iterator[Due]:
     """Every price but the stablecoin's falls evenly by the fraction `fall`: due time in seconds, symbol, price."""
     symbols = sorted(prices)
     count = int(per_second * seconds)
@@ -90,16 +90,14 @@ def falling(
         yield number / per_second, symbol, price.quantize(Decimal("1e-9"))
 
 
-def crash(policy: Policy, per_second: int, seconds: float, seed: int) -> Iterator[tuple[float, str, Decimal]]:
+def crash(policy: Policy, per_second: int, seconds: float, seed: int) -> Iterator[Due]:
     """The believable marks of the synthetic crash."""
     for mark in SyntheticCrash(policy, seed=seed, seconds=seconds, ticks_per_second=per_second):
         if mark.believable:
             yield mark.at_seconds, mark.symbol, mark.price
 
 
-def send_paced(
-    bootstrap: str, marks: Iterable[tuple[float, str, Decimal]], sequence: int
-) -> dict[str, float]:
+def send_paced(bootstrap: str, marks: Iterable[Due], sequence: int) -> dict[str, float]:
     """Send each mark when it is due, dated when it is sent, one a record.
 
     Returns how long after that the broker acknowledged: no worker can see a mark much earlier.
@@ -154,9 +152,7 @@ def _send_marks(
     assert producer.flush(300) == 0
 
 
-def _send_paced(
-    bootstrap: str, marks: Iterable[tuple[float, str, Decimal]], sequence: int, result: Connection
-) -> None:
+def _send_paced(bootstrap: str, marks: Iterable[Due], sequence: int, result: Connection) -> None:
     producer = _producer(bootstrap, PACED_LINGER_MS)
     waits: list[float] = []
 

@@ -7,7 +7,7 @@ from itertools import count
 import pytest
 from msgspec.structs import replace
 
-from engine.accounts import AccountState, IsolatedPosition
+from engine.accounts import AccountState, IsolatedPosition, encode
 from engine.book import kernels
 from engine.book.columnar import ColumnarBook
 from engine.book.plain import PlainBook
@@ -70,6 +70,28 @@ class Twins:
     def put(self, state: AccountState, risk: AccountRisk | None = None) -> None:
         self.plain.put(state, risk)
         self.fast.put(state, risk)
+
+    def put_all(self, *states: AccountState) -> None:
+        self.plain.put_all(states)
+        self.fast.put_all(states)
+
+    def reload(self, put_first: int, *, judged: bool) -> None:
+        """Both books anew from what is stored, as a new owner fills them; the first accounts are put one by one."""
+        names = list(self.plain.accounts())
+        states = {name: self.state(name) for name in names}
+        risks = {name: self.plain.risk(name) for name in names}
+        self.plain, self.fast = PlainBook(self.policy), ColumnarBook(self.policy, refreshed_max=1_000)
+        for book in (self.plain, self.fast):
+            for name in names[:put_first]:
+                book.put(states[name], risks[name])
+            book.load([encode(states[name]) for name in reversed(names[put_first:])], risks)
+        assert all(self.fast.state(name) == state for name, state in states.items())
+        self.stale = frozenset(self.policy.price_symbols) - set(self.prices)
+        for book in (self.plain, self.fast):
+            book.prime(list(self.prices.values()), self.now_ns, self.stale)
+        self._compare([], [])
+        if judged:
+            self._compare(self.plain.judge_all(), self.fast.judge_all())
 
     def judge(self, *accounts: str) -> None:
         self._compare(self.plain.judge(accounts), self.fast.judge(accounts))

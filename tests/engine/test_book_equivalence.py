@@ -252,6 +252,10 @@ def prime_step(data, twins, _name) -> None:
     twins.prime({symbol: START[symbol] for symbol in data.draw(st.sets(st.sampled_from(sorted(START))))})
 
 
+def reload_step(data, twins, _name) -> None:
+    twins.reload(data.draw(st.integers(0, 3)), judged=data.draw(st.booleans()))
+
+
 STEPS = (
     *[fill_step] * 3,
     *[entry_step] * 4,
@@ -264,6 +268,7 @@ STEPS = (
     totals_step,
     close_step,
     prime_step,
+    *[reload_step] * 2,
 )
 
 

@@ -428,6 +428,10 @@ def prime_step(data, twins, _name) -> None:
     twins.prime({symbol: START[symbol] for symbol in data.draw(st.sets(st.sampled_from(sorted(START))))})
 
 
+def reload_step(data, twins, _name) -> None:
+    twins.reload(data.draw(st.integers(0, 2)), judged=data.draw(st.booleans()))
+
+
 STEPS = (
     *[fill_step] * 4,
     *[entry_step] * 4,
@@ -440,6 +444,7 @@ STEPS = (
     judge_step,
     totals_step,
     prime_step,
+    *[reload_step] * 2,
 )
 
 
@@ -712,7 +717,8 @@ DECIDED = {
     BorrowTier: ("floor initial_rate maintenance_rate"),
     Mark: ("symbol price sequence time_ns volatility funding_rate average_price confidence"),
     AccountState: (
-        "account balances positions isolated leverage fills ledger orders margin_model collateral_off"
+        "account balances positions isolated leverage fills ledger orders margin_model collateral_off "
+        "executions"
     ),
     OpenOrder: ("symbol quantity price isolated reduce_only leg"),
     Prices: ("marks stale time_ns open_interest totals"),

@@ -11,7 +11,8 @@ from engine.ladder import Band
 from engine.rejections import RejectionCode
 from streams.app import account_partitioner
 from streams.commit import Commit, merge
-from streams.processor import Newest, Outcome, Record, ShardProcessor
+from streams.newest import Newest
+from streams.processor import Outcome, Record, ShardProcessor
 from tests.support.builders import mark, prices, sample
 from tests.support.inputs import deposit, fill
 
@@ -109,8 +110,8 @@ def test_events_when_the_shard_is_taken_over_then_numbering_goes_on(processor: S
     successor = make_processor()
     risks = {name: msgspec.json.decode(risk, type=AccountRisk) for name, risk in first.risks.items()}
     assert risks["alice"].sequences == {Stream.MARGIN_EVENTS: 1}
-    states = [decode(merge(inputs).accounts["alice"])]
-    successor.load(states, risks, {Topic.LEDGER: 1, Topic.FILLS: 1})
+    stored = [merge(inputs).accounts["alice"]]
+    successor.load(stored, risks, {Topic.LEDGER: 1, Topic.FILLS: 1})
     commits = [judge_from(successor), falling(successor, 44000, 3)]
     said = [event for commit in commits for event in events_of(commit)]
     margin = [event for event in said if event.stream is Stream.MARGIN_EVENTS]

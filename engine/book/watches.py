@@ -1,0 +1,58 @@
+"""Which marks concern an account: the price symbols that the parts of its pools depend on."""
+
+from typing import Any
+
+from engine.accounts import FLAT, AccountState
+from engine.book.by_name import ByName
+from engine.judgement import CROSS, price_symbols_of
+from engine.margin.model import uses_portfolio
+from engine.numbers import ONE
+from engine.policy import Policy
+
+
+class Watches:
+    """`price_symbols_of` all pools of an account, in the columns' numbers, from what is known of each part.
+
+    A pool watches what its parts do, each taken alone, and what every pool of its margin model does.
+    """
+
+    def __init__(self, policy: Policy, numbers: dict[str, int]) -> None:
+        """`numbers` are those of the price symbols."""
+        self._policy = policy
+        self._net, self._gross = _Parts(policy, numbers, "portfolio"), _Parts(policy, numbers, "cross")
+
+    def of(self, state: AccountState) -> frozenset[int]:
+        """Numbers of the price symbols whose marks concern the account. Raises KeyError for what is not listed."""
+        shared = self._net if uses_portfolio(state, self._policy) else self._gross
+        parts = [shared.of_asset[asset] for asset in state.balances]
+        parts += [shared.of_position[key] for key in state.positions]
+        if state.orders:
+            parts += [shared.of_position[it.symbol] for it in state.orders.values() if not it.isolated]
+        if state.isolated:
+            parts += [self._gross.of_position[key] for key in state.isolated]
+        return shared.always.union(*parts)
+
+
+def watches_same(before: AccountState, after: AccountState) -> bool:
+    """Whether an account, once listed and watching what it should, has nothing new to watch or to look for in the policy."""
+    return (
+        before.positions.keys() == after.positions.keys()
+        and before.balances.keys() == after.balances.keys()
+        and before.isolated.keys() == after.isolated.keys()
+        and before.leverage.keys() == after.leverage.keys()
+        and before.orders == after.orders
+        and before.margin_model == after.margin_model
+    )
+
+
+class _Parts:
+    """What the parts of a shared pool watch."""
+
+    def __init__(self, policy: Policy, numbers: dict[str, int], model: str) -> None:
+        def alone(**held: Any) -> frozenset[int]:
+            state = AccountState("", margin_model=model, **held)
+            return frozenset(numbers[symbol] for symbol in price_symbols_of(state, CROSS, policy))
+
+        self.always = alone()
+        self.of_asset = ByName(lambda asset: alone(balances={asset: ONE}))
+        self.of_position = ByName(lambda key: alone(positions={key: FLAT}))
