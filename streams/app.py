@@ -5,14 +5,12 @@ import gc
 import signal
 import sys
 import time
-from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
 import faust
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.partitioner import murmur2
 from mode import CrashingSupervisor
 from yarl import URL
 
@@ -21,9 +19,11 @@ from engine.book.mark_batch import MarkEncoder
 from engine.inputs import Topic
 from engine.marks import MarkBook
 from streams.agents import add_input_agent, add_marks_agent
+from streams.cascade import Cascade
 from streams.crash import crash_only, end_process
 from streams.health import HealthServer
-from streams.kafka import partition_counts, producer
+from streams.heat_map import HeatMapGauges
+from streams.kafka import account_partitioner, partition_counts, producer
 from streams.log_ends import LogEnds
 from streams.log_reader import open_log
 from streams.loop_lag import measure_loop_lag
@@ -46,11 +46,6 @@ GARBAGE_THRESHOLD = 20_000
 """New objects before a young collection; the default, 700, is passed by a single batch of records."""
 
 _log = structlog.get_logger()
-
-
-def account_partitioner(partitions: int) -> Callable[[bytes], int]:
-    """Kafka's default: murmur2 of the key, as the Java client and aiokafka compute it."""
-    return lambda key: (murmur2(key) & 0x7FFFFFFF) % partitions
 
 
 def build_faust_app(settings: Settings) -> faust.App:
@@ -140,6 +135,7 @@ async def run_worker(settings: Settings) -> None:
             topics=topics,
             log_ends=log_ends,
             open_log=lambda: open_log(settings),
+            cascade=Cascade(policy, marks, metrics),
             metrics=metrics,
         )
 
@@ -172,6 +168,15 @@ async def run_worker(settings: Settings) -> None:
         lambda: _not_ready(shards, prices_ready),
     )
     await health.start()
+    heat_map = HeatMapGauges(
+        lambda: shards.books,
+        marks,
+        policy,
+        metrics,
+        moves=settings.heat_map_moves,
+        symbols_named=settings.heat_map_symbols,
+        every_seconds=settings.heat_map_seconds,
+    )
     stopping = _stop_on_signals()
     watchdog.start()
     tasks = [
@@ -182,6 +187,7 @@ async def run_worker(settings: Settings) -> None:
             ("prices", price_reader.run),
             ("clock", _clock(shards, watchdog)),
             ("loop-lag", lambda: measure_loop_lag(metrics)),
+            ("heat-map", heat_map.run),
         )
     ]
     await app.start()

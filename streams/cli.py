@@ -6,9 +6,14 @@ from typing import Annotated
 import typer
 
 from streams.commands import account, bench, events, policy, quarantine, schemas, topics
+from streams.commands.adl import adl
 from streams.commands.demo import demo
 from streams.commands.doctor import doctor
 from streams.commands.explain import explain
+from streams.commands.heatmap import heatmap
+from streams.commands.liquidations import liquidations
+from streams.commands.replay import replay
+from streams.commands.simulate import simulate
 from streams.commands.whatif import whatif
 from streams.commands.whatif_args import WordsCommand
 from streams.commands.worker import worker
@@ -25,8 +30,13 @@ app.command()(worker)
 app.command()(doctor)
 app.command()(demo)
 app.command()(feed)
+app.command()(simulate)
 app.command(cls=WordsCommand)(whatif)
 app.command()(explain)
+app.command()(heatmap)
+app.command()(liquidations)
+app.command()(adl)
+app.command()(replay)
 app.add_typer(topics.app, name="topics")
 app.add_typer(account.app, name="account")
 app.add_typer(events.app, name="events")

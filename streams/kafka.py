@@ -2,12 +2,13 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.partitioner import murmur2
 
 from streams.settings import Settings
 
@@ -61,6 +62,11 @@ async def open_reader(settings: Settings, **options: Any) -> AsyncIterator[AIOKa
         yield consumer
     finally:
         await consumer.stop()
+
+
+def account_partitioner(partitions: int) -> Callable[[bytes], int]:
+    """Kafka's default: murmur2 of the key, as the Java client and aiokafka compute it."""
+    return lambda key: (murmur2(key) & 0x7FFFFFFF) % partitions
 
 
 async def partition_counts(settings: Settings, topics: Sequence[str]) -> dict[str, int]:

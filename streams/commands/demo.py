@@ -13,11 +13,11 @@ from rich.console import Console
 
 from engine.policy import Policy
 from streams.commands.common import JsonOption, Problem, tell_mistakes
+from streams.commands.simulate import SCENARIO_LIST, make_simulation
 from streams.demo.options import DemoError, DemoOptionError, DemoOptions
 from streams.demo.run import DemoRun
 from streams.demo.screen import open_screen
 from streams.demo.summary import print_next, print_summary
-from streams.feed.command import make_scenario
 from streams.feed.errors import FeedError
 from streams.settings import SettingsError, load_policy, load_settings
 
@@ -35,7 +35,8 @@ def demo(
     accounts: Annotated[int, typer.Option(min=1, max=100_000)] = 5_000,
     seed: Annotated[int, typer.Option(help="The same seed makes the same accounts and crash.")] = 1,
     ticks_per_second: Annotated[float, typer.Option(min=1, max=100_000)] = 1_000,
-    fills_per_second: Annotated[float, typer.Option(min=0, max=1_000)] = 20,
+    fills_per_second: Annotated[float, typer.Option(min=0, max=1_000, help="Orders of agents.")] = 20,
+    scenario: Annotated[str, typer.Option(help=SCENARIO_LIST)] = "flash-crash",
     data: Annotated[
         Path | None, typer.Option(help="Replay this recording (csv or csv.gz of trades or bars) instead.")
     ] = None,
@@ -54,7 +55,7 @@ def demo(
     ] = False,
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
 ) -> None:
-    """Watch a market crash: 5,000 accounts, live margin calls and liquidations, nothing to set up."""
+    """Watch a market crash: 5,000 accounts, live margin calls, liquidations executed, nothing to set up."""
     if seconds is None and data is None:
         seconds = SYNTHETIC_SECONDS
     options = DemoOptions(
@@ -63,6 +64,7 @@ def demo(
         seed=seed,
         ticks_per_second=ticks_per_second,
         fills_per_second=fills_per_second,
+        scenario=scenario,
         data=data.resolve() if data is not None else None,
         speed=speed,
         from_time=from_time,
@@ -96,15 +98,19 @@ def demo(
 def _check(options: DemoOptions, policy: Policy) -> None:
     """Find a mistake of the user's before anything is started. Raises SettingsError."""
     try:
-        make_scenario(
+        make_simulation(
             policy,
-            seconds=options.seconds or SYNTHETIC_SECONDS,
-            ticks_per_second=options.ticks_per_second,
+            scenario=options.scenario,
             seed=options.seed,
-            data=options.data,
+            seconds=options.seconds or SYNTHETIC_SECONDS,
+            accounts=options.accounts,
             speed=options.speed,
+            data=options.data,
             from_time=options.from_time,
             to_time=options.to_time,
+            ticks_per_second=options.ticks_per_second,
+            orders_per_second=options.fills_per_second,
+            impact=1.0,
         )
     except FeedError as error:
         raise SettingsError(str(error)) from None

@@ -1,4 +1,4 @@
-"""Keeps a demo's market open at its last prices after the feed has ended, so that nothing goes stale."""
+"""Keeps a demo's market open at its last prices after the exchange has ended, so that nothing goes stale."""
 
 import asyncio
 import time

@@ -25,6 +25,7 @@ class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     ticks_per_second: float
     fills_per_second: float
+    scenario: str
     data: Path | None
     speed: str
     from_time: str | None
@@ -34,17 +35,17 @@ class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
     redis: str | None
     keep: bool
 
-    def feed_arguments(self) -> list[str]:
-        """The same wishes as arguments of `unimargin feed`."""
+    def exchange_arguments(self) -> list[str]:
+        """The same wishes as arguments of `unimargin simulate`."""
         arguments = [
             *("--accounts", str(self.accounts), "--seed", str(self.seed)),
-            *("--fills-per-second", str(self.fills_per_second), "--await-workers", "--json"),
-            *("--marks-per-record", str(MARKS_PER_RECORD)),
+            *("--orders-per-second", str(self.fills_per_second), "--await-workers", "--json"),
+            *("--ticks-per-second", str(self.ticks_per_second), "--marks-per-record", str(MARKS_PER_RECORD)),
         ]
         if self.seconds is not None:
             arguments += ["--seconds", str(self.seconds)]
         if self.data is None:
-            return [*arguments, "--ticks-per-second", str(self.ticks_per_second)]
+            return [*arguments, "--scenario", self.scenario]
         arguments += ["--data", str(self.data), "--speed", self.speed]
         for option, value in (("--from", self.from_time), ("--to", self.to_time)):
             if value is not None:

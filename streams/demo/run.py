@@ -7,17 +7,19 @@ from pathlib import Path
 
 from engine.policy import Policy
 from streams.demo.collector import Collector, Picture
-from streams.demo.feed_process import FeedProcess
+from streams.demo.exchange_process import ExchangeProcess
 from streams.demo.hold import hold_prices
 from streams.demo.options import DemoOptions
 from streams.demo.scrape import WorkerMetrics
 from streams.demo.screen import Screen
 from streams.demo.stack import Stack
-from streams.demo.summary import DemoSummary, Latency, named
+from streams.demo.summary import DemoSummary, Latency, exchanged, named
 from streams.demo.view import Heading
 from streams.feed.scenario import BOTTOM_FROM, BOTTOM_UNTIL, CALM_UNTIL
 from streams.settings import Settings
 
+CRASH = "flash-crash"
+"""The scenario whose phases have names."""
 REFRESH_SECONDS = 0.25
 DRAIN_SECONDS_MIN, DRAIN_SECONDS_MAX = 2.5, 20.0
 """Workers refresh their gauges once a second: an empty queue is believed only after that."""
@@ -32,7 +34,7 @@ class DemoRun:
         self._options, self._screen = options, screen
         self._stack = Stack(options, settings, screen.tell)
         self._symbols = _shown_first(policy)
-        self._feed: FeedProcess | None = None
+        self._exchange: ExchangeProcess | None = None
         self._picture: Picture | None = None
         self._moving_since: float | None = None
         self._market_seconds = 0.0
@@ -60,9 +62,9 @@ class DemoRun:
         async with self._stack as stack:
             metrics = WorkerMetrics(stack.metrics_addresses)
             async with Collector(stack.settings, metrics) as collector:
-                self._feed = await stack.start_feed()
+                self._exchange = await stack.start_exchange()
                 with self._screen:
-                    while not await self._feed.ended():
+                    while not await self._exchange.ended():
                         await self._look(collector)
                     await self._drain(collector)
             self.completed = True
@@ -75,12 +77,12 @@ class DemoRun:
 
     def summary(self) -> DemoSummary | None:
         """What has happened so far; None when nothing has."""
-        picture, feed = self._picture, self._feed
-        if picture is None or feed is None:
+        picture, exchange = self._picture, self._exchange
+        if picture is None or exchange is None:
             return None
         return DemoSummary(
             completed=self.completed,
-            source=str(self._options.data or "synthetic crash"),
+            source=str(self._options.data or self._options.scenario),
             seed=self._options.seed,
             accounts=self._options.accounts,
             workers=self._options.workers,
@@ -97,7 +99,7 @@ class DemoRun:
             quarantined=picture.quarantined,
             events_missed=picture.events_missed,
             worker_restarts=self._stack.worker_restarts,
-            feed_late_seconds_max=feed.progress.late_seconds_max if feed.progress else 0.0,
+            exchange=exchanged(exchange.progress) if exchange.progress else None,
             newest=named(picture.newest[0]) if picture.newest else None,
             kafka=self.settings.kafka_bootstrap_servers,
             metrics=tuple(self._stack.metrics_addresses),
@@ -113,7 +115,7 @@ class DemoRun:
         await asyncio.sleep(REFRESH_SECONDS)
 
     async def _drain(self, collector: Collector) -> None:
-        """Let the workers finish what the feed has sent."""
+        """Let the workers finish what the exchange has sent."""
         began = time.monotonic()
         while (spent := time.monotonic() - began) < DRAIN_SECONDS_MAX:
             await self._look(collector, phase="finishing")
@@ -123,18 +125,25 @@ class DemoRun:
         await self._look(collector, phase="ended")
 
     def _follow_market(self) -> None:
-        feed = self._feed
-        if feed is None or feed.progress is None or feed.progress.phase == "seeding":
+        if self._exchange_phase() not in {"moving", "ended"}:
             return
         if self._moving_since is None:
             self._moving_since = time.monotonic()
         self._market_seconds = time.monotonic() - self._moving_since
+
+    def _exchange_phase(self) -> str:
+        told = self._exchange.progress if self._exchange else None
+        return told.phase if told else "seeding"
 
     def _phase(self) -> str:
         if self._moving_since is None:
             return "opening accounts"
         if self._options.data is not None:
             return "replay"
+        if self._exchange_phase() == "settling":
+            return "settling"
+        if self._options.scenario != CRASH:
+            return self._options.scenario
         part = self._market_seconds / (self._options.seconds or self._market_seconds or 1)
         phases = (("calm", CALM_UNTIL), ("crash", BOTTOM_FROM), ("bottom", BOTTOM_UNTIL))
         return next((name for name, until in phases if part < until), "rebound")
@@ -148,6 +157,7 @@ class DemoRun:
             total_seconds=self._options.seconds,
             symbols=self._symbols,
             worker_restarts=self._stack.worker_restarts,
+            exchange=self._exchange.progress if self._exchange else None,
         )
 
 

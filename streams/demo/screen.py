@@ -85,7 +85,7 @@ class LineScreen:
         self._line(
             f"{clock(heading.elapsed_seconds)} {heading.phase:16} {picture.ticks_per_second:,.0f} ticks/s, "
             f"{picture.events_per_second:,.0f} events/s, tick to event p50 {milliseconds(picture.latency_p50_seconds)} "
-            f"p99 {milliseconds(picture.latency_p99_seconds)}; {bands}"
+            f"p99 {milliseconds(picture.latency_p99_seconds)}; {bands}{_executed(heading)}"
         )
 
     def __enter__(self) -> Self:
@@ -99,6 +99,17 @@ class LineScreen:
 
     def _line(self, text: str) -> None:
         self._console.print(text, soft_wrap=True, markup=False, highlight=False)
+
+
+def _executed(heading: Heading) -> str:
+    told = heading.exchange
+    if told is None or not told.liquidations_taken:
+        return ""
+    balanced = "conserved" if told.conserved else "NOT CONSERVED"
+    return (
+        f"; {told.liquidations_executed:,} liquidations executed, {told.pools_cured:,} cured, "
+        f"fund {told.fund_equity:,.0f}, {balanced}"
+    )
 
 
 def open_screen(console: Console) -> Screen:

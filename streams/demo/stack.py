@@ -1,4 +1,4 @@
-"""The parts of the demo, all of them real: a broker and a Redis on loopback, workers, and the feed."""
+"""The parts of the demo, all of them real: a broker and a Redis on loopback, workers, and a simulated exchange."""
 
 import asyncio
 import shutil
@@ -14,7 +14,7 @@ import aiohttp
 from pydantic import SecretStr
 
 from engine.effects import Stream
-from streams.demo.feed_process import FeedProcess
+from streams.demo.exchange_process import ExchangeProcess
 from streams.demo.options import DemoError, DemoOptions
 from streams.embedded.broker import EmbeddedBroker
 from streams.embedded.errors import EmbeddedServiceError
@@ -37,7 +37,7 @@ RESTARTS_MAX = 2
 
 
 class Stack:
-    """An async context: on entry everything starts but the feed, on exit everything has ended.
+    """An async context: on entry everything starts but the exchange, on exit everything has ended.
 
     Raises DemoError with the last words of what could not be started. The logs are removed unless something failed.
     """
@@ -71,17 +71,19 @@ class Stack:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop everything, the feed first, the servers last."""
+        """Stop everything, the exchange first, the servers last."""
         await self._close(keep_logs=isinstance(error, Exception))
 
-    async def start_feed(self) -> FeedProcess:
+    async def start_exchange(self) -> ExchangeProcess:
         """Let the exchange open: accounts first, then the market."""
-        feed = FeedProcess(
-            self._options.feed_arguments(), log=self.run_dir / "feed.log", environment=self._environment()
+        exchange = ExchangeProcess(
+            self._options.exchange_arguments(),
+            log=self.run_dir / "exchange.log",
+            environment=self._environment(),
         )
-        await feed.start()
-        self._running.push_async_callback(feed.child.stop, within_seconds=STOP_SECONDS_MAX)
-        return feed
+        await exchange.start()
+        self._running.push_async_callback(exchange.child.stop, within_seconds=STOP_SECONDS_MAX)
+        return exchange
 
     def check_workers(self) -> None:
         """Raise DemoError when a worker has ended for good."""

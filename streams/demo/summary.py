@@ -10,6 +10,7 @@ from rich.table import Table
 from engine.effects import RiskEvent
 from streams.demo.collector import LATENCY_DEFINITION
 from streams.demo.view import milliseconds, shortfall
+from streams.simulate.report import Conservation, SimulationSummary, conservation_line
 
 
 class Latency(msgspec.Struct, frozen=True):
@@ -29,6 +30,25 @@ class NamedEvent(msgspec.Struct, frozen=True):
     id: str
     ratio: Decimal | None
     shortfall: Decimal
+
+
+class ExchangeOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What the simulated exchange did about it, and whether its books balance."""
+
+    late_seconds_max: float
+    """How far behind its own timetable it was at worst."""
+    margin_calls: int
+    margin_calls_met: int
+    liquidations_executed: int
+    pools_cured: int
+    positions_taken_over: int
+    positions_deleveraged: int
+    liquidated_notional: float
+    insurance_fund_start: Decimal
+    insurance_fund: Decimal
+    conserved: bool
+    """Balances + unrealised + fees + insurance fund = deposits, exactly, at every step."""
+    conservation: dict[str, Conservation]
 
 
 class DemoSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,12 +75,30 @@ class DemoSummary(msgspec.Struct, frozen=True, kw_only=True):
     events_missed: int
     """Events that the broker had dropped before the demo read them; they are in no count above."""
     worker_restarts: int
-    feed_late_seconds_max: float
-    """How far behind its own timetable the feed was at worst."""
+    exchange: ExchangeOutcome | None
+    """None before it has said anything."""
     newest: NamedEvent | None
     """The newest liquidation or call."""
     kafka: str
     metrics: tuple[str, ...]
+
+
+def exchanged(progress: SimulationSummary) -> ExchangeOutcome:
+    """What the summary says of the exchange."""
+    return ExchangeOutcome(
+        late_seconds_max=progress.late_seconds_max,
+        margin_calls=progress.calls,
+        margin_calls_met=progress.calls_met,
+        liquidations_executed=progress.liquidations_executed,
+        pools_cured=progress.pools_cured,
+        positions_taken_over=progress.takeovers,
+        positions_deleveraged=progress.deleveragings,
+        liquidated_notional=round(sum(progress.liquidated_notional.values()), 2),
+        insurance_fund_start=progress.fund_start,
+        insurance_fund=progress.fund_equity,
+        conserved=progress.conserved,
+        conservation={asset: it for asset, it in progress.conservation.items() if it.deposits},
+    )
 
 
 def named(event: RiskEvent) -> NamedEvent:
@@ -116,7 +154,7 @@ def _rows(summary: DemoSummary) -> list[tuple[str, str]]:
         ("", quantiles.measured),
         ("accounts", _counts(summary.accounts_by_band)),
         ("refused marks", _counts(summary.marks_refused)),
-        ("feed late by", f"at most {milliseconds(summary.feed_late_seconds_max)}"),
+        *(_exchange_rows(summary.exchange) if summary.exchange else ()),
     ]
     if summary.newest is not None:
         newest = summary.newest
@@ -128,6 +166,27 @@ def _rows(summary: DemoSummary) -> list[tuple[str, str]]:
         "events missed": summary.events_missed,
     }
     return rows + [(name, f"{count:,}") for name, count in worries.items() if count]
+
+
+def _exchange_rows(exchange: ExchangeOutcome) -> list[tuple[str, str]]:
+    fund = exchange.insurance_fund
+    return [
+        ("exchange", f"late by at most {milliseconds(exchange.late_seconds_max)}"),
+        (
+            "  margin calls",
+            f"{exchange.margin_calls:,}, {exchange.margin_calls_met:,} met by their customers",
+        ),
+        (
+            "  liquidations",
+            f"{exchange.liquidations_executed:,} executed, {exchange.pools_cured:,} pools cured",
+        ),
+        (
+            "  taken over",
+            f"{exchange.positions_taken_over:,} positions, {exchange.positions_deleveraged:,} of winners closed",
+        ),
+        ("  insurance fund", f"{exchange.insurance_fund_start:,.0f} at the start, {fund:,.0f} now"),
+        *(("  conserved", conservation_line(asset, line)) for asset, line in exchange.conservation.items()),
+    ]
 
 
 def _counts(counts: dict[str, int]) -> str:

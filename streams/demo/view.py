@@ -16,9 +16,10 @@ from engine.effects import EventType, RiskEvent
 from engine.marks import NANOSECONDS
 from streams.commands.output import BAND_STYLES
 from streams.demo.collector import Picture, PriceTrack
+from streams.simulate.report import SimulationSummary
 
 WIDTH_MAX = 110
-FRAME_LINES = 11
+FRAME_LINES = 12
 """All but the rows of the two tables that can shrink."""
 PRICE_ROWS_MIN, PRICE_ROWS_MAX = 8, 9
 """The bands beside the prices need eight."""
@@ -50,6 +51,8 @@ class Heading(msgspec.Struct, frozen=True):
     symbols: Sequence[str]
     """Price symbols in the order in which they are shown."""
     worker_restarts: int
+    exchange: SimulationSummary | None = None
+    """What the exchange says it has done; None before it says anything."""
 
 
 def render(picture: Picture, heading: Heading, *, lines: int) -> RenderableType:
@@ -117,7 +120,29 @@ def _header(picture: Picture, heading: Heading) -> Panel:
         ]
     )
     return Panel(
-        Group(top, figures), title=heading.title, title_align="left", box=box.ROUNDED, border_style="cyan"
+        Group(top, figures, _exchange(heading.exchange)),
+        title=heading.title,
+        title_align="left",
+        box=box.ROUNDED,
+        border_style="cyan",
+    )
+
+
+def _exchange(told: SimulationSummary | None) -> Text:
+    """What came of calls and liquidations, and that nothing was made or lost."""
+    if told is None or told.phase == "seeding":
+        return Text("")
+    balanced = ("conserved, difference 0", "green") if told.conserved else ("NOT CONSERVED", "bold red")
+    return Text("   ").join(
+        [
+            _figure("calls", f"{told.calls:,}"),
+            _figure("executed", f"{told.liquidations_executed:,}"),
+            _figure("cured", f"{told.pools_cured:,}"),
+            _figure("taken over", f"{told.takeovers:,}"),
+            _figure("deleveraged", f"{told.deleveragings:,}"),
+            _figure("fund", f"{told.fund_equity:,.0f}"),
+            Text(*balanced),
+        ]
     )
 
 

@@ -106,11 +106,16 @@ def make_scenario(
     if data is None:
         return SyntheticCrash(rules, seed=seed, seconds=seconds, ticks_per_second=ticks_per_second)
     return Recording(
-        data, rules, speed=_speed(speed), from_ms=_ms("--from", from_time), to_ms=_ms("--to", to_time)
+        data,
+        rules,
+        speed=speed_of(speed),
+        from_ms=unix_ms("--from", from_time),
+        to_ms=unix_ms("--to", to_time),
     )
 
 
-def _speed(text: str) -> float | None:
+def speed_of(text: str) -> float | None:
+    """The number that `--speed` gives, None for max. Raises `FeedError` for anything else."""
     if text == "max":
         return None
     try:
@@ -122,7 +127,8 @@ def _speed(text: str) -> float | None:
     return speed
 
 
-def _ms(option: str, text: str | None) -> int | None:
+def unix_ms(option: str, text: str | None) -> int | None:
+    """The moment that an option gives. Raises `FeedError` for what is no ISO time."""
     if text is None:
         return None
     try:

@@ -38,10 +38,10 @@ class Contract(msgspec.Struct, frozen=True):
 
 
 def contracts(policy: Policy, prices: Mapping[str, Decimal]) -> list[Contract]:
-    """Every perpetual of the policy, in its order."""
+    """Every linear perpetual of the policy that is margined by tiers, in its order."""
     found = []
     for symbol, instrument in policy.instruments.items():
-        if instrument.kind != "perpetual":
+        if instrument.kind != "perpetual" or instrument.inverse or not instrument.tiers:
             continue
         places = max(0, math.ceil(math.log10(prices[symbol] * instrument.multiplier)))
         tiers = zip(policy.tiers[instrument.tiers], policy.deductions[instrument.tiers], strict=True)

@@ -67,17 +67,18 @@ def coin_of(policy: Policy, asset: str) -> Coin:
 
 
 def quotes(policy: Policy) -> tuple[Quote, ...]:
-    """One quote for every price symbol of the policy, in the policy's order."""
+    """One quote for every index and linear perpetual of the policy, in its order; nobody here trades anything else."""
     coins = {asset.index: (name, None) for name, asset in policy.assets.items() if asset.index}
     perpetuals = {
         symbol: (instrument.base, instrument.settle)
         for symbol, instrument in policy.instruments.items()
-        if instrument.kind == "perpetual"
+        if instrument.kind == "perpetual" and not instrument.inverse
     }
     found = {**coins, **perpetuals}
     return tuple(
         Quote(symbol, *found[symbol], coin_of(policy, found[symbol][0]).decimals, float(check.jump_fraction))
         for symbol, check in policy.price_symbols.items()
+        if symbol in found
     )
 
 

@@ -12,7 +12,7 @@ Sizes are chosen in float, because they are nobody's money yet; what is written 
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import ROUND_DOWN, Decimal
 from random import Random
 
@@ -59,9 +59,17 @@ class _Leg(msgspec.Struct, frozen=True):
 class Population:
     """`accounts` made-up accounts, numbered from 1."""
 
-    def __init__(self, policy: Policy, accounts: int, seed: int, prices: Mapping[str, Decimal]) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        accounts: int,
+        seed: int,
+        prices: Mapping[str, Decimal],
+        styles: Sequence[Style] = STYLES,
+    ) -> None:
         """Prepare the market. `prices`: start price of every price symbol of the policy."""
         self.policy = policy
+        self.styles = styles
         self.accounts = accounts
         self.seed = seed
         self.contracts = contracts(policy, prices)
@@ -79,8 +87,12 @@ class Population:
 
     def account_inputs(self, number: int, time_ns: int) -> list[AccountInput]:
         """The inputs that open account `number`, ledger entries before fills."""
-        rng = Random(f"{self.seed}:{number}")  # noqa: S311 - a demo's dice, not a secret
-        return _Account(self, number, time_ns, rng).open()
+        rng = self._dice(number)
+        return _Account(self, number, time_ns, self._style(rng), rng).open()
+
+    def style(self, number: int) -> Style:
+        """What kind of trader account `number` is."""
+        return self._style(self._dice(number))
 
     def pick(self, rng: Random, count: int) -> list[Contract]:
         """Up to `count` different perpetuals, the first listed most often."""
@@ -90,11 +102,18 @@ class Population:
         """Start price of `asset` in account currency."""
         return self._index[asset]
 
+    def _dice(self, number: int) -> Random:
+        return Random(f"{self.seed}:{number}")  # noqa: S311 - a demo's dice, not a secret
+
+    def _style(self, rng: Random) -> Style:
+        return rng.choices(self.styles, [style.share for style in self.styles])[0]
+
 
 class _Account:
     """Writes down the inputs of one account."""
 
-    def __init__(self, population: Population, number: int, time_ns: int, rng: Random) -> None:
+    def __init__(self, population: Population, number: int, time_ns: int, style: Style, rng: Random) -> None:
+        self._style = style
         self._population, self._number, self._time_ns, self._rng = population, number, time_ns, rng
         self._account = account_id(number)
         self._ledger: list[AccountInput] = []
@@ -103,8 +122,7 @@ class _Account:
         """Collateral value in account currency, before positions."""
 
     def open(self) -> list[AccountInput]:
-        rng = self._rng
-        style = rng.choices(STYLES, [style.share for style in STYLES])[0]
+        rng, style = self._rng, self._style
         wealth = min(
             style.wealth_median * math.exp(rng.gauss(0, style.wealth_sigma)) * rng.paretovariate(2.5),
             WEALTH_MAX,

@@ -22,20 +22,19 @@ import asyncio
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 
 import msgspec
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from aiokafka.partitioner import murmur2
 
-from engine.inputs import AccountInput, Fill, Mark, MarkBatch
+from engine.inputs import Fill, Mark
 from streams.feed.errors import BrokerError
 from streams.feed.population import Population
 from streams.feed.scenario import FeedMark, Scenario
 from streams.feed.taken_in import until_taken_in
 from streams.feed.trading import Trading
+from streams.feed.writer import Writer
 from streams.kafka import producer
 from streams.settings import Settings
 
@@ -161,7 +160,7 @@ class Feed:
             try:
                 await prices.start()
                 await inputs.start()
-                writer = _Writer(prices, inputs, self._settings, self._options.marks_per_record)
+                writer = Writer(prices, inputs, self._settings, self._options.marks_per_record)
                 await writer.prepare()
                 await self._seed(writer)
                 await self._move(writer, marks)
@@ -175,7 +174,7 @@ class Feed:
         self._enter("ended")
         return self.summary()
 
-    async def _seed(self, writer: "_Writer") -> None:
+    async def _seed(self, writer: Writer) -> None:
         self._began = time.monotonic()
         self._enter("seeding")
         await self._repeat(writer)
@@ -190,7 +189,7 @@ class Feed:
         if self._options.await_workers:
             await until_taken_in(self._settings, lambda: self._repeat_when_due(writer))
 
-    async def _seed_topic(self, writer: "_Writer", now_ns: int, *, fills: bool) -> None:
+    async def _seed_topic(self, writer: Writer, now_ns: int, *, fills: bool) -> None:
         for message in self._population.inputs(now_ns):
             if isinstance(message, Fill) is not fills:
                 continue
@@ -201,7 +200,7 @@ class Feed:
                 await self._repeat_when_due(writer)
         await writer.flush()
 
-    async def _move(self, writer: "_Writer", marks: Iterator[FeedMark]) -> None:
+    async def _move(self, writer: Writer, marks: Iterator[FeedMark]) -> None:
         """The scenario's marks when they are due; fills and repeats in the pauses."""
         self._enter("moving")
         began = self._trades_began = time.monotonic()
@@ -233,7 +232,7 @@ class Feed:
             self._marks[mark.symbol] = mark
         return mark
 
-    async def _send(self, writer: "_Writer", pending: list[Mark]) -> None:
+    async def _send(self, writer: Writer, pending: list[Mark]) -> None:
         """Send and forget the pending marks, then what else is due."""
         await writer.marks(pending)
         self._ticks += len(pending)
@@ -241,7 +240,7 @@ class Feed:
         await self._repeat_when_due(writer)
         await self._trade(writer)
 
-    async def _trade(self, writer: "_Writer") -> None:
+    async def _trade(self, writer: Writer) -> None:
         elapsed = time.monotonic() - self._trades_began
         due = int(elapsed * self._options.fills_per_second) - self._trades_done
         self._trades_done += due
@@ -251,12 +250,12 @@ class Feed:
                 await writer.account_input(fill)
                 self._fills += 1
 
-    async def _repeat_when_due(self, writer: "_Writer") -> None:
+    async def _repeat_when_due(self, writer: Writer) -> None:
         if time.monotonic() >= self._repeat_at:
             await self._repeat(writer)
             self._tell()
 
-    async def _repeat(self, writer: "_Writer") -> None:
+    async def _repeat(self, writer: Writer) -> None:
         """Send the start price of every symbol that nothing else marks now."""
         self._repeat_at = time.monotonic() + REPEAT_SECONDS
         self._sequence += 1
@@ -274,67 +273,3 @@ class Feed:
     def _tell(self) -> None:
         if self._on_progress is not None:
             self._on_progress(self.summary())
-
-
-class _Writer:
-    """Encodes and sends; the first failed delivery is raised at the next call."""
-
-    def __init__(
-        self, prices: AIOKafkaProducer, inputs: AIOKafkaProducer, settings: Settings, marks_per_record: int
-    ) -> None:
-        self._prices, self._inputs = prices, inputs
-        self._settings, self._marks_per_record = settings, marks_per_record
-        self._encode = msgspec.json.Encoder().encode
-        self._failure: BaseException | None = None
-        self._price_partitions: list[int] = []
-
-    async def prepare(self) -> None:
-        """Learn the partitions of `prices`. Raises `KafkaError` when the topic cannot be had."""
-        partitions = await self._prices.partitions_for(self._settings.topic_prices)
-        self._price_partitions = sorted(partitions)
-
-    async def account_input(self, message: AccountInput) -> None:
-        topic = self._settings.topic_fills if isinstance(message, Fill) else self._settings.topic_ledger
-        await self._send(self._inputs, topic, self._encode(message), message.account.encode(), None)
-
-    async def marks(self, marks: Sequence[Mark]) -> None:
-        if self._marks_per_record == 1:
-            for mark in marks:
-                await self._send_marks(self._encode(mark), mark.symbol.encode(), self._partition(mark.symbol))
-            return
-        by_partition: dict[int, list[Mark]] = {}
-        for mark in marks:
-            by_partition.setdefault(self._partition(mark.symbol), []).append(mark)
-        for partition, together in by_partition.items():
-            for first in range(0, len(together), self._marks_per_record):
-                batch = MarkBatch(tuple(together[first : first + self._marks_per_record]))
-                await self._send_marks(self._encode(batch), None, partition)
-
-    async def flush(self) -> None:
-        """Return once everything sent is acknowledged."""
-        await self._inputs.flush()
-        await self._prices.flush()
-        self._raise_failure()
-
-    def _partition(self, symbol: str) -> int:
-        """The partition that Kafka's own partitioner gives the symbol as a key."""
-        hashed: int = murmur2(symbol.encode()) & 0x7FFFFFFF
-        return self._price_partitions[hashed % len(self._price_partitions)]
-
-    async def _send_marks(self, value: bytes, key: bytes | None, partition: int) -> None:
-        await self._send(self._prices, self._settings.topic_prices, value, key, partition)
-
-    async def _send(
-        self, connection: AIOKafkaProducer, topic: str, value: bytes, key: bytes | None, partition: int | None
-    ) -> None:
-        self._raise_failure()
-        delivery = await connection.send(topic, value, key, partition)
-        delivery.add_done_callback(self._delivered)
-
-    def _delivered(self, delivery: "asyncio.Future[object]") -> None:
-        if not delivery.cancelled() and self._failure is None:
-            self._failure = delivery.exception()
-
-    def _raise_failure(self) -> None:
-        if self._failure is not None:
-            raise self._failure

@@ -17,14 +17,16 @@ Rules
 
 import csv
 import gzip
+import io
 import itertools
 import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 import msgspec
 
@@ -38,6 +40,7 @@ TRADES = ("ts_ms", "symbol", "price", "qty")
 ARRIVALS = (*TRADES, "recv_ts_ms")
 BARS = ("ts_ms", "symbol", "open", "high", "low", "close", "volume")
 LATENESS_MS_MAX = 1_000
+ROWS_PER_LOOK = 1_000
 FIRST_ROWS_MAX = 50_000
 """A coin without a price among this many first rows counts as never recorded; its later rows are left out."""
 BAR_MS_DEFAULT = 60_000
@@ -77,11 +80,13 @@ class Recording:
         self.path, self.speed = path, speed
         self.unknown: Counter[str] = Counter()
         """Rows left out while playing, by recorded symbol: the policy prices no such coin."""
+        self.bytes_read = 0
+        """Of the file as it lies on disk, about."""
         self._from_ms, self._to_ms = from_ms, to_ms
         self._symbols: dict[str, list[str]] = {}
         for quote in quotes(policy):
             self._symbols.setdefault(quote.coin, []).append(quote.symbol)
-        first, self._bar_ms, self._start_ms = self._first_prices()
+        first, self._bar_ms, self.start_ms = self._first_prices()
         self._symbols = {coin: symbols for coin, symbols in self._symbols.items() if coin in first}
         sample = start_prices(policy)
         recorded = {symbol: price for coin, price in first.items() for symbol in self._symbols[coin]}
@@ -97,10 +102,10 @@ class Recording:
         """See `Scenario`."""
         self.unknown.clear()
         sequences: Counter[str] = Counter()
-        newest_ms = self._start_ms
+        newest_ms = self.start_ms
         for due_ms, coin, price in self._points():
             newest_ms = max(newest_ms, due_ms)  # a late row is due now, not in the past
-            at_seconds = (newest_ms - self._start_ms) / 1000 / self.speed if self.speed else 0.0
+            at_seconds = (newest_ms - self.start_ms) / 1000 / self.speed if self.speed else 0.0
             for symbol in self._symbols[coin]:
                 sequences[symbol] += 1
                 yield FeedMark(at_seconds, symbol, price, sequences[symbol])
@@ -138,11 +143,13 @@ class Recording:
         """The rows inside the window that the policy prices."""
         line = 1
         try:
-            with _opened(self.path) as text:
+            with self.path.open("rb") as raw, _text(self.path, raw) as text:
                 reader = csv.reader(text)
                 columns = self._columns(next(reader, []))
                 newest_ms = None
                 for line, fields in enumerate(reader, start=2):
+                    if line % ROWS_PER_LOOK == 0:
+                        self.bytes_read = raw.tell()
                     if len(fields) != len(columns):
                         raise self._error(line, f"{len(fields)} fields, the header names {len(columns)}")
                     due_ms = self._integer(line, "ts_ms", fields[0])
@@ -210,12 +217,13 @@ class Recording:
         return RecordingError(f"{self.path}, line {line}: {rule}")
 
 
+@lru_cache(maxsize=1_024)
 def _coin(recorded_symbol: str) -> str:
     match = _COIN.fullmatch(recorded_symbol)
     return match[1] if match else recorded_symbol
 
 
-def _opened(path: Path) -> TextIO:
+def _text(path: Path, raw: BinaryIO) -> TextIO:
     if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8", newline="")
-    return path.open(encoding="utf-8", newline="")
+        return gzip.open(raw, "rt", encoding="utf-8", newline="")
+    return io.TextIOWrapper(raw, encoding="utf-8", newline="")

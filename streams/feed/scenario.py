@@ -93,20 +93,13 @@ class SyntheticCrash:
         self._ticks = max(1, int(seconds * ticks_per_second))
         self._ticks_per_second = ticks_per_second
         self.start_prices: Mapping[str, Decimal] = start_prices(policy)
-        stale_after = min(float(check.stale_after_seconds) for check in policy.price_symbols.values())
-        # Twice the symbols: each has its turn on every second tick. Twice again: a tick may be held up.
-        needed = 4 * len(self._quotes) / stale_after
-        if ticks_per_second < needed:
-            raise FeedError(
-                f"{ticks_per_second:g} ticks per second leave symbols without a mark for longer than the "
-                f"policy's {stale_after:g} s: {len(self._quotes)} symbols need at least {needed:.0f}"
-            )
+        check_rate(policy, self._quotes, ticks_per_second)
 
     def __iter__(self) -> Iterator[FeedMark]:
         """See `Scenario`."""
         rng = np.random.default_rng(self._seed)
         grid = _Grid(self._policy, self._quotes, rng, self._seconds)
-        bad = _bad_ticks(rng, self._ticks)
+        bad = bad_ticks(rng, self._ticks)
         scales = np.array([10.0**quote.decimals for quote in self._quotes])
         lasts = [int(self.start_prices[q.symbol].scaleb(q.decimals)) for q in self._quotes]
         sequences = [0] * len(self._quotes)
@@ -120,12 +113,12 @@ class SyntheticCrash:
                 ticks.tolist(), at.tolist(), which.tolist(), units.tolist(), strict=True
             ):
                 quote = self._quotes[i]
-                lasts[i] = _within_reach(wanted, lasts[i], quote.jump_fraction / 2)
+                lasts[i] = within_reach(wanted, lasts[i], quote.jump_fraction / 2)
                 sequences[i] += 1
                 price = Decimal(lasts[i]).scaleb(-quote.decimals)
                 yield FeedMark(due, quote.symbol, price, sequences[i])
                 if tick in bad:
-                    refused = _bad_mark(bad[tick], due, quote, price, sequences[i])
+                    refused = bad_mark(bad[tick], due, quote, price, sequences[i])
                     sequences[i] = max(sequences[i], refused.sequence)
                     yield refused
 
@@ -134,6 +127,18 @@ class SyntheticCrash:
         popularity = 1 / np.arange(1, count + 1)
         drawn = rng.choice(count, size=len(ticks), p=popularity / popularity.sum())
         return np.where(ticks % 2 == 0, ticks // 2 % count, drawn)
+
+
+def check_rate(policy: Policy, quoted: tuple[Quote, ...], ticks_per_second: float) -> None:
+    """Raise `FeedError` for so few ticks that symbols would be stale."""
+    stale_after = min(float(check.stale_after_seconds) for check in policy.price_symbols.values())
+    # Twice the symbols: each has its turn on every second tick. Twice again: a tick may be held up.
+    needed = 4 * len(quoted) / stale_after
+    if ticks_per_second < needed:
+        raise FeedError(
+            f"{ticks_per_second:g} ticks per second leave symbols without a mark for longer than the "
+            f"policy's {stale_after:g} s: {len(quoted)} symbols need at least {needed:.0f}"
+        )
 
 
 class _Grid:
@@ -145,13 +150,13 @@ class _Grid:
         steps = int(min(max(seconds * GRID_STEPS_PER_SECOND, 200), GRID_STEPS_MAX))
         self._steps_per_second = steps / seconds
         market = _depth(rng, steps)
-        swing = _walk(rng, steps)
+        swing = walk(rng, steps)
         assets = {quote.coin for quote in quoted} | {quote.settle for quote in quoted if quote.settle}
         paths = {}
         for name in sorted(assets):
             coin = coin_of(policy, name)
             depth = (1 - OWN_SHARE) * market + OWN_SHARE * _depth(rng, steps)
-            diffusion = DIFFUSION * coin.fall * (swing + _walk(rng, steps))
+            diffusion = DIFFUSION * coin.fall * (swing + walk(rng, steps))
             paths[name] = float(coin.price) * np.exp(np.log1p(-coin.fall) * depth + diffusion)
         paths[policy.account_currency] = np.ones(steps + 1)
         basis = 1 + CALM_BASIS + (CRASH_BASIS - CALM_BASIS) * market
@@ -167,7 +172,7 @@ class _Grid:
         return prices
 
 
-def _walk(rng: np.random.Generator, steps: int) -> Floats:
+def walk(rng: np.random.Generator, steps: int) -> Floats:
     """A random walk from 0 with standard deviation 1 at its end."""
     return np.concatenate([[0.0], np.cumsum(rng.standard_normal(steps)) / np.sqrt(steps)])
 
@@ -176,31 +181,33 @@ def _depth(rng: np.random.Generator, steps: int) -> Floats:
     """How much of the fall is in effect at each grid point; exactly 1 at the bottom."""
     depth = np.zeros(steps + 1)
     calm, bottom, rebound = (int(part * steps) for part in (CALM_UNTIL, BOTTOM_FROM, BOTTOM_UNTIL))
-    depth[calm : bottom + 1] = _uneven_rise(rng, bottom - calm)
+    depth[calm : bottom + 1] = uneven_rise(rng, bottom - calm)
     depth[bottom:rebound] = 1.0
-    depth[rebound:] = 1.0 - REBOUND * _uneven_rise(rng, steps - rebound)
+    depth[rebound:] = 1.0 - REBOUND * uneven_rise(rng, steps - rebound)
     return depth
 
 
-def _uneven_rise(rng: np.random.Generator, steps: int) -> Floats:
-    """From 0 to 1 in `steps` steps of random size, one in twenty of them many times the usual: the jumps."""
-    sizes = rng.exponential(size=steps) * np.where(rng.random(steps) < 1 / 20, 15.0, 1.0)
+def uneven_rise(rng: np.random.Generator, steps: int, jump: float = 15.0) -> Floats:
+    """From 0 to 1 in `steps` steps of random size, one in twenty of them `jump` times the usual."""
+    sizes = rng.exponential(size=steps) * np.where(rng.random(steps) < 1 / 20, jump, 1.0)
     return np.concatenate([[0.0], np.cumsum(sizes) / sizes.sum()])
 
 
-def _within_reach(wanted: int, last: int, reach: float) -> int:
+def within_reach(wanted: int, last: int, reach: float) -> int:
+    """The price nearest to `wanted` that is above 0 and at most the fraction `reach` away from `last`."""
     low, high = last - int(last * reach), last + int(last * reach)
     return max(1, min(max(wanted, low), high))
 
 
-def _bad_ticks(rng: np.random.Generator, ticks: int) -> dict[int, str]:
+def bad_ticks(rng: np.random.Generator, ticks: int) -> dict[int, str]:
     """After which ticks a bad one is inserted, and of which kind."""
     each = min(BAD_TICKS_EACH_MAX, ticks // TICKS_PER_BAD_TICK)
     places = rng.choice(ticks, size=3 * each, replace=False).tolist()
     return dict(zip(places, ["jump", "old", "zero"] * each, strict=True))
 
 
-def _bad_mark(kind: str, due: float, quote: Quote, price: Decimal, sequence: int) -> FeedMark:
+def bad_mark(kind: str, due: float, quote: Quote, price: Decimal, sequence: int) -> FeedMark:
+    """A mark of this kind that the mark book must refuse; `sequence` is that of the symbol's last one."""
     if kind == "jump":
         far = (price * Decimal(1 + 3 * quote.jump_fraction)).quantize(price)
         return FeedMark(due, quote.symbol, far, sequence + 1, believable=False)

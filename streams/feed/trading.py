@@ -8,7 +8,7 @@ Rules
 * Every fill is booked with the engine's own ledger, so the next one continues from a true state.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import ROUND_DOWN, Decimal
 from random import Random
 from typing import Literal
@@ -73,15 +73,32 @@ class Trading:
         for _ in range(ATTEMPTS_MAX):
             number = self._rng.randint(1, self._population.accounts)
             state = self._states.get(number) or self._opening_state(number)
-            order = self._order(state, prices)
-            if order is None:
-                continue
-            fill = self._written(number, state, order, time_ns)
-            after = self._booked(state, fill)
-            if not order.opens_risk or self._covered(after, fill, prices):
-                self._states[number] = after
+            fill = self.fill_of(number, state, prices, time_ns)
+            if fill is not None:
+                self._states[number] = self._booked(state, fill)
                 return fill
         return None
+
+    def fill_of(
+        self,
+        number: int,
+        state: AccountState,
+        prices: Prices,
+        time_ns: int,
+        weights: Sequence[float] = ACTION_WEIGHTS,
+        long_share: float = 0.5,
+    ) -> Fill | None:
+        """What account `number` trades next in this state; None when it can not. `weights` are those of `ACTIONS`.
+
+        A new position is long with a probability of `long_share`.
+        """
+        order = self._order(state, prices, weights, long_share)
+        if order is None:
+            return None
+        fill = self._written(number, state, order, time_ns)
+        if order.opens_risk and not self._covered(self._booked(state, fill), fill, prices):
+            return None
+        return fill
 
     def _opening_state(self, number: int) -> AccountState:
         state = AccountState(account_id(number))
@@ -103,10 +120,12 @@ class Trading:
             pools.append(isolated_figures(state, fill.symbol, prices, self._policy))
         return all(pool.collateral_value >= pool.initial_margin for pool in pools)
 
-    def _order(self, state: AccountState, prices: Prices) -> _Order | None:
+    def _order(
+        self, state: AccountState, prices: Prices, weights: Sequence[float], long_share: float
+    ) -> _Order | None:
         """What the account does next, or None when it can not."""
         rng = self._rng
-        action = rng.choices(ACTIONS, ACTION_WEIGHTS)[0]
+        action = rng.choices(ACTIONS, weights)[0]
         held = [_Held(MarginMode.CROSS, symbol, position) for symbol, position in state.positions.items()]
         held += [
             _Held(MarginMode.ISOLATED, symbol, isolated.position)
@@ -115,7 +134,8 @@ class Trading:
         ]
         if action == "open" or not held:
             (contract,) = self._population.pick(rng, 1)
-            return self._increase(state, prices, contract, rng.choice((1, -1)), MarginMode.CROSS)
+            side = 1 if rng.random() < long_share else -1
+            return self._increase(state, prices, contract, side, MarginMode.CROSS)
         chosen = rng.choice(held)
         contract, quantity = self._contracts[chosen.symbol], chosen.position.quantity
         if action == "add":

@@ -1,4 +1,4 @@
-"""`unimargin feed` as a child: where it is, as told by the JSON lines it writes."""
+"""`unimargin simulate` as a child: where it is, as told by the JSON lines it writes."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,32 +6,22 @@ from pathlib import Path
 import msgspec
 
 from streams.demo.options import DemoError, DemoOptionError
+from streams.simulate.report import SimulationSummary
 from streams.supervisor import ChildProcess, unimargin
 
 EXIT_MISTAKE = 2
 
 
-class FeedProgress(msgspec.Struct, frozen=True):
-    """What the feed says it has sent; fields it says besides are passed over."""
-
-    phase: str
-    """seeding, moving or ended."""
-    ledger_entries: int
-    fills: int
-    ticks: int
-    repeats: int
-    seconds: float
-    late_seconds_max: float
-
-
-class FeedProcess:
-    """The feed, its progress and its end."""
+class ExchangeProcess:
+    """The exchange, its progress and its end."""
 
     def __init__(self, arguments: Sequence[str], *, log: Path, environment: Mapping[str, str]) -> None:
         """Prepare; nothing runs before `start`."""
-        self.child = ChildProcess("feed", unimargin("feed", *arguments), log=log, environment=environment)
-        self.progress: FeedProgress | None = None
-        self._decoder = msgspec.json.Decoder(FeedProgress)
+        self.child = ChildProcess(
+            "exchange", unimargin("simulate", *arguments), log=log, environment=environment
+        )
+        self.progress: SimulationSummary | None = None
+        self._decoder = msgspec.json.Decoder(SimulationSummary)
         self._read_bytes = 0
 
     async def start(self) -> None:
@@ -49,7 +39,7 @@ class FeedProcess:
             return True
         if status == EXIT_MISTAKE:
             raise DemoOptionError(self.child.last_words(1).removeprefix("error: "))
-        raise DemoError(f"the feed ended with status {status}; it said:\n{self.child.last_words()}")
+        raise DemoError(f"the exchange ended with status {status}; it said:\n{self.child.last_words()}")
 
     def _follow_log(self) -> None:
         """Take the newest progress from the lines written since the last call."""

@@ -1,0 +1,76 @@
+"""Simulated exchanges for tests: small ones, played in this process."""
+
+from typing import NamedTuple
+
+import msgspec
+
+from engine.accounts import AccountState
+from engine.effects import RiskEvent
+from engine.inputs import AccountInput, Mark
+from engine.policy import Policy
+from streams.feed.population import Population
+from streams.settings import load_policy
+from streams.simulate.agents import AGENT_STYLES
+from streams.simulate.offline import OfflineEngine, run_offline
+from streams.simulate.path import ScenarioPath
+from streams.simulate.scenarios import SCENARIOS
+from streams.simulate.simulation import Simulation, SimulationOptions, Step
+
+
+class Recorder(Simulation):
+    """Remembers everything it said."""
+
+    def __init__(self, *arguments: object, **options: object) -> None:
+        super().__init__(*arguments, **options)
+        self.inputs: list[AccountInput] = []
+        self.marks_by_step: list[tuple[float, list[Mark]]] = []
+
+    def opening(self, time_ns):
+        for message in super().opening(time_ns):
+            self.inputs.append(message)
+            yield message
+
+    def step(self, second: float, time_ns: int) -> Step:
+        said = super().step(second, time_ns)
+        self.inputs += said.inputs
+        self.marks_by_step.append((second, said.marks))
+        return said
+
+
+class Played(NamedTuple):
+    """A market that has ended."""
+
+    simulation: Recorder
+    engine: OfflineEngine
+    events: list[RiskEvent]
+    data: list[bytes]
+    """The events as published."""
+
+
+def simulation(
+    scenario: str, *, seed: int = 1, accounts: int = 120, seconds: float = 24.0, policy: Policy | None = None, **options
+) -> Recorder:  # fmt: skip
+    """An exchange that is not open yet."""
+    rules = policy or load_policy(None)
+    path = ScenarioPath(SCENARIOS[scenario], rules, seed=seed, seconds=seconds)
+    population = Population(rules, accounts, seed, path.start_prices, AGENT_STYLES)
+    chosen = {"steps_per_second": 10.0, "funding_at": (0.2 * seconds,), **options}
+    return Recorder(rules, population, path, SimulationOptions(seconds=seconds, **chosen))
+
+
+def played(market: Recorder, *, plain: bool = False) -> Played:
+    """Play it to its end."""
+    engine = OfflineEngine(market.policy, plain=plain)
+    data: list[bytes] = []
+    for _ in run_offline(market, engine, data.append):
+        pass
+    decode = msgspec.json.Decoder(RiskEvent).decode
+    return Played(market, engine, [decode(line) for line in data], data)
+
+
+def without_offsets(state: AccountState | None) -> AccountState | None:
+    """The state as the exchange can know it: not where its inputs lie, but which comes next."""
+    if state is None:
+        return None
+    replace = msgspec.structs.replace
+    return replace(state, fills=replace(state.fills, offset=0), ledger=replace(state.ledger, offset=0))
