@@ -1,0 +1,207 @@
+"""The heart of a replay: arrivals in order in, events out. Pure: no I/O, and the clock it is given only measures.
+
+Rules
+-----
+* A partition of the account topics is a shard with a book of its own, exactly as in a worker (`streams.processor`).
+* All account inputs of one instant of event time are applied, then their accounts are judged, then the marks of that
+  instant come: a fill is not judged without the deposit of the same instant that paid for it.
+* Marks between two other inputs are one batch. Event time also moves by itself: at every whole second the timers and
+  the set of stale symbols are looked at, as a worker does.
+* Judging begins when every price symbol of the policy has a price, or, as for a worker that starts, with the prices of
+  the first `LOOKBACK_SECONDS`; until then account inputs are applied and nothing is said.
+* Events are written batch by batch and, within one, shard by shard.
+"""
+
+from collections.abc import Callable, Iterable
+
+from engine.book.columnar import ColumnarBook
+from engine.book.mark_batch import MarkEncoder
+from engine.book.plain import PlainBook
+from engine.inputs import Mark, Topic
+from engine.marks import NANOSECONDS, MarkBook
+from engine.policy import Policy
+from engine.rejections import Rejection
+from streams.commit import Commit, OutboxEntry
+from streams.processor import Decoded, ShardProcessor
+from streams.replay.arrivals import NOT_RECEIVED_NS, Arrival
+from streams.replay.counts import Counts, Refused
+
+CLOCK_NS = NANOSECONDS
+STEPS_PER_SILENCE_MAX = 3_600
+"""A silence of more seconds is passed in so many longer steps: nothing but timers can happen in it."""
+LOOKBACK_SECONDS = 15
+"""Of event time; a starting worker reads prices from this far back (`streams.pricing`)."""
+BATCH_MARKS_MAX = 2_500
+"""Bounds what is held; a worker's batch of prices has about as many."""
+HELD_INPUTS_MAX = 5_000
+"""Inputs of one instant held before judging begins, when nothing needs to be judged together."""
+_QUARANTINE = "quarantine"
+
+
+class Replay:
+    """One run. `take` every arrival, then `finish`."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        partition_of: Callable[[bytes], int] = lambda _: 0,
+        partitions: int = 1,
+        plain: bool = False,
+        say: Callable[[bytes], object],
+        clock: Callable[[], int],
+    ) -> None:
+        """`say` gets every event as its topic would; `clock` (ns) tells what a second of event time costs.
+
+        `plain` judges everybody exactly at every touch: slow, the specification.
+        """
+        self.policy = policy
+        self.counts = Counts(clock)
+        self.marks = MarkBook(policy)
+        self.shards = [
+            ShardProcessor(
+                shard,
+                policy,
+                PlainBook(policy) if plain else ColumnarBook(policy),
+                partition_of=partition_of,
+                topics={topic: topic.value for topic in Topic},
+                quarantine_topic=_QUARANTINE,
+                source="/unimargin/replay",
+            )
+            for shard in range(partitions)
+        ]
+        self.judging = False
+        self.from_ns = self.time_ns = 0
+        """Event time of the first and of the newest arrival."""
+        self._say, self._encoder = say, MarkEncoder(policy)
+        self._symbols = len(policy.price_symbols)
+        self._inputs: list[Arrival] = []
+        self._offered: list[Mark] = []
+        self._received_ns = NOT_RECEIVED_NS
+        """When the marks of `_offered` were received."""
+        self._believed: list[Mark] = []
+        self._tick_ns = 0
+        """When the clock is to be looked at next; 0 before the first arrival."""
+        self._first_mark_ns: int | None = None
+
+    def take(self, arrival: Arrival) -> None:
+        """The next arrival; they must come in order."""
+        priced = not isinstance(arrival.body, Decoded)
+        if self._inputs and (priced or arrival.time_ns > self.time_ns):
+            self._settle()
+        if arrival.time_ns >= self._tick_ns:
+            self._judge_marks()
+            self._pass_time(arrival.time_ns)
+        self.time_ns = arrival.time_ns
+        if isinstance(arrival.body, Decoded):
+            self._judge_marks()
+            self._inputs.append(arrival)
+            if not self.judging and len(self._inputs) >= HELD_INPUTS_MAX:
+                self._settle()
+        elif isinstance(arrival.body, Rejection):
+            self.counts.quarantine(Refused(arrival.place, arrival.body.code, arrival.body.detail))
+        else:
+            self._offer(arrival.body, arrival.received_ns)
+
+    def finish(self) -> None:
+        """All have come: judge what waits."""
+        self._settle()
+        self._judge_marks()
+        if not self.judging and self._first_mark_ns is not None:
+            self._start_judging(self.time_ns)
+        self.counts.end_second()
+
+    def _offer(self, marks: tuple[Mark, ...], received_ns: int) -> None:
+        if received_ns != self._received_ns:
+            self._believe()
+            self._received_ns = received_ns
+        self._offered += marks
+        if len(self._offered) + len(self._believed) >= BATCH_MARKS_MAX:
+            self._judge_marks()
+
+    def _believe(self) -> None:
+        """Put the offered marks, received together, before the mark book."""
+        if not self._offered:
+            return
+        believed, refused = self.marks.accept_all(self._offered, self._received_ns)
+        self.counts.count_marks(len(self._offered), refused)
+        self._believed += believed
+        self._offered = []
+
+    def _judge_marks(self) -> None:
+        self._believe()
+        if not self._believed:
+            return
+        batch, self._believed = self._believed, []
+        if self._first_mark_ns is None:
+            self._first_mark_ns = batch[0].time_ns
+        if self.judging:
+            encoded = self._encoder.encode(batch)
+            for shard in self.shards:
+                self._tell(shard.on_marks(encoded))
+        elif len(self.marks.prices.marks) == self._symbols:
+            self._start_judging(self.time_ns)
+
+    def _settle(self) -> None:
+        """Apply the inputs of one instant and judge whom they concern."""
+        inputs, self._inputs = self._inputs, []
+        runs: dict[tuple[int, Topic], list[Decoded]] = {}
+        places: dict[tuple[int, Topic, int], str] = {}
+        for arrival in inputs:
+            if isinstance(arrival.body, Decoded):
+                run = arrival.partition, Topic(arrival.topic)
+                runs.setdefault(run, []).append(arrival.body)
+                places[(*run, arrival.offset)] = arrival.place
+        for (partition, topic), decoded in runs.items():
+            outcome = self.shards[partition].apply(topic, decoded)
+            self.counts.count_inputs(outcome.applied, outcome.duplicates, len(outcome.executed))
+            for entry in outcome.commit.outbox:
+                offset = int(_header(entry, "offset"))
+                reason, detail = _header(entry, "reason"), _header(entry, "detail")
+                self.counts.quarantine(Refused(places[partition, topic, offset], reason, detail))
+        if self.judging:
+            for partition in sorted({partition for partition, _ in runs}):
+                self._tell(self.shards[partition].settle())
+
+    def _pass_time(self, now_ns: int) -> None:
+        """Look at the clock at every whole second up to `now_ns`."""
+        if not self._tick_ns:
+            self.from_ns = now_ns
+            self._tick_ns = now_ns - now_ns % CLOCK_NS + CLOCK_NS
+            return
+        seconds = (now_ns - self._tick_ns) // CLOCK_NS + 1
+        step_ns = -(-seconds // STEPS_PER_SILENCE_MAX) * CLOCK_NS
+        while self._tick_ns <= now_ns:
+            self.counts.end_second()
+            if self.judging:
+                self.counts.begin_second(self._tick_ns)
+            self._on_clock(self._tick_ns)
+            self._tick_ns += step_ns
+        self._tick_ns = now_ns - now_ns % CLOCK_NS + CLOCK_NS
+
+    def _on_clock(self, now_ns: int) -> None:
+        if self.judging:
+            stale = self.marks.advance(now_ns)
+            for shard in self.shards:
+                self._tell(shard.on_clock(now_ns, stale))
+        elif self._first_mark_ns is not None and now_ns - self._first_mark_ns >= (
+            LOOKBACK_SECONDS * NANOSECONDS
+        ):
+            self._start_judging(now_ns)
+
+    def _start_judging(self, now_ns: int) -> None:
+        self.judging = True
+        stale = self.marks.advance(now_ns)
+        marks = list(self.marks.prices.marks.values())
+        for shard in self.shards:
+            self._tell(shard.start_judging(marks, self.marks.time_ns, stale))
+
+    def _tell(self, commits: Iterable[Commit]) -> None:
+        for commit in commits:
+            for entry in commit.outbox:
+                self._say(entry.value)
+                self.counts.count_event(entry.event_type)
+
+
+def _header(entry: OutboxEntry, name: str) -> str:
+    return next(value.decode() for key, value in entry.headers if key == name)
