@@ -126,10 +126,52 @@ class Metrics:
         self.maintenance_margin_value = Gauge(
             "margin_maintenance_margin_value", "Sum of maintenance margin, in account currency.", registry=r
         )
+        self.heat_map_notional = Gauge(
+            "margin_heat_map_notional",
+            "Notional of the pools that this move of the whole market is the first to liquidate, in account currency; at 0"
+            " what is being liquidated. The largest symbols are named.",
+            ["move", "symbol"],
+            registry=r,
+        )
+        self.heat_map_pools = Gauge(
+            "margin_heat_map_pools",
+            "Pools that this move of the whole market is the first to liquidate; at 0 those in liquidation.",
+            ["move"],
+            registry=r,
+        )
+        self.heat_map_withheld_pools = Gauge(
+            "margin_heat_map_withheld_pools",
+            "Pools that are not in the heat map because they lack a fresh price or their account is stopped.",
+            registry=r,
+        )
+        self.heat_map_late_accounts = Gauge(
+            "margin_heat_map_late_accounts",
+            "Accounts that are in the heat map with what they had at the prices of an earlier round.",
+            registry=r,
+        )
+        self.heat_map_omitted_accounts = Gauge(
+            "margin_heat_map_omitted_accounts",
+            "Accounts that are not in the heat map because their turn has not come since they changed.",
+            registry=r,
+        )
+        self.heat_map_timestamp_seconds = Gauge(
+            "margin_heat_map_timestamp_seconds", "When the heat map was last brought up to date.", registry=r
+        )
         self.evaluations_total = Counter(
             "margin_evaluations_total", "Accounts judged, by path (screen or exact).", ["path"], registry=r
         )
         # -- effects
+        self.liquidated_notional_total = Counter(
+            "margin_liquidated_notional_total",
+            "Notional of applied fills that executed a liquidation, at their prices, in account currency.",
+            ["symbol"],
+            registry=r,
+        )
+        self.expected_shortfall_total = Counter(
+            "margin_expected_shortfall_total",
+            "What committed liquidations and takeovers are expected to leave unpaid, in account currency.",
+            registry=r,
+        )
         self.events_committed_total = Counter(
             "margin_events_committed_total", "Events committed to the outbox.", ["type"], registry=r
         )

@@ -5,14 +5,16 @@ The environment wins over the file. Secrets are typed (`SecretStr`) and never pr
 
 import os
 import socket
+from decimal import Decimal
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from engine.policy import Policy, PolicyError, parse
+from streams.market_moves import moves_of
 
 
 class SettingsError(Exception):
@@ -54,6 +56,15 @@ class Settings(BaseSettings):
     """Whether accounts are judged after every mark of a batch, or only after the lowest, the highest and the last of each
     symbol. A worker that falls behind conflates by itself until it has caught up, and counts it."""
 
+    heat_map_seconds: float = Field(default=15.0, ge=0)
+    """How often the heat map of the metrics is brought up to date; 0 never does. It costs some 3 us an account."""
+    heat_map_moves: Annotated[tuple[Decimal, ...], NoDecode] = moves_of(
+        "-50,-40,-30,-20,-15,-10,-5,5,10,15,20,30,40,50"
+    )
+    """Moves of the whole market that it is computed at, in percent: a list, or a range like -50..50/5."""
+    heat_map_symbols: int = Field(default=10, ge=0, le=100)
+    """How many symbols it names; all others are one series."""
+
     metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(default=9108, ge=0, le=65535)
     """0 takes a free port and says which in the log."""
@@ -63,6 +74,11 @@ class Settings(BaseSettings):
     """A loop with work waiting and no progress for this long ends the process."""
     shutdown_seconds: float = Field(default=20.0, ge=1)
     """Bound on finishing commits and publications after SIGTERM."""
+
+    @field_validator("heat_map_moves", mode="before")
+    @classmethod
+    def _moves(cls, value: object) -> object:
+        return moves_of(value) if isinstance(value, str) else value
 
 
 def load_settings(file: Path | None = None) -> Settings:

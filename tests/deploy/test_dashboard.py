@@ -10,7 +10,7 @@ from tests.deploy.test_rules import assert_values_exist
 
 PANELS = [panel for panel in dashboard()["panels"] if panel["type"] != "row"]
 TARGETS = [(panel["title"], target) for panel in PANELS for target in panel["targets"]]
-ROWS = ["Risk now", "Events", "Prices", "Durability", "Workers"]
+ROWS = ["Risk now", "Cascade", "Events", "Prices", "Durability", "Workers"]
 
 
 def thresholds(title):

@@ -33,6 +33,7 @@ LABEL_VALUES = {
     "ratio": [str(edge) for edge in RATIO_EDGES],
     "path": ["screen", "exact"],
     "judged": list(Judged),
+    "move": ["-0.1", "0", "0.1"],
     "type": ["margin.call.opened", "liquidation.requested"],
     "condition": list(Condition),
     "loop": ["prices", "outbox"],

@@ -9,7 +9,7 @@ from engine.effects import EventType
 from engine.rejections import RejectionCode
 from tests.deploy.files import DASHBOARD
 from tests.support.cluster import PARTITIONS, Cluster
-from tests.support.inputs import deposit
+from tests.support.inputs import deposit, fill
 from tests.support.prometheus_server import RealPrometheus, check_all_queries
 from tests.support.sender import Sender
 from tests.support.settling import settle_and_audit
@@ -27,7 +27,7 @@ def test_every_panel_and_rule_when_a_worker_has_traffic_then_shows_numbers(
 ) -> None:
     directory = tmp_path / "prometheus"
     directory.mkdir()
-    worker = cluster.worker()
+    worker = cluster.worker(HEAT_MAP_SECONDS="1")
     with Traffic(cluster.bootstrap, seed) as traffic:
         worker.wait_ready()
         _make_every_counter_move(worker, cluster)
@@ -55,6 +55,11 @@ def _make_every_counter_move(worker: Worker, cluster: Cluster) -> None:
     sender.send_now("fills", b"acct-poison", b"{")
     sender.send_now("prices", b"BTC-PERP", b"{")
     sender.inputs(deposit("acct-poison", "1"))
+    sender.inputs(
+        deposit("acct-executed", "1000"), fill("acct-executed", liquidation_id="acct-executed/cross/1")
+    )
+    wait_for("an executed liquidation", lambda: worker.metric("margin_liquidated_notional_total"))
+    wait_for("a heat map", lambda: "margin_heat_map_notional{" in worker.get("/metrics").body)
     wait_for("a quarantined price", lambda: worker.metric("margin_quarantined_total", topic="prices"))
     wait_for("a duplicate", lambda: worker.metric("margin_inputs_duplicate_total", topic="fills"))
     wait_for("events of a mark", lambda: worker.metric("margin_tick_to_event_seconds_count"), seconds_max=90)
