@@ -16,7 +16,7 @@ from streams.settings import load_policy
 from tests.support.builders import account, deposit, mark, prices, sample, sample_text, trade
 from tests.support.cli import unimargin
 
-NAMES = ("fills", "ledger", "prices", "risk-event")
+NAMES = ("fills", "ledger", "prices", "risk-event", "event-headers", "quarantine-headers")
 
 
 @pytest.fixture(scope="module")

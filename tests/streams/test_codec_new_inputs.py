@@ -7,7 +7,8 @@ import pytest
 
 from engine.inputs import AccountSetting, Interest, Mark, OrderUpdate, Settlement, Topic
 from engine.rejections import Rejection, RejectionCode
-from streams.codec import decode_account_input, decode_prices, json_schemas
+from streams.codec import decode_account_input, decode_prices
+from streams.commands.schemas import every_schema
 
 D = Decimal
 ORDER = {
@@ -139,7 +140,7 @@ def test_mark_when_its_facts_are_no_numbers_or_unknown_then_refused(changes):
 
 
 def test_schemas_when_published_then_every_new_message_is_described():
-    schemas = json_schemas()
+    schemas = every_schema()
     for topic, names in {
         "fills": ("OrderUpdate", "Settlement"),
         "ledger": ("Interest", "AccountSetting"),
