@@ -17,6 +17,8 @@ PROCESSOR_TESTS = "tests/system/test_processor_promises.py"
 FAULT_TESTS = "tests/system/test_faults.py"
 STORE_TESTS = "tests/streams/test_store.py"
 RELAY_TESTS = "tests/streams/test_relay.py"
+EPISODE_TESTS = "tests/engine/test_ladder_episode.py"
+EXCHANGE_TESTS = "tests/streams/test_simulate.py"
 
 BUGS = (
     Bug(
@@ -38,7 +40,7 @@ BUGS = (
     Bug(
         name="an id that was applied is applied again",
         file="streams/processor.py",
-        search="        if message.input_id in window:\n",
+        search="        if self._windows.knows(topic, account, message.input_id):\n",
         replace="        if not message.input_id:\n",
         test=f"{PROCESSOR_TESTS}::test_apply_when_an_id_comes_again_later_then_counted_and_not_applied",
     ),
@@ -148,7 +150,7 @@ BUGS = (
     ),
     Bug(
         name="of two streams the one adopted last wins, whenever it was said",
-        file="streams/processor.py",
+        file="streams/newest.py",
         search="        if before is None or before.stream is event.stream or _age(event) >= _age(before):\n",
         replace="        if before is None or _age(event):\n",
         test=f"{PROCESSOR_TESTS}::test_adopt_when_both_streams_tell_of_one_pool_then_the_latest_event_counts",
@@ -159,5 +161,61 @@ BUGS = (
         search="        if start < begin:\n",
         replace="        if start < 0:\n",
         test=f"{FAULT_TESTS}::test_log_when_trimmed_below_what_redis_needs_then_the_shard_stops_visibly",
+    ),
+    Bug(
+        name="an episode is looked at on every mark, whatever the event time",
+        file="engine/ladder/episode.py",
+        search="    elif after.exit_since_ns is None and _check_due(before, facts.now_ns, policy):\n",
+        replace="    elif after.exit_since_ns is None:\n",
+        test=f"{EPISODE_TESTS}::test_events_when_a_price_straddles_a_line_ten_thousand_times_then_their_number_is_bounded_by_time",
+    ),
+    Bug(
+        name="a new plan keeps the inputs that the first one was computed from",
+        file="engine/ladder/episode.py",
+        search="            liquidation_id, facts.fills, facts.ledger, facts.shortfall,",
+        replace="            liquidation_id, (last or facts).fills, (last or facts).ledger, facts.shortfall,",
+        test=f"{EPISODE_TESTS}::test_request_when_inputs_moved_on_then_a_new_plan_replaces_the_old_one_at_the_next_check",
+    ),
+    Bug(
+        name="a new plan does not say which one it replaces",
+        file="engine/judgement.py",
+        search="liquidation_id=asked, replaces=running, plan=plan)",
+        replace="liquidation_id=asked, plan=plan)",
+        test=f"{EPISODE_TESTS}::test_request_when_prices_moved_then_a_new_plan_replaces_the_old_one",
+    ),
+    Bug(
+        name="progress is told again at every judgement",
+        file="engine/ladder/episode.py",
+        search="        told = _replace(after.request, execution=facts.execution, progress_ns",
+        replace="        told = _replace(after.request, progress_ns",
+        test=f"{EPISODE_TESTS}::test_progress_when_fills_name_the_liquidation_then_it_is_said_with_what_they_did",
+    ),
+    Bug(
+        name="an expired call does not keep the account",
+        file="engine/ladder/bands.py",
+        search="    if not state.expired or SEVERITY[band] < SEVERITY[Band.MARGIN_CALL]:\n",
+        replace="    if state.band:\n",
+        test=f"{EPISODE_TESTS}::test_call_when_it_expires_and_the_policy_acts_on_it_then_the_account_is_kept_there_until_the_call_is_met",
+    ),
+    Bug(
+        name="fills of an isolated liquidation count for the cross pool",
+        file="engine/executions.py",
+        search='    pool = "" if fill.margin_mode is MarginMode.CROSS else position_key(fill.symbol, fill.leg)\n',
+        replace='    pool = ""\n',
+        test="tests/engine/test_executions.py::test_fill_when_its_position_is_isolated_then_it_counts_for_that_pool_alone",
+    ),
+    Bug(
+        name="the exchange executes a plan that does not know the account's newest input",
+        file="streams/simulate/liquidations.py",
+        search="        if self._desk.fence.passed_by(event.account, event.inputs.fills, event.inputs.ledger):\n",
+        replace="        if event.inputs.fills < -1:\n",
+        test=f"{EXCHANGE_TESTS}::test_an_exchange_when_its_answers_do_not_come_then_executes_nothing_on_what_it_does_not_know",
+    ),
+    Bug(
+        name="every plan of a pool goes by the id of the first",
+        file="engine/judgement.py",
+        search="        asked = sequences.get(Stream.LIQUIDATIONS, 0) + 1 + place\n",
+        replace="        asked = 1 + place\n",
+        test=f"{EPISODE_TESTS}::test_request_when_nobody_executes_then_it_fails_and_is_asked_for_anew",
     ),
 )
