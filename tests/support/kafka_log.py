@@ -9,6 +9,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from tests.support.waiting import wait_for
 
 READ_S = 30.0
+_NOT_YET = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError._UNKNOWN_PARTITION}
 
 
 class LogRecord(NamedTuple):
@@ -65,11 +66,11 @@ def _bounds(consumer: Consumer, topic: str) -> dict[int, tuple[int, int]]:
 
 
 def _partition_bounds(consumer: Consumer, topic: str, partition: int) -> tuple[int, int] | None:
-    """None while the broker is not ready for the partition, as after its restart."""
+    """None while the broker is not ready for the partition, as after its restart, or starved."""
     try:
         return consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=READ_S)
     except KafkaException as failure:
-        if failure.args[0].retriable() or failure.args[0].code() == KafkaError.NOT_LEADER_FOR_PARTITION:
+        if failure.args[0].retriable() or failure.args[0].code() in _NOT_YET:
             return None
         raise
 

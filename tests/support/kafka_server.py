@@ -138,7 +138,8 @@ class RealKafka:
         said = subprocess.run(
             [
                 *(self._java, *JAVA_OPTIONS, "-cp", self._class_path, "kafka.tools.StorageTool"),
-                *("format", "--standalone", "-t", cluster_id, "-c", str(configuration)),
+                # one word: an id may begin with "-"
+                *("format", "--standalone", f"--cluster-id={cluster_id}", "-c", str(configuration)),
             ],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
