@@ -26,16 +26,13 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 
 import msgspec
-from aiokafka.errors import KafkaError
 
 from engine.inputs import Fill, Mark
-from streams.feed.errors import BrokerError
 from streams.feed.population import Population
 from streams.feed.scenario import FeedMark, Scenario
 from streams.feed.taken_in import until_taken_in
 from streams.feed.trading import Trading
-from streams.feed.writer import Writer
-from streams.kafka import producer
+from streams.feed.writer import Writer, open_writer
 from streams.settings import Settings
 
 REPEAT_SECONDS = 1.0
@@ -47,9 +44,6 @@ PENDING_MARKS_MAX = 512
 FILLS_AT_ONCE_MAX = 100
 """Between two looks at the clock; fills due beyond it are dropped from the schedule."""
 SEEDED_PER_LOOK = 256
-INPUT_LINGER_MS = 20
-"""Account inputs travel in full batches: a broker in memory hands out one batch a fetch, and a seeding feed that sends
-as fast as it can would fill it with crumbs. Prices do not wait."""
 
 
 class FeedOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,23 +148,9 @@ class Feed:
         # The way to the first mark of a recording's window can be long: nobody should wait for it in mid-feed.
         scenario = iter(self._scenario)
         marks = itertools.chain(list(itertools.islice(scenario, 1)), scenario)
-        prices = producer(self._settings)
-        inputs = producer(self._settings, linger_ms=INPUT_LINGER_MS)
-        try:
-            try:
-                await prices.start()
-                await inputs.start()
-                writer = Writer(prices, inputs, self._settings, self._options.marks_per_record)
-                await writer.prepare()
-                await self._seed(writer)
-                await self._move(writer, marks)
-            finally:
-                await inputs.stop()  # delivers what is still on its way
-                await prices.stop()
-        except KafkaError as error:
-            raise BrokerError(
-                f"Kafka at {self._settings.kafka_bootstrap_servers} cannot be used: {error!r}"
-            ) from error
+        async with open_writer(self._settings, self._options.marks_per_record) as writer:
+            await self._seed(writer)
+            await self._move(writer, marks)
         self._enter("ended")
         return self.summary()
 

@@ -1,15 +1,23 @@
 """The exchange's side of Kafka: account inputs by key, prices by symbol."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 from aiokafka.partitioner import murmur2
 
 from engine.inputs import AccountInput, FillsInput, Mark, MarkBatch
+from streams.feed.errors import BrokerError
+from streams.kafka import producer
 from streams.settings import Settings
+
+INPUT_LINGER_MS = 20
+"""Account inputs travel in full batches: a broker in memory hands out one batch a fetch, and a seeding feed that sends
+as fast as it can would fill it with crumbs. Prices do not wait."""
 
 
 class Writer:
@@ -77,3 +85,25 @@ class Writer:
     def _raise_failure(self) -> None:
         if self._failure is not None:
             raise self._failure
+
+
+@asynccontextmanager
+async def open_writer(settings: Settings, marks_per_record: int) -> AsyncIterator[Writer]:
+    """A writer whose producers run; what was sent is delivered at the end.
+
+    Raises `BrokerError` when the broker cannot be used, then or later.
+    """
+    prices = producer(settings)
+    inputs = producer(settings, linger_ms=INPUT_LINGER_MS)
+    try:
+        try:
+            await prices.start()
+            await inputs.start()
+            writer = Writer(prices, inputs, settings, marks_per_record)
+            await writer.prepare()
+            yield writer
+        finally:
+            await inputs.stop()  # delivers what is still on its way
+            await prices.stop()
+    except KafkaError as error:
+        raise BrokerError(f"Kafka at {settings.kafka_bootstrap_servers} cannot be used: {error!r}") from error

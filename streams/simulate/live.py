@@ -19,23 +19,23 @@ from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import OffsetOutOfRangeError
 
 from engine.effects import RiskEvent, Stream
 from engine.inputs import AccountInput, FillsInput
-from streams.feed.errors import BrokerError
-from streams.feed.producer import INPUT_LINGER_MS, PACE_SECONDS_MAX, REPEAT_SECONDS, SEEDED_PER_LOOK
+from streams.feed.producer import PACE_SECONDS_MAX, REPEAT_SECONDS, SEEDED_PER_LOOK
 from streams.feed.taken_in import until_taken_in
-from streams.feed.writer import Writer
-from streams.kafka import open_reader, partition_counts, producer
+from streams.feed.writer import Writer, open_writer
+from streams.kafka import open_reader, partition_counts
 from streams.settings import Settings
 from streams.simulate.desk import topic_of
 from streams.simulate.report import SimulationSummary, summarised
 from streams.simulate.restart import resumed
 from streams.simulate.simulation import Simulation
 
-QUIET_SECONDS, SETTLE_SECONDS_MAX = 1.5, 15.0
-"""How long the engine must be silent at the end, and how long that is waited for at most."""
+QUIET_SECONDS, SETTLE_SECONDS_MAX = 3.0, 15.0
+"""How long the engine must be silent at the end, and how long that is waited for at most. Where a plan was refused, the next
+one comes after the policy's `replan_seconds` (2 in the shipped one)."""
 POLL_MS = 100
 SETTLE_INPUTS_SECONDS = 1.0
 """Pause between the opening ledger entries and fills: workers read the two topics in no fixed order."""
@@ -85,33 +85,20 @@ class Live:
 
         Raises `BrokerError` when the broker cannot be used, `FeedError` where its topics hold another exchange, `NotConserved`.
         """
-        prices = producer(self._settings)
-        inputs = producer(self._settings, linger_ms=INPUT_LINGER_MS)
-        try:
+        fetch_wait_ms = self._settings.kafka_fetch_wait_ms
+        async with (
+            open_writer(self._settings, self._options.marks_per_record) as writer,
+            open_reader(self._settings, fetch_max_wait_ms=fetch_wait_ms) as consumer,
+        ):
+            await self._seek(consumer)
+            hearing = asyncio.create_task(self._hear(consumer))
             try:
-                await prices.start()
-                await inputs.start()
-                writer = Writer(prices, inputs, self._settings, self._options.marks_per_record)
-                await writer.prepare()
-                async with open_reader(
-                    self._settings, fetch_max_wait_ms=self._settings.kafka_fetch_wait_ms
-                ) as consumer:
-                    await self._seek(consumer)
-                    hearing = asyncio.create_task(self._hear(consumer))
-                    try:
-                        began = await self._open(writer)
-                        await self._move(writer, hearing, began)
-                    finally:
-                        hearing.cancel()
-                        with contextlib.suppress(asyncio.CancelledError):
-                            await hearing
+                began = await self._open(writer)
+                await self._move(writer, hearing, began)
             finally:
-                await inputs.stop()  # delivers what is still on its way
-                await prices.stop()
-        except KafkaError as error:
-            raise BrokerError(
-                f"Kafka at {self._settings.kafka_bootstrap_servers} cannot be used: {error!r}"
-            ) from error
+                hearing.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await hearing
         self._enter("ended")
 
     async def _open(self, writer: Writer) -> float:
