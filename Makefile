@@ -1,10 +1,10 @@
-# make demo | test | bench | planted | lint | lock      ARGS="..." is passed on to the program that runs
+# make demo | test | bench | bench-peers | planted | lint | lock      ARGS="..." is passed on to the program that runs
 # A plain checkout needs only Python 3.11 or 3.12; `make test` also installs what .ci/services lists.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup services demo test bench planted lint lock
+.PHONY: help setup services demo test bench bench-peers planted lint lock
 
 VENV := .venv
 STAMP := $(VENV)/.installed
@@ -14,6 +14,7 @@ help:
 	@echo "make demo    the whole pipeline on this machine, without Docker"
 	@echo "make test    every test, with a real Kafka and a real Redis (installs what is missing; needs root for that)"
 	@echo "make bench   the benchmarks"
+	@echo "make bench-peers   the same accounts and ticks through what else one might pick (fetches it; not in CI)"
 	@echo "make planted bugs planted in a copy of the source, each caught by a named test (about 10 minutes)"
 	@echo "make lint    ruff, mypy and the import rules"
 	@echo "make lock    write requirements.lock anew from pyproject.toml"
@@ -36,6 +37,9 @@ test: services
 
 bench: services
 	@$(VENV)/bin/python -m tests.benchmarks $(ARGS)
+
+bench-peers: services
+	@$(VENV)/bin/python -m tests.benchmarks.peers $(ARGS)
 
 planted: services
 	@$(VENV)/bin/python -m tests.planted $(ARGS)

@@ -135,6 +135,8 @@ class Deposit(_LedgerInput, frozen=True, tag="deposit", kw_only=True):
 
     asset: Name
     amount: Decimal
+    liquidation_id: LiquidationId | None = None
+    """Set by the exchange when the entry executes a liquidation intent: a debt is repaid, a balance taken over."""
 
 
 class Withdrawal(_LedgerInput, frozen=True, tag="withdrawal", kw_only=True):
@@ -142,6 +144,8 @@ class Withdrawal(_LedgerInput, frozen=True, tag="withdrawal", kw_only=True):
 
     asset: Name
     amount: Decimal
+    liquidation_id: LiquidationId | None = None
+    """As of a deposit."""
 
 
 class IsolatedTransfer(_LedgerInput, frozen=True, tag="isolated_transfer", kw_only=True):
@@ -150,6 +154,8 @@ class IsolatedTransfer(_LedgerInput, frozen=True, tag="isolated_transfer", kw_on
     symbol: Name
     amount: Decimal
     leg: PositionLeg | None = None
+    liquidation_id: LiquidationId | None = None
+    """As of a deposit."""
 
 
 class FundingPayment(_LedgerInput, frozen=True, tag="funding_payment", kw_only=True):
@@ -221,7 +227,7 @@ class Mark(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="mark", 
     symbol: Name
     price: Decimal
     sequence: Count
-    """Strictly increasing per symbol."""
+    """Strictly increasing per symbol within one `epoch`."""
     time_ns: TimeNs
     volatility: Decimal | None = None
     """Options: implied volatility per year, 0.65 for 65 %."""
@@ -231,6 +237,8 @@ class Mark(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="mark", 
     """Time-weighted average of the price, for policies that value conservatively."""
     confidence: Decimal | None = None
     """Of the price's source, 0..1, for policies that charge for doubt."""
+    epoch: Count = 0
+    """Of the feed: a higher one begins sequences anew. A feed that never restarts them, or sends none, leaves it out."""
 
 
 class MarkBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="marks"):

@@ -53,7 +53,9 @@ once more gives what rounding the exact quotient gives."""
 _SHORT_ADJUSTED_MAX = 28
 """A quotient below 10^29 has at least one of its 48 digits beyond the 18th place."""
 
+# bound once: passing a context along takes as long as what it is asked for
 _divide, _quantize, _divide_short = _ROUNDING.divide, _ROUNDING.quantize, _SHORT.divide
+_normalize, _whole_part, _at_exponent = _EXACT.normalize, _EXACT.to_integral_value, _EXACT.quantize
 
 INTEGER_DIGITS_MAX = 24
 FRACTION_DIGITS_MAX = 18
@@ -90,7 +92,10 @@ def divide(numerator: Decimal, denominator: Decimal) -> Decimal:
     return _quantize(quotient, _QUOTIENT_STEP)
 
 
-_ROUNDINGS = {"up": ROUND_UP, "down": ROUND_DOWN, "half_even": ROUND_HALF_EVEN}
+_TO_WHOLE = {
+    name: Context(prec=_PRECISION, rounding=rounding).to_integral_value
+    for name, rounding in (("up", ROUND_UP), ("down", ROUND_DOWN), ("half_even", ROUND_HALF_EVEN))
+}
 
 
 def to_step(amount: Decimal, step: Decimal, rounding: str) -> Decimal:
@@ -103,7 +108,7 @@ def whole_steps(amount: Decimal, step: Decimal, rounding: str) -> Decimal:
     steps = _divide_short(amount, step)
     if steps.adjusted() > _SHORT_ADJUSTED_MAX:
         steps = _divide(amount, step)
-    return steps.to_integral_value(_ROUNDINGS[rounding], _ROUNDING)
+    return _TO_WHOLE[rounding](steps)
 
 
 def amount_fault(amount: Decimal) -> str | None:
@@ -125,5 +130,5 @@ def canonical(amount: Decimal) -> Decimal:
     """
     if not amount:
         return ZERO
-    normal = amount.normalize(_EXACT)
-    return normal.quantize(ONE, context=_EXACT) if normal == normal.to_integral_value() else normal
+    normal = _normalize(amount)
+    return _at_exponent(normal, ONE) if normal == _whole_part(normal) else normal

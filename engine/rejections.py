@@ -22,6 +22,8 @@ class RejectionCode(StrEnum):
     """A number that is not finite, has too many digits, or the wrong sign."""
     KEY_MISMATCH = "key_mismatch"
     """The record's key is not the account that its value names."""
+    TIME_IMPLAUSIBLE = "time_implausible"
+    """A time long before any exchange of coins, or days ahead of the log: most often in another unit than nanoseconds."""
     WRONG_PARTITION = "wrong_partition"
     """The record is not in the partition that its key hashes to, so its account would be split in two."""
 
@@ -30,6 +32,8 @@ class RejectionCode(StrEnum):
     UNKNOWN_ASSET = "unknown_asset"
     NO_ISOLATED_OPTIONS = "no_isolated_options"
     """Options are margined in the shared pool only."""
+    LEG_EXCEEDED = "leg_exceeded"
+    """Hedge mode: it closes more of a leg than the leg holds; a long leg is never short, nor a short one long."""
     UNKNOWN_MARGIN_MODEL = "unknown_margin_model"
     """The account chose a margin model that the policy has no rules for."""
     SEQUENCE_GAP = "sequence_gap"
@@ -42,9 +46,18 @@ class RejectionCode(StrEnum):
     NOT_FINITE = "not_finite"
     NOT_POSITIVE = "not_positive"
     OLD_SEQUENCE = "old_sequence"
+    """Not newer than the last believed mark, and not yet recognised as the restart of a feed."""
+    SEQUENCE_UNCONFIRMED = "sequence_unconfirmed"
+    """Absurdly far ahead of the last believed mark's, and not yet gone on from by enough marks."""
     FUTURE_DATED = "future_dated"
     JUMP_UNCONFIRMED = "jump_unconfirmed"
-    """Too far from the last accepted mark and not yet confirmed by enough marks near it."""
+    """Too far from the believed price of a moment ago and not yet confirmed by enough marks, apart in time."""
+    REFERENCE_UNCONFIRMED = "reference_unconfirmed"
+    """A first mark too far from the symbol's reference, and not yet confirmed in the same way."""
+    FACT_OUT_OF_RANGE = "fact_out_of_range"
+    """A volatility, funding rate, average price or confidence outside of the policy's range; the detail names it."""
+    FACT_JUMP_UNCONFIRMED = "fact_jump_unconfirmed"
+    """... too far from what it was a moment ago, and not yet confirmed."""
 
 
 class Rejection(msgspec.Struct, frozen=True):

@@ -9,9 +9,23 @@ from pathlib import Path
 
 import pytest
 import redis
+from hypothesis import HealthCheck, settings
 
-from streams.embedded.redis import EmbeddedRedis
+from streams.embedded.embedded_redis import EmbeddedRedis
 from tests.support.kafka_server import RealKafka
+
+if "CI" not in os.environ:
+    # machines are shared: how long an example takes says nothing of the code (in CI hypothesis takes its own profile, the same in this)
+    settings.register_profile("shared_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("shared_machine")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """No command that a test runs leaves a data directory, as Faust names its own, where the tests were started."""
+    before = set(Path.cwd().glob("*-data"))
+    yield
+    assert set(Path.cwd().glob("*-data")) == before
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from engine.margin.isolated_pool import isolated_figures
+from engine.margin.margin_model import shared_figures
 from tests.conformance.__main__ import Outcome, load_topics, main, run_case
 from tests.conformance.cases import read_cases
 from tests.conformance.compare import Tolerance, same
 from tests.conformance.registry import NotApplicable, adapter, number
+from tests.conformance.rules.sizing import quantity_above
+from tests.support.builders import account, prices, sample
 
 CASES = Path(os.environ.get("UNIMARGIN_CASES", Path(__file__).parents[2] / "shared" / "cases"))
 """The real case files lie beside the checkout; they are no part of it."""
@@ -29,6 +33,20 @@ def foreign(_inputs, _wanted):
 @adapter("test: broken")
 def broken(inputs, _wanted):
     return {"x": inputs["no such key"]}
+
+
+@adapter("test: pool")
+def pool(inputs, _wanted):
+    judge = isolated_figures if inputs["x"] == 2 else shared_figures
+    state = account({"USD": 7}, isolated={"USD-PERP": (1, 100, 5)})
+    at = prices({"USD-PERP": 100, "BTC-USD": 1})
+    key = ("USD-PERP",) if judge is isolated_figures else ()
+    return {"double": judge(state, *key, at, sample()).equity}
+
+
+@adapter("test: rule of another system")
+def foreign_rule(inputs, wanted):
+    return {"double": quantity_above(pool(inputs, wanted)["double"], number(4))}
 
 
 def venue_case(mode="test: double", expected=None, tolerance=None, **fields):
@@ -84,6 +102,24 @@ def test_runner_when_a_rule_is_foreign_then_not_applicable_with_its_reason(run):
     assert code == 0
     assert "n/a   own-1  test: foreign  no such rule here" in text
     assert "   0     0     1  all modes" in text
+
+
+def test_runner_when_adapters_have_run_then_the_report_tells_what_their_answers_rest_on(run):
+    cases = [
+        venue_case("test: pool", {"double": 7}),
+        venue_case("test: pool", {"double": 5}, inputs={"x": 2}),
+        venue_case("test: pool", {"double": 8}),  # fails
+        venue_case("test: rule of another system", {"double": 3}),
+        venue_case(),
+        venue_case("test: foreign"),
+        venue_case("nobody knows"),
+    ]
+    _, text = run(cases)
+    assert text.splitlines()[-3:] == [
+        "   3 answered,    2 passed: a pool judged through the product's own path",
+        "   1 answered,    1 passed: a formula of the product, without a pool",
+        "   1 answered,    1 passed: a rule of another system, in tests/conformance/rules",
+    ]
 
 
 def test_runner_when_no_adapter_knows_the_mode_then_exit_1(run):

@@ -8,14 +8,14 @@ With a fee rate of 0 it is the price at which equity is exactly 0; with the take
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 
-from engine.accounts import AccountState, Position
 from engine.analytics.crossing import crossing
 from engine.analytics.liquidation_price import at_price
+from engine.ledger.accounts import AccountState, Position
 from engine.margin.figures import Figures
-from engine.margin.isolated import isolated_figures
-from engine.margin.model import shared_figures
+from engine.margin.isolated_pool import isolated_figures
+from engine.margin.margin_model import shared_figures
 from engine.margin.quotes import index_price, mark_price
-from engine.marks import Prices
+from engine.marks.mark_book import Prices
 from engine.numbers import ZERO, exact
 from engine.policy import Instrument, Policy
 from engine.position_keys import symbol_of

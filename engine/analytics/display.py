@@ -11,6 +11,7 @@ from decimal import Decimal
 from engine.margin.figures import Figures
 from engine.numbers import QUOTIENT_DIGITS, divide, exact, to_step
 from engine.policy import RatioDisplay
+from engine.policy.rules.policy_switches import RatioDirection, Rounding
 
 WORST = Decimal("Infinity")
 """Shown for a requirement over nothing (or over less): no number would be bad enough."""
@@ -29,7 +30,7 @@ def shown_initial_ratio(figures: Figures, display: RatioDisplay) -> Decimal | No
 def _shown(collateral_value: Decimal, required: Decimal, display: RatioDisplay) -> Decimal | None:
     if not required:
         return None
-    if display.direction == "collateral_over_maintenance":
+    if display.direction is RatioDirection.COLLATERAL_OVER_MAINTENANCE:
         return _quotient(collateral_value, required, display)
     return _quotient(required, collateral_value, display) if collateral_value > 0 else WORST
 
@@ -37,7 +38,7 @@ def _shown(collateral_value: Decimal, required: Decimal, display: RatioDisplay) 
 def _quotient(numerator: Decimal, denominator: Decimal, display: RatioDisplay) -> Decimal:
     """Numerator / denominator (> 0), rounded as shown."""
     digits = QUOTIENT_DIGITS if display.digits is None else display.digits
-    rounding = "half_even" if display.rounding == "exact" else display.rounding
+    rounding = "half_even" if display.rounding is Rounding.EXACT else display.rounding
     with exact():
         # rounded before the division, which is then exact
         return divide(to_step(numerator, denominator.scaleb(-digits), rounding), denominator)

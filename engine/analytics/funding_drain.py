@@ -11,13 +11,13 @@ from decimal import Decimal
 
 import msgspec
 
-from engine.accounts import AccountState
-from engine.margin.cross import cross_positions
+from engine.ledger.accounts import AccountState
+from engine.margin.cross.cross_pool import cross_positions
 from engine.margin.figures import Figures
-from engine.margin.funding import funding_payment
-from engine.margin.model import shared_figures
+from engine.margin.funding_accrual import funding_payment
+from engine.margin.margin_model import shared_figures
 from engine.margin.quotes import index_price
-from engine.marks import Prices
+from engine.marks.mark_book import Prices
 from engine.numbers import ONE, ZERO, canonical, divide, exact
 from engine.policy import Policy
 

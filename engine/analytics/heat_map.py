@@ -23,20 +23,16 @@ from typing import NamedTuple
 
 import msgspec
 
-from engine.accounts import AccountState, Position
+from engine.analytics.pool_at import SHARED, pool_at, pools_of
 from engine.analytics.what_if import EVERYTHING, Market
 from engine.ladder import SEVERITY, Band, band_at
+from engine.ledger.accounts import AccountState, Position
 from engine.margin.figures import Figures
-from engine.margin.isolated import isolated_figures, judged_isolated
-from engine.margin.model import shared_figures
 from engine.margin.quotes import index_price, mark_price
-from engine.marks import Prices
+from engine.marks.mark_book import Prices
 from engine.numbers import ONE, ZERO, canonical, exact
 from engine.policy import Policy
 from engine.position_keys import symbol_of
-
-SHARED = ""
-"""Key of an account's shared pool among its pools."""
 
 Fallen = Mapping[Decimal, Mapping[str, Decimal]]
 """Where a pool falls: by move, its notional by symbol, in account currency. At most one move down and one up."""
@@ -63,6 +59,15 @@ class HeatMap(msgspec.Struct, frozen=True):
     """Pools that fall nowhere because they cannot be trusted."""
 
 
+class PoolsNow(NamedTuple):
+    """How the pools of an account stood when they were last judged, by their keys."""
+
+    under_way: Collection[str] = ()
+    """Whose liquidation is under way."""
+    degraded: Collection[str] = ()
+    """Who cannot be trusted."""
+
+
 def market_points(moves: Iterable[Decimal], prices: Prices, policy: Policy) -> Iterator[MarketPoint]:
     """The points of these moves (> -1) and of 0, ascending; later changes of the mapping behind `prices` do not show."""
     now = msgspec.structs.replace(prices, marks=dict(prices.marks))
@@ -80,15 +85,15 @@ def outward(points: Sequence[MarketPoint]) -> tuple[int, tuple[range, range]]:
 
 
 def heat_map(
-    accounts: Iterable[tuple[AccountState, Collection[str]]], points: Sequence[MarketPoint], policy: Policy
+    accounts: Iterable[tuple[AccountState, PoolsNow]], points: Sequence[MarketPoint], policy: Policy
 ) -> HeatMap:
-    """The heat map of accounts, each with the keys of those of its pools whose liquidation is under way."""
+    """The heat map of accounts, each with how its pools stand."""
     places = {point.move: place for place, point in enumerate(points)}
     notional: defaultdict[str, list[Decimal]] = defaultdict(lambda: [ZERO] * len(points))
     pools, withheld = [0] * len(points), 0
-    for state, under_way in accounts:
-        for pool in (SHARED, *judged_isolated(state)):
-            fallen = pool_falls(state, pool, points, policy, under_way=pool in under_way)
+    for state, now in accounts:
+        for pool in pools_of(state):
+            fallen = pool_falls(state, pool, points, policy, now)
             if fallen is None:
                 withheld += 1
                 continue
@@ -106,37 +111,30 @@ def heat_map(
 
 
 def pool_falls(
-    state: AccountState, pool: str, points: Sequence[MarketPoint], policy: Policy, *, under_way: bool
+    state: AccountState, pool: str, points: Sequence[MarketPoint], policy: Policy, now: PoolsNow
 ) -> Fallen | None:
-    """Where one pool falls; None where that is withheld. `under_way`: its liquidation is."""
+    """Where one pool falls; None where that is withheld."""
     zero, directions = outward(points)
-    if not under_way:
-        now = _figures(state, pool, points[zero].prices, policy)
-        if policy.ladder.withhold_liquidation_when_degraded and (now.degraded or state.stopped):
-            return None
-        under_way = _below(now, policy)
-    if under_way:
-        return {ZERO: _notional(state, pool, points[zero].prices, policy)}
+    under_way = pool in now.under_way
+    if not under_way and policy.ladder.withhold_liquidation_when_degraded and pool in now.degraded:
+        return None
+    if under_way or _below(pool_at(state, pool, points[zero].prices, policy), policy):
+        return {ZERO: notional_by_symbol(state, pool, points[zero].prices, policy)}
     fallen = {}
     for direction in directions:
         for move, prices in (points[number] for number in direction):
-            if _below(_figures(state, pool, prices, policy), policy):
-                fallen[move] = _notional(state, pool, prices, policy)
+            if _below(pool_at(state, pool, prices, policy), policy):
+                fallen[move] = notional_by_symbol(state, pool, prices, policy)
                 break
     return fallen
-
-
-def _figures(state: AccountState, pool: str, prices: Prices, policy: Policy) -> Figures:
-    if pool == SHARED:
-        return shared_figures(state, prices, policy)
-    return isolated_figures(state, pool, prices, policy)
 
 
 def _below(figures: Figures, policy: Policy) -> bool:
     return SEVERITY[band_at(figures, policy.ladder)] >= SEVERITY[Band.LIQUIDATION]
 
 
-def _notional(state: AccountState, pool: str, prices: Prices, policy: Policy) -> dict[str, Decimal]:
+def notional_by_symbol(state: AccountState, pool: str, prices: Prices, policy: Policy) -> dict[str, Decimal]:
+    """Of the positions of a pool, in account currency."""
     held = state.positions if pool == SHARED else {pool: state.isolated[pool].position}
     by_symbol: dict[str, Decimal] = {}
     with exact():

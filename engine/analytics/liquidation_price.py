@@ -11,16 +11,17 @@ from decimal import Decimal
 
 import msgspec
 
-from engine.accounts import AccountState, Position
-from engine.analytics.crossing import crossing
+from engine.analytics.crossing import PRICE_GRID, crossing
 from engine.inputs import Mark
+from engine.ledger.accounts import AccountState, Position
 from engine.margin.figures import Figures
-from engine.margin.isolated import isolated_figures
-from engine.margin.model import shared_figures
+from engine.margin.isolated_pool import isolated_figures
+from engine.margin.margin_model import shared_figures
 from engine.margin.quotes import mark_price
-from engine.marks import Prices
+from engine.marks.mark_book import Prices
 from engine.numbers import ONE, ZERO, divide, exact, to_step
 from engine.policy import Policy
+from engine.policy.rules.policy_switches import InstrumentKind
 from engine.position_keys import symbol_of
 
 _replace = msgspec.structs.replace
@@ -95,13 +96,14 @@ def at_price(prices: Prices, symbol: str, mark: Decimal, price: Decimal, policy:
     """
     marks = {**prices.marks, symbol: _moved(prices.marks.get(symbol), symbol, price)}
     instrument = policy.instruments[symbol]
-    if instrument.kind == "option":
+    if instrument.kind is InstrumentKind.OPTION:
         return _replace(prices, marks=marks)
     underlying = policy.assets.get(instrument.base)
     index = prices.marks.get(underlying.index) if underlying is not None else None
     if index is not None and mark:
-        # index * price / mark
-        marks[index.symbol] = _replace(index, price=divide(index.price * price, mark))
+        # index * price / mark; one that rounds to 0 is no price
+        moved = max(PRICE_GRID, divide(index.price * price, mark))
+        marks[index.symbol] = _replace(index, price=moved)
     return _replace(prices, marks=marks)
 
 

@@ -7,6 +7,8 @@ A shock multiplies prices by a factor, and the most specific one that names a pr
                   mark + price at the moved forward - price at the forward now, with its volatility, never below 0
     a price symbol  that price alone
 
+Implied volatilities may move with the prices: those of the options on a target by its factor, before Black-76 is asked.
+
 An average price stays: it is of the past. Spot pairs have no price of their own.
 """
 
@@ -16,19 +18,21 @@ from decimal import Decimal
 
 import msgspec
 
-from engine.accounts import AccountState, OpenOrder
-from engine.booking import book, booked_order
 from engine.inputs import Deposit, Mark
-from engine.margin.black76 import OptionQuote, option_price
+from engine.ledger.accounts import AccountState, OpenOrder
+from engine.ledger.booking import book, booked_order
+from engine.margin.options.black76 import OptionQuote, option_price
 from engine.margin.quotes import index_price, underlying_price
-from engine.marks import NANOSECONDS, Prices
+from engine.marks.mark_book import NANOSECONDS, Prices
 from engine.numbers import ZERO, canonical, divide, exact
 from engine.policy import Instrument, Policy
+from engine.policy.rules.policy_switches import InstrumentKind
 from engine.rejections import Rejection
 
 EVERYTHING = "ALL"
 """The shock of every underlying that is not a currency."""
 
+_AS_IT_IS: Mapping[str, Decimal] = {}
 _replace = msgspec.structs.replace
 
 
@@ -53,7 +57,7 @@ def after_order(state: AccountState, order: OpenOrder, policy: Policy) -> Accoun
 def present_price(symbol: str, prices: Prices, policy: Policy) -> Decimal | None:
     """The mark of an instrument, of a spot pair its base in its quote asset; None where nothing says it."""
     instrument = policy.instruments[symbol]
-    if instrument.kind != "spot":
+    if instrument.kind is not InstrumentKind.SPOT:
         mark = prices.marks.get(symbol)
         return None if mark is None else mark.price
     named = [policy.assets[asset].index for asset in (instrument.base, instrument.settle)]
@@ -80,7 +84,10 @@ class Market:
         options = {
             symbol: it
             for symbol, it in policy.instruments.items()
-            if it.kind == "option" and symbol in prices.marks and symbol not in named and self._moves(it.base)
+            if it.kind is InstrumentKind.OPTION
+            and symbol in prices.marks
+            and symbol not in named
+            and self._moves(it.base)
         }
         self._repriced = {
             symbol: it for symbol, it in options.items() if _has_model_price(it, symbol, prices, policy)
@@ -88,8 +95,8 @@ class Market:
         self.not_repriced = tuple(sorted(set(options) - set(self._repriced)))
         """Options on a shocked underlying that keep their mark, because volatility or forward are not known."""
 
-    def at(self, factors: Mapping[str, Decimal]) -> Prices:
-        """The prices with each target multiplied by its factor (> 0)."""
+    def at(self, factors: Mapping[str, Decimal], volatilities: Mapping[str, Decimal] = _AS_IT_IS) -> Prices:
+        """The prices with each target multiplied by its factor (> 0), and its options' volatilities by theirs (>= 0)."""
         now = self._prices
         with exact():
             scaled = {
@@ -99,18 +106,31 @@ class Market:
                 for symbol, target in self._scaled.items()
             }
             moved = _replace(now, marks={**now.marks, **scaled})
+            if not self._repriced:
+                return moved
             options = {
-                symbol: _option_mark(now.marks[symbol], option, now, moved, self._policy)
+                symbol: self._repriced_mark(symbol, option, moved, volatilities)
                 for symbol, option in self._repriced.items()
             }
             return _replace(moved, marks={**moved.marks, **options})
+
+    def _repriced_mark(
+        self, symbol: str, option: Instrument, moved: Prices, volatilities: Mapping[str, Decimal]
+    ) -> Mark:
+        mark = self._prices.marks[symbol]
+        factor = volatilities.get(self._moves(option.base))
+        shaken = mark
+        if factor is not None and mark.volatility is not None:
+            # volatility * its factor
+            shaken = _replace(mark, volatility=canonical(mark.volatility * factor))
+        return _option_mark(mark, shaken, option, self._prices, moved, self._policy)
 
     def _scaled_symbols(self) -> dict[str, str]:
         """Price symbols that an underlying moves by its factor, with the target that names it."""
         policy = self._policy
         found: dict[str, str] = {}
         for symbol, it in policy.instruments.items():
-            contract = it.kind in {"perpetual", "future"}
+            contract = it.kind in {InstrumentKind.PERPETUAL, InstrumentKind.FUTURE}
             found |= {price: it.base for price in (symbol if contract else "", it.forward) if price}
         found |= {asset.index: name for name, asset in policy.assets.items() if asset.index}
         return {
@@ -142,7 +162,7 @@ def currencies(policy: Policy) -> frozenset[str]:
     votes: dict[bool, Counter[str]] = {False: Counter(), True: Counter()}
     named: dict[bool, set[str]] = {False: set(), True: set()}
     for it in policy.instruments.values():
-        spot = it.kind == "spot"
+        spot = it.kind is InstrumentKind.SPOT
         votes[spot][it.settle] += it.settle != it.base
         votes[spot][it.base] -= 1
         named[spot] |= {it.settle, it.base}
@@ -154,13 +174,16 @@ def _has_model_price(option: Instrument, symbol: str, prices: Prices, policy: Po
     return prices.marks[symbol].volatility is not None and _forward(option, prices, policy) is not None
 
 
-def _option_mark(mark: Mark, option: Instrument, prices: Prices, moved: Prices, policy: Policy) -> Mark:
-    then, now = (_model_price(mark, option, at, policy) for at in (moved, prices))
+def _option_mark(
+    mark: Mark, shaken: Mark, option: Instrument, prices: Prices, moved: Prices, policy: Policy
+) -> Mark:
+    """The option's mark in the moved market, where `shaken` has its volatility of then."""
+    then, now = _model_price(shaken, option, moved, policy), _model_price(mark, option, prices, policy)
     index_now, _ = index_price(policy, option.settle, prices)
     index_then, _ = index_price(policy, option.settle, moved)
     # max(0, mark * index now + Black-76 moved - Black-76 now) / index moved           an index: of the settle asset
     value = max(ZERO, mark.price * index_now + then - now)
-    return _replace(mark, price=canonical(divide(value, index_then)))
+    return _replace(shaken, price=canonical(divide(value, index_then)))
 
 
 def _model_price(mark: Mark, option: Instrument, prices: Prices, policy: Policy) -> Decimal:

@@ -4,7 +4,8 @@
             --> terms    the rows' wallets and positions, row by row, grouped by asset within a row
             --> watches  every price symbol that any of its pools depends on, with the slot there
     symbol  --> holders  for each account that watches it: the prices between which the account stays silent
-                         (`floor`, `ceiling`), summarised per block of `kernels.BLOCK` holders
+                         (`floor`, `ceiling`), summarised per block of `kernels.BLOCK` holders, and how far
+                         its whole budget would move each of them (`fall`, `rise`)
 
 Scanned data (holders) lies in plain arrays; data reached by a jump (terms, rows) in records, one cache line each.
 Prices between which nobody speaks are single precision, rounded inwards: half the memory to scan.
@@ -20,11 +21,19 @@ from engine.book.ragged import Array
 SYMBOL = np.dtype(
     [
         ("price", "f8"),
+        (
+            "haircut",
+            "f8",
+        ),  # the price lies within this part of itself; 0 is certain, infinity not known at all
+        ("sourced", "f8"),  # ... as far as a second source has a say
         ("stale_after_ns", "i8"),
+        ("fall", "f8"),  # of the account that is being examined: what a move down or up takes of its budget,
+        ("rise", "f8"),  # relative to the price
         ("tier_first", "i4"),  # its risk tiers; none for an index
         ("tier_end", "i4"),
         ("known", "u1"),  # had a mark
-        ("fresh", "u1"),  # known and not stale
+        ("fresh", "u1"),  # collateral priced by it counts
+        ("turned", "u1"),  # what is doubted of it has changed in the instant that is being walked
     ],
     align=True,
 )
@@ -46,11 +55,11 @@ TERM = np.dtype(
     [
         ("amount", "f8"),  # wallet, or quantity * multiplier
         ("entry", "f8"),  # entry value of a position
-        ("symbol", "i4"),  # -1 for a wallet
-        ("asset", "i4"),  # wallet or settle asset, or its twin that is no collateral
+        ("symbol", "i2"),  # -1 for a wallet
+        ("asset", "i2"),  # wallet or settle asset, or its twin that is no collateral
     ]
 )
-PACKED_TERM = Struct("=ddii")
+PACKED_TERM = Struct("=ddhh")
 """A `TERM` in bytes: several times faster to write one by one than by numpy."""
 ROW = np.dtype(
     [
@@ -83,6 +92,8 @@ class Columns(NamedTuple):
     assets: Array
     tiers: Array
     status: Array
+    reserves: Array
+    """Per account: the part of its budget that no bounds have used; 0 where there is none."""
     row_start: Array
     row_count: Array
     rows: Array
@@ -96,6 +107,9 @@ class Columns(NamedTuple):
     floors: Array
     ceilings: Array
     holders: Array
+    falls: Array
+    """In `kernels.budgets.GRAIN`s of the price, as `rises`."""
+    rises: Array
     block_floors: Array
     """Per block: the highest floor of its holders, or higher."""
     block_ceilings: Array

@@ -1,14 +1,15 @@
-"""Conflation: of the marks of a batch only those that a crossing of a line could show in.
+"""Conflation: of the instants of a batch, judge only at those that a crossing of a line could show in.
 
-Kept of each symbol, in the order in which they came: the lowest and the highest price, the lowest and the highest of every
-other fact (volatility, funding rate, average price, confidence), and the last mark.
+Judged are, in order, the instants at which any symbol has its lowest or highest price of the batch, or the lowest or
+highest of any other fact (volatility, funding rate, average price, confidence), and the last. The others are joined to the next
+that is judged (`engine.marks.instants.joined`), so what is judged always stood together.
 
 What that keeps and what it loses
 ---------------------------------
 * A figure that depends on one symbol alone is monotone in its price between the legs of a position, so whoever crosses a
   line within the batch crosses it at the lowest or the highest price: no such crossing is lost.
-* An account of several symbols is judged at the kept marks only. A combination of two prices that stood for a moment
-  between them, less extreme in each, is passed over; the batch's last prices are always judged.
+* An account of several symbols that crossed a line only at an instant at which none of them was at an extreme is not seen
+  there; it is judged at the instants before and after, the batch's last always among them.
 * The book of marks has seen every mark before: checks of sequence, date and jump are not conflated.
 """
 
@@ -16,16 +17,17 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from engine.inputs import Mark
+from engine.marks.instants import Instant, joined
 
 
 class _Extremes:
-    """Which marks of one symbol to keep, by their place in the batch."""
+    """At which instants one symbol is to be judged, by their place in the batch."""
 
-    __slots__ = ("facts", "high", "highest", "last", "low", "lowest")
+    __slots__ = ("facts", "high", "highest", "low", "lowest")
 
     def __init__(self, place: int, price: Decimal) -> None:
         self.lowest = self.highest = price
-        self.low = self.high = self.last = place
+        self.low = self.high = place
         self.facts: dict[tuple[str, bool], tuple[Decimal, int]] = {}
         """By fact and whether the highest is meant: its value and place."""
 
@@ -34,7 +36,6 @@ class _Extremes:
             self.lowest, self.low = price, place
         elif price > self.highest:
             self.highest, self.high = price, place
-        self.last = place
 
     def add_facts(self, place: int, mark: Mark) -> None:
         for name in ("volatility", "funding_rate", "average_price", "confidence"):
@@ -48,19 +49,25 @@ class _Extremes:
                 self.facts[name, True] = value, place
 
     def places(self) -> Iterable[int]:
-        return (self.low, self.high, self.last, *(place for _, place in self.facts.values()))
+        return (self.low, self.high, *(place for _, place in self.facts.values()))
 
 
-def conflate(marks: Sequence[Mark]) -> list[Mark]:
-    """The marks of a batch that are to be judged, in order."""
+def conflate(instants: Sequence[Instant]) -> list[Instant]:
+    """The instants of a batch at which accounts are to be judged, in order, each with all that came up to it."""
     by_symbol: dict[str, _Extremes] = {}
-    for place, mark in enumerate(marks):
-        extremes = by_symbol.get(mark.symbol)
-        if extremes is None:
-            extremes = by_symbol[mark.symbol] = _Extremes(place, mark.price)
-        else:
-            extremes.add(place, mark.price)
-        if not (mark.volatility is mark.funding_rate is mark.average_price is mark.confidence is None):
-            extremes.add_facts(place, mark)
-    kept = {place for extremes in by_symbol.values() for place in extremes.places()}
-    return [marks[place] for place in sorted(kept)]
+    for place, instant in enumerate(instants):
+        for mark in instant.marks:
+            extremes = by_symbol.get(mark.symbol)
+            if extremes is None:
+                extremes = by_symbol[mark.symbol] = _Extremes(place, mark.price)
+            else:
+                extremes.add(place, mark.price)
+            if not (mark.volatility is mark.funding_rate is mark.average_price is mark.confidence is None):
+                extremes.add_facts(place, mark)
+    judged = {place for extremes in by_symbol.values() for place in extremes.places()}
+    judged |= {len(instants) - 1} if instants else set()
+    kept, begin = [], 0
+    for place in sorted(judged):
+        kept.append(joined(instants[begin : place + 1]))
+        begin = place + 1
+    return kept

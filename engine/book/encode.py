@@ -10,24 +10,26 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.accounts import AccountState
 from engine.book import kernels
+from engine.book.account_book import UnlistedHolding
 from engine.book.by_name import ByName
 from engine.book.columns import ASSET, PACKED_ROW, PACKED_TERM, SYMBOL, TIER
 from engine.book.expressible import Expressible, has_pool_orders
-from engine.book.port import UnlistedHolding
-from engine.book.tiers import NO_COLLATERAL, TierTable, borrow_tiers, collateral_tiers, risk_tiers
+from engine.book.tiers import NO_COLLATERAL, TierTable, asset_tiers, risk_tiers
 from engine.book.watches import Watches
-from engine.effects import AccountRisk
-from engine.judgement import CROSS
+from engine.events.effects import AccountRisk
+from engine.events.pools import CROSS
 from engine.ladder import SEVERITY, Band, LadderState
 from engine.ladder.bands import kept_in
+from engine.ladder.controls import call_of, controls_of
 from engine.ladder.episode import due_ns
-from engine.ledger import unlisted_holding
-from engine.margin.isolated import judged_isolated, open_isolated
-from engine.marks import NANOSECONDS
+from engine.ledger.accounts import AccountState
+from engine.ledger.applying import unlisted_holding
+from engine.margin.isolated_pool import judged_isolated, open_isolated
+from engine.marks.mark_book import NANOSECONDS
 from engine.numbers import exact
 from engine.policy import Policy
+from engine.policy.rules.policy_switches import InstrumentKind
 from engine.position_keys import symbol_of
 
 _WELL = LadderState()
@@ -50,6 +52,13 @@ class Need(NamedTuple):
     """Equity < 0."""
 
 
+def pools_of(state: AccountState, risk: AccountRisk) -> Sequence[str]:
+    """The pools of an account in the order of its rows; `state` may be a reading as floats."""
+    if not state.isolated and not risk.pools:
+        return (CROSS,)
+    return sorted({CROSS, *judged_isolated(state), *risk.pools})
+
+
 class Encoder:
     """Numbers the policy's symbols and assets, and writes accounts in these numbers."""
 
@@ -61,22 +70,25 @@ class Encoder:
         self.reason = Expressible(policy).reason
         self._watches = Watches(policy, self.symbol_ids)
         tiers = TierTable()
-        assets = policy.assets.values()
+        assets = policy.asset_terms.values()
         # each asset, and after all of them each one's twin for accounts that do not pledge it
         self.assets = np.array(
             [
                 (
-                    float(asset.liability_factor),
-                    self.symbol_ids.get(asset.index, -1),
-                    *tiers.span(collateral_tiers(asset) if pledged else NO_COLLATERAL),
-                    *tiers.span(borrow_tiers(asset)),
+                    float(terms.asset.liability_factor),
+                    self.symbol_ids.get(terms.asset.index, -1),
+                    *tiers.span(
+                        asset_tiers(terms.lines) if pledged and terms.asset.collateral else NO_COLLATERAL
+                    ),
+                    *tiers.span(asset_tiers(terms.borrow_maintenance_lines)),
                 )
                 for pledged in (True, False)
-                for asset in assets
+                for terms in assets
             ],
             ASSET,
         )
         self.symbols = np.zeros(len(self.symbol_ids), SYMBOL)
+        self.symbols["haircut"] = np.inf
         self.symbols["price"] = (
             1  # an index that was never seen counts 1; no mark is computed before its first
         )
@@ -84,12 +96,14 @@ class Encoder:
             symbol: int(check.stale_after_seconds * NANOSECONDS)
             for symbol, check in policy.price_symbols.items()
         }
+        self._dust = [float(terms.asset.dust) for terms in assets]
+        """By number of the asset."""
         self._listing = ByName(self._listed)
         for symbol, number in self.symbol_ids.items():
             record = self.symbols[number]
             record["stale_after_ns"] = self.stale_after_ns[symbol]
             instrument = policy.instruments.get(symbol)
-            if instrument is None or instrument.kind == "spot":
+            if instrument is None or instrument.kind is InstrumentKind.SPOT:
                 continue
             record["tier_first"], record["tier_end"] = tiers.span(risk_tiers(policy, symbol))
         self.tiers = np.array(tiers.rows, TIER)
@@ -100,6 +114,8 @@ class Encoder:
             Band.REDUCE_ONLY: ladder.reduce_only,
             Band.LIQUIDATION: ladder.liquidation,
         }
+        self.lines = np.array([float(line) for line in lines.values()])
+        """Below which each severity from 1 to 4 begins."""
         # below its "worse" line a band gets worse; above its exit line it may get better
         self._worse = {better: float(line) for better, line in zip(Band, lines.values(), strict=False)}
         with exact():
@@ -119,19 +135,19 @@ class Encoder:
             self._refuse_unlisted(state)
             raise
 
+    def watches_same(self, before: AccountState, after: AccountState) -> bool:
+        """Whether what concerns an account that was listed is what concerned it before."""
+        return self._watches.same(before, after)
+
     def encode(self, state: AccountState, risk: AccountRisk, *, routed: bool) -> tuple[bytes, bytes]:
         """Terms and rows of the account, packed: the cross pool first, then isolated positions, by key.
 
         `state` may be a reading as floats.
         """
-        pools: Iterable[str] = (CROSS,)
-        opened: Sequence[str] = ()
-        if state.isolated or risk.pools:
-            opened = open_isolated(state)
-            pools = sorted({CROSS, *judged_isolated(state), *risk.pools})
+        opened = open_isolated(state) if state.isolated else ()
         terms = rows = b""
         stopped = kernels.STOPPED if state.stopped else 0
-        for pool in pools:
+        for pool in pools_of(state, risk):
             of_pool = b""
             flags = kernels.NEVER | (kernels.OPEN if pool in opened else 0)
             if not routed:
@@ -171,9 +187,10 @@ class Encoder:
         by_asset: defaultdict[int, bytearray] = defaultdict(bytearray)
         owes = False
         for asset, amount in state.balances.items():
-            number = self._asset_ids[asset]
-            by_asset[number] += _pack_term(float(amount), 0.0, -1, number)
-            owes |= amount < 0
+            number, coins = self._asset_ids[asset], float(amount)
+            if abs(coins) > self._dust[number]:
+                by_asset[number] += _pack_term(coins, 0.0, -1, number)
+                owes |= coins < 0
         listing = self._listing
         for key, held in state.positions.items():
             number, settle, multiplier = listing[key]
@@ -216,16 +233,24 @@ class Encoder:
         """What must hold so that `ladder.advance` returns `state` itself."""
         ladder, band = self._policy.ladder, state.band
         low = high = 0.0
+        told = controls_of(state, stopped=flags & kernels.STOPPED != 0), call_of(state)
+        if told != (state.controls, state.call):
+            flags |= kernels.NEVER  # a record of before they were told
+        if state.crossed_since_ns is not None:
+            # nothing changes while it stays below the liquidation line, until its timer runs out
+            flags |= kernels.NOT_ABOVE
+            return 0.0, self._worse[Band.REDUCE_ONLY], terms, flags, SEVERITY[band]
         withheld = state.degraded and ladder.withhold_liquidation_when_degraded
+        withheld = withheld or state.held_by is not None
         if state.degraded:
             flags |= kernels.DEGRADED
+            if (state.degraded_until_ns is None) is not (flags & kernels.STOPPED != 0):
+                flags |= (
+                    kernels.NEVER
+                )  # stopped no more, or only now, or doubt is not held: the next touch says
         if state.exit_since_ns is not None:
-            # a hold timer goes on while the figures stay above the exit line; a healthy pool has none
-            flags |= kernels.NEVER if band is Band.HEALTHY else kernels.EMPTY_IS_QUIET | kernels.POSITIVE
-            low = self._exit(band, expired=state.expired)
-            if band is Band.BANKRUPT and withheld:
-                # it may not leave for liquidation
-                low = self._exit(Band.LIQUIDATION, expired=state.expired)
+            low, more = self._leaving(state, withheld=withheld)
+            flags |= more
         elif band is Band.BANKRUPT:
             flags |= kernels.NEGATIVE
         else:
@@ -252,3 +277,17 @@ class Encoder:
         if expired and SEVERITY[band] <= SEVERITY[kept_in(self._policy.ladder)]:
             return self._exits[Band.MARGIN_CALL]
         return self._exits.get(band, 0.0)
+
+    def _leaving(self, state: LadderState, *, withheld: bool) -> tuple[float, int]:
+        """The line above which a hold timer goes on, and flags; a healthy pool has none."""
+        band, expired = state.band, state.expired
+        if band is Band.HEALTHY:
+            return self._exit(band, expired=expired), kernels.NEVER
+        flags = kernels.EMPTY_IS_QUIET | kernels.POSITIVE
+        if band is not Band.BANKRUPT:
+            return self._exit(band, expired=expired), flags
+        if withheld:
+            # it may not leave for liquidation
+            return self._exit(Band.LIQUIDATION, expired=expired), flags
+        # it leaves at equity 0, but its verdict is another only where liquidation is left
+        return self._exit(band, expired=expired), flags | kernels.CERTAIN

@@ -12,17 +12,29 @@ from decimal import Decimal
 from enum import StrEnum
 from itertools import pairwise
 
-from engine.accounts import AccountState
 from engine.book.by_name import ByName
 from engine.book.kernels import TERMS_MAX
-from engine.margin.isolated import open_isolated
-from engine.margin.model import uses_portfolio
+from engine.ledger.accounts import AccountState
+from engine.margin.isolated_pool import open_isolated
+from engine.margin.margin_model import uses_portfolio
 from engine.numbers import ONE, ZERO, exact
-from engine.policy import Asset, Instrument, MarginRules, Policy, RiskTier
+from engine.policy import Asset, Instrument, MarginRules, Policy
+from engine.policy.rules.asset_terms import TierLine
+from engine.policy.rules.policy_switches import (
+    ClosingFee,
+    HaircutOn,
+    HedgeLegs,
+    InitialRule,
+    InstrumentKind,
+    LiabilitiesAs,
+    MaintenanceRule,
+    MarginModel,
+    NotionalBasis,
+    RequirementRate,
+    SpotOrders,
+    TiersBy,
+)
 from engine.position_keys import LEG_SEPARATOR, symbol_of
-
-Line = tuple[Decimal, Decimal, Decimal]
-"""From this floor up, an amount counts rate * amount + offset."""
 
 
 class Reason(StrEnum):
@@ -58,16 +70,16 @@ class Expressible:
     def __init__(self, policy: Policy) -> None:
         """Read the rules of `policy`."""
         self._policy, pool = policy, policy.pool
-        in_collateral = pool.spot_orders == "filled"
+        in_collateral = pool.spot_orders is SpotOrders.FILLED
         self._orders = in_collateral or pool.orders_in_maintenance or bool(pool.order_requirement)
-        self._liability = Reason.LIABILITY if pool.liabilities == "requirement" else None
+        self._liability = Reason.LIABILITY if pool.liabilities is LiabilitiesAs.REQUIREMENT else None
         self._assets = {name: _of_asset(asset, policy) for name, asset in policy.assets.items()}
         self._isolated = ByName(lambda key: _of_isolated(symbol_of(key), policy))
         self._cross = ByName(self._of_cross_position)
 
     def reason(self, state: AccountState) -> Reason | None:
         """Why the columns cannot express the account's pools; None where they can."""
-        if self._policy.pool.model == "health":
+        if self._policy.pool.model is MarginModel.HEALTH:
             return Reason.HEALTH
         if uses_portfolio(state, self._policy):
             return Reason.PORTFOLIO
@@ -97,7 +109,7 @@ class Expressible:
 
     def _offsets_legs(self, symbol: str, state: AccountState) -> bool:
         legs = sum(symbol_of(key) == symbol for key in state.positions)
-        return legs > 1 and self._policy.margin_rules(symbol).hedge_legs != "gross"
+        return legs > 1 and self._policy.margin_rules(symbol).hedge_legs is not HedgeLegs.GROSS
 
     def _of_balances(self, state: AccountState) -> Reason | None:
         for asset, amount in state.balances.items():
@@ -116,41 +128,31 @@ def has_pool_orders(state: AccountState) -> bool:
     return any(not (order.isolated or order.reduce_only) for order in state.orders.values())
 
 
-def maintenance_lines(symbol: str, policy: Policy) -> list[Line]:
+def maintenance_lines(symbol: str, policy: Policy) -> list[TierLine]:
     """MM of a contract by notional, closing fee included, in settle asset; true where no reason is given against it."""
-    instrument, rules = policy.instruments[symbol], policy.margin_rules(symbol)
-    tiers = policy.tiers[instrument.tiers] if instrument.tiers else _NO_TIERS
-    cuts = policy.deductions[instrument.tiers] if instrument.tiers else (ZERO,)
-    fee = rules.taker_fee_rate if rules.closing_fee == "notional" else ZERO
-    lines = []
+    terms = policy.terms[symbol]
+    rules = terms.rules
+    share = rules.maintenance_fraction if rules.maintenance is MaintenanceRule.FRACTION_OF_INITIAL else ONE
+    fee = rules.taker_fee_rate if rules.closing_fee is ClosingFee.NOTIONAL else ZERO
     with exact():
-        for tier, cut in zip(tiers, cuts, strict=True):
-            if rules.maintenance == "fraction_of_initial":
-                # MM = fraction * initial rate * N
-                rate, offset = rules.maintenance_fraction * tier.initial_rate, ZERO
-            else:
-                # MM = rate * N - deduction
-                rate, offset = tier.maintenance_rate, -cut if rules.tiering == "marginal" else ZERO
-            lines.append((tier.floor, rate + fee, offset))
-    return lines
-
-
-_NO_TIERS = (RiskTier(floor=ZERO, maintenance_rate=ZERO, initial_rate=ZERO),)
+        # MM = fraction * (rate * N + offset) + taker rate * N
+        return [TierLine(floor, share * rate + fee, share * offset) for floor, rate, offset in terms.lines]
 
 
 def _of_contract(symbol: str, policy: Policy) -> Reason | None:
     """Why no position in the contract can be expressed, whatever pool carries it."""
     instrument, rules = policy.instruments[symbol], policy.margin_rules(symbol)
     reasons = {
-        Reason.OPTION: instrument.kind == "option",
+        Reason.OPTION: instrument.kind is InstrumentKind.OPTION,
         Reason.INVERSE: instrument.inverse,
-        Reason.ENTRY_NOTIONAL: rules.notional == "entry",
+        Reason.ENTRY_NOTIONAL: rules.notional is NotionalBasis.ENTRY,
         Reason.ROUNDING: bool(rules.notional_step or rules.margin_step),
-        Reason.LEVERAGE: rules.maintenance == "tier_over_leverage",
+        Reason.LEVERAGE: rules.maintenance is MaintenanceRule.TIER_OVER_LEVERAGE,
         Reason.SIZE: _by_size(instrument, rules),
-        Reason.CLOSING_FEE: rules.closing_fee == "bankruptcy" and bool(rules.taker_fee_rate),
+        Reason.CLOSING_FEE: rules.closing_fee is ClosingFee.BANKRUPTCY and bool(rules.taker_fee_rate),
         Reason.LIQUIDATION_FEE: bool(policy.pool.liquidation_fee_rate),
         Reason.TIERS: not _meeting(maintenance_lines(symbol, policy)),
+        Reason.FUNDING: policy.pool.funding_accrual and instrument.kind is InstrumentKind.PERPETUAL,
     }
     return next((reason for reason, applies in reasons.items() if applies), None)
 
@@ -160,8 +162,7 @@ def _of_cross(symbol: str, policy: Policy) -> Reason | None:
     pool = policy.pool
     reasons = {
         Reason.PROFIT_WEIGHT: policy.margin_rules(symbol).profit_weight != 1,
-        Reason.WALLET_HAIRCUT: pool.haircut_on == "wallet",
-        Reason.FUNDING: pool.funding_accrual and policy.instruments[symbol].kind == "perpetual",
+        Reason.WALLET_HAIRCUT: pool.haircut_on is HaircutOn.WALLET,
     }
     return _of_contract(symbol, policy) or next((it for it, applies in reasons.items() if applies), None)
 
@@ -176,25 +177,27 @@ def _of_isolated(symbol: str, policy: Policy) -> Reason | None:
 def requirement_factor(symbol: str, policy: Policy) -> Decimal:
     """Price of a requirement of the shared pool in index prices of the contract's settle asset."""
     settle = policy.assets[policy.instruments[symbol].settle]
-    return settle.liability_factor if policy.pool.requirement_rate == "liability" else ONE
+    return settle.liability_factor if policy.pool.requirement_rate is RequirementRate.LIABILITY else ONE
 
 
 def _of_asset(asset: Asset, policy: Policy) -> Reason | None:
     """Why a pool that has anything to do with the asset cannot be expressed."""
     if policy.pool.conservative_price and asset.index:
         return Reason.CONSERVATIVE_PRICE
-    if asset.tiers_by == "value" and (asset.cap is not None or len(asset.tiers) > 1):
+    if asset.tiers_by is TiersBy.VALUE and (asset.cap is not None or len(asset.tiers) > 1):
         return Reason.TIERS_BY_VALUE
     crowded = asset.deposit_scale_start is not None or asset.borrow_scale_start is not None
     return Reason.CROWDED if crowded else None
 
 
 def _by_size(instrument: Instrument, rules: MarginRules) -> bool:
-    strategy = rules.initial if rules.maintenance == "fraction_of_initial" else rules.maintenance
-    return strategy == "size" and instrument.size_rates is not None
+    strategy = (
+        rules.initial if rules.maintenance is MaintenanceRule.FRACTION_OF_INITIAL else rules.maintenance
+    )
+    return strategy in {InitialRule.SIZE, MaintenanceRule.SIZE} and instrument.size_rates is not None
 
 
-def _meeting(lines: list[Line]) -> bool:
+def _meeting(lines: list[TierLine]) -> bool:
     """Whether the lines begin at 0, meet at every floor and rise ever steeper, up to 1."""
     rates = [rate for _, rate, _ in lines]
     with exact():

@@ -5,14 +5,15 @@ numbers and amounts as the text of their decimals, its progress, and, only where
 stands. Decimals keep their text, so an unpacked state equals the packed one digit for digit, trailing zeros included.
 """
 
+from collections.abc import Iterable
 from decimal import Decimal
 from operator import attrgetter
 from typing import Any
 
 import msgspec
 
-from engine.accounts import AccountState, IsolatedPosition, Position, Progress, Stop
 from engine.book.by_name import ByName
+from engine.ledger.accounts import AccountState, IsolatedPosition, Position, Progress, Stop
 
 _encode_into = msgspec.msgpack.Encoder().encode_into
 
@@ -60,6 +61,16 @@ class Packer:
         self._names: list[str] = []
         self._numbers = ByName(self._add_name)
         self._buffer = bytearray()
+
+    @property
+    def names(self) -> list[str]:
+        """The names by number, as far as they were met."""
+        return self._names
+
+    def number(self, names: Iterable[str]) -> None:
+        """Give names the next numbers, in this order."""
+        for name in names:
+            self._numbers[name]
 
     def pack(self, state: AccountState) -> bytes:
         """The state in bytes. It may also be the state's reading as text (`readings`), which packs to the same bytes."""

@@ -1,83 +1,106 @@
-"""What a book knows of prices: exactly, for the judge, and which symbols are known and fresh, for the columns."""
+"""What a book knows of prices: exactly, for the judge, and in the numbers that the columns are screened with."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from engine.book.encode import Encoder
-from engine.book.mark_batch import EncodedMarks, MarkEncoder
+from engine.book.instant_batch import EncodedInstants, InstantEncoder
 from engine.book.ragged import Array
 from engine.inputs import Mark
-from engine.marks import Prices
+from engine.marks.doubts import Doubt
+from engine.marks.instants import Instant
+from engine.marks.mark_book import Prices
+from engine.marks.price_state import PriceState
 from engine.policy import Policy
+
+UNKNOWN = float("inf")
+"""The haircut of a price that nothing bounds."""
 
 
 class PriceView:
-    """Marks, event time and stale symbols; the prices in the columns are set by compiled code."""
+    """The state of prices; those in the columns are set by compiled code, which takes fresh marks as certain."""
 
     def __init__(self, policy: Policy, encoder: Encoder) -> None:
         """No prices: every price symbol is stale."""
         self._policy, self._encoder = policy, encoder
-        self._marks: dict[str, Mark] = {}
-        self._mark_encoder = MarkEncoder(policy)
-        """For marks that nobody has encoded yet."""
+        self._exact = PriceState(policy)
+        self._instant_encoder = InstantEncoder(policy)
+        """For instants that nobody has encoded yet."""
         self._state: object = None
-        """What the last batch of marks led to (`EncodedMarks.leads_to`); None when prices came otherwise."""
+        """What the last batch led to (`EncodedInstants.leads_to`); None when prices came otherwise."""
         self._stale_after_least_ns = min(encoder.stale_after_ns.values(), default=0)
-        self._stale = frozenset(policy.price_symbols)
-        self.time_ns = 0
+
+    @property
+    def time_ns(self) -> int:
         """Event time."""
+        return self._exact.time_ns
 
     @property
     def prices(self) -> Prices:
         """For the exact judge; outdated by the next change."""
-        return Prices(self._marks, self._stale, self.time_ns)
+        return self._exact.prices
 
-    def begin(self, marks: Sequence[Mark]) -> tuple[EncodedMarks, Array]:
-        """A batch, which will be believed whole, and its records. Marks encoded for all books are not encoded again."""
-        batch = marks if isinstance(marks, EncodedMarks) else self._mark_encoder.encode(marks)
-        records = batch.records_after(self._state, self._marks)
+    def begin(self, instants: Sequence[Instant]) -> tuple[EncodedInstants, Array]:
+        """A batch, which will be believed whole, and its records. What was encoded for all books is not encoded again."""
+        encode = self._instant_encoder.encode
+        batch = instants if isinstance(instants, EncodedInstants) else encode(instants)
+        records = batch.records_after(self._state, self._exact.marks)
         self._state = batch.leads_to
         return batch, records
 
-    def believe(self, batch: EncodedMarks, begin: int, end: int) -> None:
-        """Take marks `begin` to `end`; the columns have them already."""
-        newest_ns = max(self.time_ns, batch.newest_ns)
-        if newest_ns - batch.oldest_ns <= self._stale_after_least_ns and self._stale.isdisjoint(batch.last):
-            # no symbol becomes stale or fresh
-            self._marks |= batch.last_between(begin, end)
-            self.time_ns = max(self.time_ns, batch.newest_between_ns(begin, end))
-            return
-        for mark in batch[begin:end]:
-            symbol = mark.symbol
-            self._marks[symbol] = mark
-            self.time_ns = max(self.time_ns, mark.time_ns)
-            too_old = self.time_ns - mark.time_ns > self._encoder.stale_after_ns[symbol]
-            if too_old != (symbol in self._stale):
-                self._stale = self._stale | {symbol} if too_old else self._stale - {symbol}
+    def believe(self, batch: EncodedInstants, begin: int, end: int) -> list[int]:
+        """Take instants `begin` to `end`; the columns have their prices already.
 
-    def prime(self, marks: Sequence[Mark], now_ns: int, stale: frozenset[str]) -> None:
-        """Take these marks, in the columns too."""
+        Returns the numbers of the symbols of which the last of them changes the doubt: how, the columns could not know.
+        """
+        exact = self._exact
+        newest_ns = max(exact.time_ns, batch.newest_ns)
+        certain = newest_ns - batch.oldest_ns <= self._stale_after_least_ns and not batch.doubts
+        if certain and exact.stale.isdisjoint(batch.last) and exact.aged.keys().isdisjoint(batch.last):
+            # nothing becomes stale, fresh, doubted or certain
+            exact.take_certain(batch.last_between(begin, end), batch.newest_between_ns(begin, end))
+            exact.instant = batch[end - 1].name if end > begin else exact.instant
+            return []
+        changed: set[str] = set()
+        for instant in batch[begin:end]:
+            changed = exact.take(instant)
+            # of a late mark the columns know nothing, also where it changes no doubt
+            self._refresh(changed.union(mark.symbol for mark in instant.marks))
+        return self._known(changed)
+
+    def prime(self, marks: Sequence[Mark], prices: Prices) -> None:
+        """Take these marks, in the columns too, and of `prices` all else."""
+        self._exact.prime(marks, prices)
         for mark in marks:
-            self._marks[mark.symbol] = mark
             number = self._encoder.symbol_ids.get(mark.symbol)
             if number is not None:
                 self._encoder.symbols[number]["price"] = float(mark.price)
                 self._encoder.symbols[number]["known"] = 1
         self._state = None
-        self._mark_encoder = MarkEncoder(self._policy)  # the old one goes on from other marks
-        self.pass_time(now_ns, stale)
-        for symbol in self._encoder.symbol_ids:
-            self._refresh(symbol)
+        self._instant_encoder = InstantEncoder(self._policy)  # the old one goes on from other marks
+        self._refresh(self._encoder.symbol_ids)
 
-    def pass_time(self, now_ns: int, stale: frozenset[str]) -> list[int]:
-        """Move event time and take the stale symbols; returns the numbers of those that became stale or fresh."""
-        self.time_ns = max(self.time_ns, now_ns)
-        changed = [symbol for symbol in stale ^ self._stale if symbol in self._encoder.symbol_ids]
-        self._stale = stale
-        return [self._refresh(symbol) for symbol in changed]
+    def pass_time(self, now_ns: int, stale: frozenset[str], aged: Mapping[str, Doubt]) -> list[int]:
+        """Move event time and take what has become stale; numbers of the symbols in which the doubt has changed."""
+        changed = self._exact.pass_time(now_ns, stale, aged)
+        self._refresh(changed)
+        return self._known(changed)
 
-    def _refresh(self, symbol: str) -> int:
-        """Write to the columns whether the symbol is fresh; returns its number."""
-        number = self._encoder.symbol_ids[symbol]
-        record = self._encoder.symbols[number]
-        record["fresh"] = record["known"] and symbol not in self._stale
-        return number
+    def _known(self, symbols: Iterable[str]) -> list[int]:
+        numbers = self._encoder.symbol_ids
+        return [numbers[symbol] for symbol in symbols if symbol in numbers]
+
+    def _refresh(self, symbols: Iterable[str]) -> None:
+        """Write to the columns what is doubted of these symbols."""
+        prices = self._exact.prices
+        for symbol in symbols:
+            number = self._encoder.symbol_ids.get(symbol)
+            if number is None:
+                continue
+            record, sourced = self._encoder.symbols[number], prices.sourced.get(symbol)
+            record["fresh"] = record["known"] and symbol not in prices.stale
+            record["sourced"] = 0.0 if sourced is None else float(sourced.haircut)
+            doubt = prices.doubt(symbol)
+            if doubt is not None:
+                record["haircut"] = float(doubt.haircut)
+            else:
+                record["haircut"] = 0.0 if record["fresh"] else UNKNOWN

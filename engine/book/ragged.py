@@ -77,6 +77,15 @@ class Ragged:
         if of:
             self._make_records(self._tail * keys // of)
 
+    def records(self, keys: Array) -> tuple[Array, Array]:
+        """How many records each of these keys has, and all of them, of the first column, key after key."""
+        counts = self.count[keys]
+        ends = np.cumsum(counts)
+        where = np.repeat(self.start[keys] - (ends - counts), counts) + np.arange(
+            ends[-1] if len(ends) else 0
+        )
+        return counts, self.columns[0][where]
+
     def slice(self, key: int) -> slice:
         """Where the key's records are in each column."""
         start = int(self.start[key])

@@ -14,7 +14,7 @@ from typing import Any, cast, get_args, get_origin
 
 import msgspec
 
-from engine.accounts import AccountState
+from engine.ledger.accounts import AccountState
 
 
 def _with(number: type, kind: Any) -> Any:
@@ -64,6 +64,6 @@ def _reader(number: type) -> Callable[[bytes], AccountState]:
 
 
 as_text = _reader(str)
-"""What `engine.accounts.encode` wrote, amounts as they are written. Raises `msgspec.MsgspecError` for what is no state."""
+"""What `engine.ledger.accounts.encode` wrote, amounts as they are written. Raises `msgspec.MsgspecError` for what is no state."""
 as_floats = _reader(float)
 """The same, amounts rounded to the nearest float. Raises `msgspec.MsgspecError` for what is no state."""

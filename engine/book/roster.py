@@ -2,17 +2,22 @@
 
 A name is looked up in open hash tables of numbers; the names themselves are in the packed states. That takes less than a
 tenth of a dictionary of strings. The tables are many, so that none is large when it must be made anew: of a million
-accounts each holds 4,000. Python salts its hashes anew in each process, which moves names about in the tables and nothing else.
+accounts each holds 4,000. A name's place comes from its CRC-32, the same in every process, so that it may be kept with the packed state.
 """
 
 from array import array
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from zlib import crc32
 
 import msgspec
+import numpy as np
 
-from engine.accounts import AccountState
+from engine.book import kernels
 from engine.book.packed import Packer
+from engine.book.ragged import Array
+from engine.ledger.accounts import AccountState
 
 RECENT_MAX = 1_024
 """States kept as they are besides, about 3 MB: who was touched last is often asked about next."""
@@ -29,6 +34,7 @@ class _Named(msgspec.Struct, array_like=True):
 
 _named = msgspec.msgpack.Decoder(_Named).decode
 _encode = msgspec.msgpack.Encoder().encode
+"""Of a name: how every packed state of the account begins, but for the byte that opens the array."""
 
 
 class Roster:
@@ -51,17 +57,18 @@ class Roster:
 
     def number(self, account: str) -> int | None:
         """The account's number, or None."""
-        place, table = divmod(hash(account), _TABLES)
-        number = self._tables[table][_slot(self._tables[table], place, self._packed, _head(account))]
+        head = _encode(account)
+        place, table = divmod(crc32(head), _TABLES)
+        number = self._tables[table][_slot(self._tables[table], place, self._packed, head)]
         return None if number == _FREE else number
 
     def name(self, number: int) -> str:
         """The name of an account."""
-        return _named(self._packed[number]).account
+        return name_of(self._packed[number])
 
     def names(self) -> Iterator[str]:
         """Every name, by number."""
-        return (_named(packed).account for packed in self._packed)
+        return map(name_of, self._packed)
 
     def state(self, number: int) -> AccountState:
         """The state of an account."""
@@ -72,6 +79,14 @@ class Roster:
     def recent(self, number: int) -> AccountState | None:
         """The state of an account if it was touched lately."""
         return self._recent.get(number)
+
+    def kept(self, number: int) -> AccountState | bytes:
+        """The state of an account as it is kept now, for `unpacked`: nothing is unpacked for what nobody may ask for."""
+        return self._recent.get(number) or self._packed[number]
+
+    def unpacked(self, kept: AccountState | bytes) -> AccountState:
+        """A state that was `kept`."""
+        return self._packer.unpack(kept) if isinstance(kept, bytes) else kept
 
     def replace(self, number: int, state: AccountState) -> None:
         """The account's state has changed. It is packed when it is no longer among the recent ones."""
@@ -87,6 +102,39 @@ class Roster:
         self._enter(state.account, number)
         self._packed.append(self._packer.pack(state))
         return number
+
+    @property
+    def asset_and_position_names(self) -> list[str]:
+        """The names that packed states have as numbers, by number."""
+        return self._packer.names
+
+    def agree_on_names(self, names: Sequence[str]) -> None:
+        """Have packed states from elsewhere understood, whose numbers are those of `names`. Raises ValueError where ours differ."""
+        self._packer.number(names)
+        if self._packer.names[: len(names)] != names:
+            raise ValueError("assets and positions have other numbers here")
+
+    def packed(self, number: int) -> bytes:
+        """The state of an account, packed."""
+        return self._packer.pack(self._recent[number]) if number in self._unpacked else self._packed[number]
+
+    def extend(self, packed: Sequence[bytes]) -> None:
+        """Give new accounts the next numbers; by their names they are found after `seat`."""
+        self._packed += packed
+
+    def seat(self, hashes: Sequence[Array]) -> None:
+        """Have the last accounts found by their names, none of which comes twice: the hashes of these, in order."""
+        new = np.concatenate(hashes)
+        numbers = np.arange(len(self._packed) - len(new), len(self._packed), dtype=np.int32)
+        tables, places = new % _TABLES, new // _TABLES
+        by_table = np.argsort(tables, kind="stable")
+        ends = np.cumsum(np.bincount(tables, minlength=_TABLES)).tolist()
+        for at, (begin, end) in enumerate(pairwise([0, *ends])):
+            self._counts[at] += end - begin
+            while 2 * self._counts[at] > len(self._tables[at]):
+                self._widen(at, 2 * len(self._tables[at]))
+            mine = by_table[begin:end]
+            kernels.seat(np.frombuffer(self._tables[at], np.int32), places[mine], numbers[mine])
 
     def _keep(self, number: int, state: AccountState) -> None:
         recent = self._recent
@@ -108,12 +156,13 @@ class Roster:
                 self._widen(at, slots)
 
     def _enter(self, account: str, number: int) -> None:
-        place, at = divmod(hash(account), _TABLES)
+        head = _encode(account)
+        place, at = divmod(crc32(head), _TABLES)
         # at most half full, so that a search ends after a step or two
         if 2 * self._counts[at] >= len(self._tables[at]):
             self._widen(at, 2 * len(self._tables[at]))
         table = self._tables[at]
-        slot = _slot(table, place, self._packed, _head(account))
+        slot = _slot(table, place, self._packed, head)
         if table[slot] != _FREE:
             raise ValueError(f"account {account!r} is there already")
         table[slot] = number
@@ -123,13 +172,18 @@ class Roster:
         numbers = [number for number in self._tables[at] if number != _FREE]
         table = self._tables[at] = array("i", [_FREE]) * slots
         for number in numbers:
-            name = self.name(number)
-            table[_slot(table, hash(name) // _TABLES, self._packed, _head(name))] = number
+            head = _encode(self.name(number))
+            table[_slot(table, crc32(head) // _TABLES, self._packed, head)] = number
 
 
-def _head(account: str) -> bytes:
-    """How every packed state of the account begins, but for the byte that opens the array."""
-    return _encode(account)
+def name_of(packed: bytes) -> str:
+    """The account of a packed state."""
+    return _named(packed).account
+
+
+def name_hash(account: str) -> int:
+    """What decides of an account's place in the tables: 32 bits."""
+    return crc32(_encode(account))
 
 
 def _slot(table: "array[int]", place: int, packed: list[bytes], head: bytes) -> int:

@@ -1,7 +1,7 @@
 """Accounts that the columns cannot express: why, and the figures of their shared pools when last judged."""
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from itertools import islice
 from typing import NamedTuple
 
@@ -100,6 +100,11 @@ class Routed:
             float(figures.requirement),
             float(figures.maintenance_margin),
         )
+
+    def equity(self, numbers: Iterable[int]) -> float:
+        """Equity of these accounts' shared pools, of those that were ever looked at."""
+        places = [self._places[number] for number in numbers if number in self._places]
+        return float(self._looks["equity"][places].sum())
 
     def sums(self, edges: Array) -> RoutedSums:
         """What these accounts add to the totals."""

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from decimal import Decimal
 
+from engine.book.account_book import Totals
 from engine.book.kernels import Sums
-from engine.book.port import Totals
 from engine.book.ragged import Array
 from engine.book.routed import RoutedSums
 from engine.ladder import Band

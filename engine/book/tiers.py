@@ -1,10 +1,11 @@
 """From the policy's tiers to the columns' lines: from each floor up, an amount counts rate * amount + offset."""
 
-from decimal import Decimal
+from collections.abc import Iterable
 
 from engine.book.expressible import maintenance_lines, requirement_factor
-from engine.numbers import ZERO, exact
-from engine.policy import Asset, Policy
+from engine.numbers import exact
+from engine.policy import Policy
+from engine.policy.rules.asset_terms import TierLine
 
 Line = tuple[float, float, float]
 """A record of `columns.TIER`."""
@@ -38,30 +39,6 @@ def risk_tiers(policy: Policy, symbol: str) -> list[Line]:
         ]
 
 
-def collateral_tiers(asset: Asset) -> list[Line]:
-    """Collateral value by coins held, in coins."""
-    if not asset.collateral:
-        return NO_COLLATERAL
-    steps = [(tier.floor, tier.ratio) for tier in asset.tiers]
-    if asset.cap is not None:
-        # coins above the cap are a tier that counts nothing
-        steps = [step for step in steps if step[0] < asset.cap] + [(asset.cap, ZERO)]
-    return _joined(steps)
-
-
-def borrow_tiers(asset: Asset) -> list[Line]:
-    """Borrow margin by coins owed, in coins."""
-    return _joined([(tier.floor, tier.maintenance_rate) for tier in asset.borrow_tiers])
-
-
-def _joined(steps: list[tuple[Decimal, Decimal]]) -> list[Line]:
-    """Marginal tiers (floor, rate) as lines that meet."""
-    tiers = []
-    offset = rate_before = ZERO
-    with exact():
-        for floor, rate in steps:
-            # offset_n = offset_(n-1) + floor_n * (rate_(n-1) - rate_n)
-            offset += floor * (rate_before - rate)
-            rate_before = rate
-            tiers.append((float(floor), float(rate), float(offset)))
-    return tiers
+def asset_tiers(lines: Iterable[TierLine]) -> list[Line]:
+    """Lines of `AssetTerms`, for amounts in coins."""
+    return [(float(floor), float(rate), float(offset)) for floor, rate, offset in lines]

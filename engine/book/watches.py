@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from engine.accounts import FLAT, AccountState
 from engine.book.by_name import ByName
-from engine.judgement import CROSS, price_symbols_of
-from engine.margin.model import uses_portfolio
+from engine.events.dependencies import price_symbols_of
+from engine.events.pools import CROSS
+from engine.ledger.accounts import FLAT, AccountState
+from engine.margin.margin_model import uses_portfolio
 from engine.numbers import ONE
 from engine.policy import Policy
 
@@ -19,12 +20,13 @@ class Watches:
     def __init__(self, policy: Policy, numbers: dict[str, int]) -> None:
         """`numbers` are those of the price symbols."""
         self._policy = policy
+        self._dust = {name: float(asset.dust) for name, asset in policy.assets.items()}
         self._net, self._gross = _Parts(policy, numbers, "portfolio"), _Parts(policy, numbers, "cross")
 
     def of(self, state: AccountState) -> frozenset[int]:
         """Numbers of the price symbols whose marks concern the account. Raises KeyError for what is not listed."""
         shared = self._net if uses_portfolio(state, self._policy) else self._gross
-        parts = [shared.of_asset[asset] for asset in state.balances]
+        parts = [shared.of_asset[asset] for asset in self._owned(state)]
         parts += [shared.of_position[key] for key in state.positions]
         if state.orders:
             parts += [shared.of_position[it.symbol] for it in state.orders.values() if not it.isolated]
@@ -32,17 +34,21 @@ class Watches:
             parts += [self._gross.of_position[key] for key in state.isolated]
         return shared.always.union(*parts)
 
+    def same(self, before: AccountState, after: AccountState) -> bool:
+        """Whether an account, once listed and watching what it should, has nothing new to watch or to look for in the policy."""
+        return (
+            before.positions.keys() == after.positions.keys()
+            and before.balances.keys() == after.balances.keys()
+            and self._owned(before) == self._owned(after)
+            and before.isolated.keys() == after.isolated.keys()
+            and before.leverage.keys() == after.leverage.keys()
+            and before.orders == after.orders
+            and before.margin_model == after.margin_model
+        )
 
-def watches_same(before: AccountState, after: AccountState) -> bool:
-    """Whether an account, once listed and watching what it should, has nothing new to watch or to look for in the policy."""
-    return (
-        before.positions.keys() == after.positions.keys()
-        and before.balances.keys() == after.balances.keys()
-        and before.isolated.keys() == after.isolated.keys()
-        and before.leverage.keys() == after.leverage.keys()
-        and before.orders == after.orders
-        and before.margin_model == after.margin_model
-    )
+    def _owned(self, state: AccountState) -> list[str]:
+        """Assets of which the wallet has more than dust."""
+        return [asset for asset, amount in state.balances.items() if abs(float(amount)) > self._dust[asset]]
 
 
 class _Parts:

@@ -3,7 +3,7 @@
     a word on every change of band, of trust, at the expiry of a call, at every fill of the plan      at once
     what is missing to leave the band moved by more than `update_shortfall_change`, or nothing was
     said for `update_seconds`                             compared at most every `update_check_seconds`
-    a new plan, where inputs of the account or prices moved since the last one; a failure, where nobody
+    that a new plan is due, where inputs of the account or prices moved since the last one; a failure, where nobody
     executed anything for `stuck_seconds`                 compared at most every `replan_seconds`, both
                                                           doubled after each failure until somebody does
 
@@ -12,19 +12,23 @@ The last two are not for a pool that is on its way out. All in event time, so wh
 
 import math
 from decimal import Decimal
+from functools import cache
 from typing import NamedTuple
 
 import msgspec
 
-from engine.accounts import Execution
 from engine.ladder.states import SEVERITY, Band, LadderState, Request
 from engine.ladder.table import LIQUIDATING, Trigger
-from engine.marks import NANOSECONDS
+from engine.ledger.accounts import Execution
+from engine.marks.mark_book import NANOSECONDS
 from engine.numbers import exact
 from engine.policy import Ladder, LiquidationRules, Policy
 
 PATIENCE_DOUBLINGS_MAX = 6
 """An exchange that is down for hours is asked every half hour in the end (with 30 s), and not by every account every 30 s."""
+
+_PLAN_DUE = frozenset({Trigger.WORSE, Trigger.BETTER, Trigger.OUTDATED, Trigger.STUCK})
+"""What makes a plan due in a pool that is, or comes to be, in liquidation."""
 
 _replace = msgspec.structs.replace
 
@@ -40,6 +44,8 @@ class Facts(NamedTuple):
     """Offsets of the account's last applied inputs."""
     execution: Execution | None
     """What fills have done of the pool's newest liquidation."""
+    hold: int | None = None
+    """Number of the breaker's opening while it is open: no plan is asked for."""
 
 
 def triggers(before: LadderState, after: LadderState, facts: Facts, policy: Policy) -> list[Trigger]:
@@ -56,7 +62,7 @@ def triggers(before: LadderState, after: LadderState, facts: Facts, policy: Poli
         found.append(Trigger.WORSE if worse else Trigger.BETTER)
     elif after.exit_since_ns is None and _check_due(before, facts.now_ns, policy):
         if after.band in LIQUIDATING:
-            withheld = after.degraded and policy.ladder.withhold_liquidation_when_degraded
+            withheld = before.plan_due or facts.hold is not None or _withheld(after, policy)
             found += [] if withheld else _of_plan(before.request, facts, policy.liquidation, policy.ladder)
         else:
             found += _of_shortfall(before, facts, policy.ladder)
@@ -66,44 +72,92 @@ def triggers(before: LadderState, after: LadderState, facts: Facts, policy: Poli
 def remembered(
     before: LadderState, after: LadderState, facts: Facts, found: list[Trigger], policy: Policy
 ) -> LadderState:
-    """`after` with what was said and compared now; the request of a new plan is the caller's to set."""
+    """`after` with what was said and compared now, and whether a plan is due."""
     if after.band is Band.HEALTHY:
-        return LadderState(degraded=after.degraded)
+        return LadderState(
+            degraded=after.degraded, degraded_until_ns=after.degraded_until_ns, controls=after.controls
+        )
     if found:
         after = _replace(after, said_ns=facts.now_ns, said_shortfall=facts.shortfall, checked_ns=facts.now_ns)
     elif _check_due(before, facts.now_ns, policy):
         after = _replace(after, checked_ns=facts.now_ns)
+    if Trigger.BETTER in found:
+        after = _replace(after, detail_due=False)
     if after.band not in LIQUIDATING:
-        return _replace(after, request=None)
-    if Trigger.EXECUTED in found and after.request is not None:
-        told = _replace(after.request, execution=facts.execution, progress_ns=facts.now_ns, failures=0)
-        return _replace(after, request=told)
-    return after
+        return _replace(after, request=None, plan_due=False)
+    if not _PLAN_DUE.isdisjoint(found):
+        after = _replace(after, plan_due=True)
+    request = after.request
+    if request is None:
+        return after
+    if Trigger.EXECUTED in found:
+        request = _replace(request, execution=facts.execution, progress_ns=facts.now_ns, failures=0)
+    if Trigger.STUCK in found:
+        request = _replace(request, progress_ns=facts.now_ns, failures=request.failures + 1)
+    return _replace(after, request=request)
 
 
-def requested(state: LadderState, liquidation_id: str, facts: Facts, *, stuck: bool) -> LadderState:
-    """The state with a new plan asked for; it takes over how long nobody has executed anything."""
+def requested(state: LadderState, liquidation_id: str, facts: Facts) -> LadderState:
+    """The state with the plan that was due; it takes over how long nobody has executed anything."""
     last = state.request
-    progress_ns = facts.now_ns if last is None or stuck else last.progress_ns
-    failures = (0 if last is None else last.failures) + stuck
-    return _replace(
-        state,
-        request=Request(
-            liquidation_id, facts.fills, facts.ledger, facts.shortfall, progress_ns, facts.execution, failures
-        ),
+    progress_ns, execution, failures = facts.now_ns, facts.execution, 0
+    if last is not None:
+        progress_ns, execution, failures = last.progress_ns, last.execution, last.failures
+    request = Request(
+        liquidation_id, facts.fills, facts.ledger, facts.shortfall, progress_ns, execution, failures
     )
+    return _replace(state, request=request, plan_due=False, said_ns=facts.now_ns, checked_ns=facts.now_ns)
+
+
+def unmoved(state: LadderState, facts: Facts, most: Decimal, policy: Policy) -> LadderState | None:
+    """The pool after a judgement at which its figures change nothing and `facts.shortfall` to `most` is missing; None where it may speak.
+
+    That figures change nothing is the caller's to know; what time moves is asked here.
+    """
+    moves_ns = min(_moves_ns(state, policy), default=None)
+    if moves_ns is not None and moves_ns <= facts.now_ns:
+        return None
+    # the breaker has closed since, or opened anew
+    if state.held_by is not None and state.held_by != facts.hold:
+        return None
+    if state.band is Band.HEALTHY:
+        return state
+    # what is missing changed by too little at both ends, so it did so anywhere between them
+    for ends in (facts, facts._replace(shortfall=most)):
+        if triggers(state, state, ends, policy):
+            return None
+    return remembered(state, state, facts, [], policy)
+
+
+def plan_asked(state: LadderState, policy: Policy) -> bool:
+    """Whether a plan is due that is not withheld: a pool on its way out, or in doubt, waits for it."""
+    return state.plan_due and state.exit_since_ns is None and not _withheld(state, policy)
 
 
 def due_ns(state: LadderState, policy: Policy) -> int | None:
-    """Event time before which only figures and inputs, not time, can make the pool speak; None for a healthy one."""
+    """Event time before which only figures and inputs, not time, can make the pool speak; None where time cannot."""
+    dues = _moves_ns(state, policy)
+    if state.band is not Band.HEALTHY:
+        dues.append((state.checked_ns or 0) + _check_ns(state, policy))
+    return min(dues, default=None)
+
+
+def _moves_ns(state: LadderState, policy: Policy) -> list[int]:
+    """Event times at which the pool's band or flag may change, whatever is missing then."""
+    dues = [] if state.degraded_until_ns is None else [state.degraded_until_ns]
     if state.band is Band.HEALTHY:
-        return None
-    dues = [(state.checked_ns or 0) + _check_ns(state, policy)]
+        return dues
+    if state.crossed_since_ns is not None:
+        dues.append(state.crossed_since_ns + _ns(policy.ladder.liquidation_confirm_ms / 1000))
     if state.exit_since_ns is not None:
         dues.append(state.exit_since_ns + _ns(policy.ladder.exit_hold_seconds))
     elif state.deadline_ns is not None and not state.expired:
         dues.append(state.deadline_ns)
-    return min(dues)
+    return dues
+
+
+def _withheld(state: LadderState, policy: Policy) -> bool:
+    return state.degraded and policy.ladder.withhold_liquidation_when_degraded
 
 
 def _check_due(state: LadderState, now_ns: int, policy: Policy) -> bool:
@@ -146,5 +200,6 @@ def _changed(said: Decimal | None, shortfall: Decimal, ladder: Ladder) -> bool:
         return abs(shortfall - said) > ladder.update_shortfall_change * said
 
 
+@cache
 def _ns(seconds: Decimal) -> int:
     return math.ceil(seconds * NANOSECONDS)

@@ -1,129 +1,129 @@
-"""The same answers as `standing.PoolProbe` for a plain cross pool, from sums: only what a step changes is computed anew.
-
-A reduction changes the requirement of its position and one asset, a conversion changes two assets; everything else that the
-figures of a cross pool are summed from stays. That does not hold where positions share requirements (legs of one symbol,
-options) or open orders count.
-"""
+"""The same answers as `standing.PoolProbe` for a plain cross pool, asked of its sums (`engine.margin.cross.cross_sums`)."""
 
 from decimal import Decimal
 
-from engine.accounts import AccountState, OpenOrder
-from engine.booking import filled
-from engine.liquidation.standing import Standing
-from engine.liquidation.trades import closing_cost, proceeds
-from engine.margin.assets import PooledAsset, pooled_asset
-from engine.margin.cross import cross_pool
-from engine.margin.funding import funding_accrued
-from engine.margin.model import model_of
-from engine.margin.position import PositionMargin, position_margin
-from engine.marks import Prices
-from engine.numbers import ZERO
+from engine.ledger.accounts import AccountState
+from engine.liquidation.linear_closing import LinearClosing
+from engine.liquidation.lots import FINEST
+from engine.liquidation.trades import converted, leaves_dust, proceeds, realised_amounts, reduced
+from engine.margin.cross.cross_sums import CrossSums
+from engine.margin.figures import Standing
+from engine.margin.margin_model import model_of
+from engine.margin.position_margin import PositionMargin
+from engine.marks.mark_book import Prices
+from engine.numbers import ONE, ZERO
 from engine.policy import Policy
-from engine.position_keys import LEG_SEPARATOR
+from engine.policy.rules.policy_switches import MarginModel
 
 
 class CrossProbe:
     """A cross pool without legs, options and open orders."""
 
-    def __init__(self, state: AccountState, prices: Prices, policy: Policy) -> None:
-        """Take the account as it is; it must be one that `fits`."""
-        self.state, self._prices, self._policy = state, prices, policy
-        pool = cross_pool(state, prices, policy)
-        self._held = {margin.key: margin for margin in pool.positions}
-        self._assets = {pooled.asset: pooled for pooled in pool.assets}
-        self._settle_prices = pool.requirement_prices
-        self.marks = {key: margin.mark for key, margin in self._held.items()}
-        self._required = {key: self._of_position(margin) for key, margin in self._held.items()}
-        self._standings = {asset: _of_asset(pooled) for asset, pooled in self._assets.items()}
-        equity = collateral = ZERO
-        requirement = sum(self._required.values(), ZERO)
-        for of_equity, of_collateral, of_requirement in self._standings.values():
-            equity += of_equity
-            collateral += of_collateral
-            requirement += of_requirement
-        self.now = Standing(equity, collateral, requirement)
+    tiered = True
+
+    def __init__(self, state: AccountState, sums: CrossSums, prices: Prices, policy: Policy) -> None:
+        """Take the account as it is, and the sums of its pool."""
+        self.state, self._sums, self._prices, self._policy = state, sums, prices, policy
+        self.now = sums.assets.now
 
     @staticmethod
     def fits(state: AccountState, prices: Prices, policy: Policy) -> bool:
         """Whether the sums hold for the shared pool of this account."""
-        return (
-            # a position without a mark is judged by its average entry price, which every fill rounds anew
-            all(key in prices.marks and LEG_SEPARATOR not in key for key in state.positions)
-            and model_of(state, policy) == "cross"
-            and not (
-                policy.has_options and any(policy.instruments[it].kind == "option" for it in state.positions)
-            )
-            and not any(map(_counts, state.orders.values()))
-        )
+        return model_of(state, policy) is MarginModel.CROSS and CrossSums.fits(state, prices, policy)
+
+    def mark(self, key: str) -> Decimal:
+        """See `standing.Probe.mark`."""
+        return self._sums.positions[key].mark
 
     def notional(self, key: str) -> Decimal:
         """See `standing.Probe.notional`."""
-        return self._held[key].notional
+        return self._sums.positions[key].notional
 
-    def reduced(self, key: str, quantity: Decimal) -> Standing:
+    def amounts(self) -> dict[str, Decimal]:
+        """See `standing.Probe.amounts`."""
+        if self._policy.pool.funding_accrual:
+            return realised_amounts(self.state, self._sums.positions.values())
+        return {asset: held.amount for asset, held in self._sums.assets.assets.items()}
+
+    def foremost(self, limits: dict[str, Decimal]) -> list[str]:
+        """See `standing.Probe.foremost`."""
+        if len(limits) == 1:
+            return [*limits]
+        leaders = self._sums.leaders(limits, self._policy.liquidation)
+        if len(leaders) == 1:
+            return [margin.key for margin in leaders.values()]
+        found = []
+        best: dict[tuple[str, Decimal], tuple[Decimal, str]] = {}
+        for kind, margin in leaders.items():
+            if isinstance(kind, str) or self._may_leave_dust(margin, kind[1], limits[margin.key]):
+                found.append(margin.key)
+                continue
+            # gain / cost grows with the maintenance margin rate where all else is the same
+            settle, cost_rate, rate = kind
+            if (settle, cost_rate) not in best or rate > best[settle, cost_rate][0]:
+                best[settle, cost_rate] = rate, margin.key
+        return [*found, *(key for _, key in best.values())]
+
+    def _may_leave_dust(self, margin: PositionMargin, cost_rate: Decimal, limit: Decimal) -> bool:
+        """Whether the wallet may hold no more than dust once as much of the position is closed as the limit allows."""
+        wallet, dust = self._wallet(margin.settle)
+        change = margin.unrealised_pnl - cost_rate * margin.notional
+        if limit >= abs(margin.quantity):
+            return abs(wallet + change) <= dust
+        # any part of the position
+        low, high = (wallet + change, wallet) if change < ZERO else (wallet, wallet + change)
+        return low <= dust and high >= -dust
+
+    def _wallet(self, asset: str) -> tuple[Decimal, Decimal]:
+        """Coins in the wallet, and how many of them may be dust once a realised P&L was rounded to the last digit."""
+        return self.state.balances.get(asset, ZERO), self._policy.assets[asset].dust + FINEST
+
+    def in_vain(self, sell_asset: str, amount: Decimal, repay_asset: str, line: Decimal) -> bool:
+        """See `standing.Probe.in_vain`."""
+        assets = self._sums.assets
+        sold, bought = assets.coin_worth(sell_asset), assets.coin_worth(repay_asset)
+        if sold is None or bought is None or assets.moves_profit or line < ONE:
+            return False
+        if sold.counted - amount < sold.floor or bought.ceiling:
+            return False
+        fee_rate = self._policy.liquidation.conversion_fee_rate
+        _, dust = self._wallet(repay_asset)
+        # above 0 no coin is worth more than one that is owed, so all that is credited, and dust forgiven, gains at most
+        # (amount * index sold * (1 - fee rate) / index bought + dust) * worth of a coin owed
+        credit = amount * sold.equity * (ONE - fee_rate) + dust * bought.equity
+        return credit * bought.gap(line) < amount * sold.gap(line) * bought.equity
+
+    def closing(self, key: str, cost: Decimal) -> LinearClosing | None:
+        """See `standing.Probe.closing`."""
+        rates = self._sums.closing_rates(key, cost)
+        if rates is None:
+            return None
+        margin = self._sums.positions[key]
+        wallet, dust = self._wallet(margin.settle)
+        return LinearClosing(self.now, rates, margin, wallet, cost, dust)
+
+    def reduced(self, key: str, quantity: Decimal, cost: Decimal) -> Standing:
         """See `standing.Probe.reduced`."""
-        before, held = self._held[key], self.state.positions[key]
-        cost = closing_cost(key, quantity, before.mark, self._policy)
-        profit, counted = self._profits(before)
-        required = -self._required[key]
-        if quantity == abs(held.quantity):
-            # closed whole, a position realises the P&L that it had
-            return self._changed(before.settle, before.unrealised_pnl - cost, -profit, -counted, required)
-        signed = quantity if held.quantity < 0 else -quantity
-        position, realised = filled(held, signed, before.mark, self._policy.instruments[key])
-        interest = self._prices.open_interest.get(key)
-        after = position_margin(key, position, before.mark, before.leverage, self._policy, interest)
-        left, left_counted = self._profits(after)
-        required += self._of_position(after)
-        return self._changed(before.settle, realised - cost, left - profit, left_counted - counted, required)
+        if leaves_dust(self.state, self._sums.positions[key], quantity, cost, self._policy):
+            return self.after_reduction(key, quantity, cost).now
+        return self._sums.reduced(key, quantity, cost)
 
     def converted(self, sell_asset: str, amount: Decimal, repay_asset: str) -> Standing:
         """See `standing.Probe.converted`."""
         credit = proceeds(sell_asset, amount, repay_asset, self._prices, self._policy)
-        sold = self._changed(sell_asset, -amount, ZERO, ZERO, ZERO)
-        repaid = self._changed(repay_asset, credit, ZERO, ZERO, ZERO)
-        return Standing(*(a + b - c for a, b, c in zip(sold, repaid, self.now, strict=True)))
+        wallet, assets = self.state.balances, self._policy.assets
+        sold, bought = wallet.get(sell_asset, ZERO) - amount, wallet.get(repay_asset, ZERO) + credit
+        if abs(sold) <= assets[sell_asset].dust or abs(bought) <= assets[repay_asset].dust:
+            return self.after_conversion(sell_asset, amount, repay_asset).now
+        return self._sums.assets.exchanged(sell_asset, amount, repay_asset, credit)
 
-    def _changed(
-        self, asset: str, wallet: Decimal, profit: Decimal, counted: Decimal, required: Decimal
-    ) -> Standing:
-        """With so much more in the wallet, of unrealised P&L, of what counts of it, and of requirement."""
-        before, now, was = self._assets[asset], self.now, self._standings[asset]
-        after = _of_asset(
-            pooled_asset(
-                asset,
-                before.wallet + wallet,
-                before.profit + profit,
-                before.counted_profit + counted,
-                self._prices,
-                self._policy,
-                pledged=asset not in self.state.collateral_off,
-            )
-        )
-        return Standing(
-            now.equity - was.equity + after.equity,
-            now.collateral_value - was.collateral_value + after.collateral_value,
-            now.requirement - was.requirement + after.requirement + required,
-        )
+    def after_reduction(self, key: str, quantity: Decimal, cost: Decimal) -> "CrossProbe":
+        """See `standing.Probe.after_reduction`."""
+        state = reduced(self.state, "", key, quantity, self.mark(key), cost, self._policy)
+        return CrossProbe(state, self._sums.after_reduction(state, key), self._prices, self._policy)
 
-    def _profits(self, margin: PositionMargin) -> tuple[Decimal, Decimal]:
-        """Unrealised P&L, funding accrued included, and what counts of it: as `margin.assets.pooled_assets` sums them."""
-        accrued = ZERO
-        if self._policy.pool.funding_accrual:
-            accrued = funding_accrued(margin, self._prices, self._policy)
-        return margin.unrealised_pnl + accrued, margin.counted_pnl + accrued
-
-    def _of_position(self, margin: PositionMargin) -> Decimal:
-        # (MM + liquidation fee rate * N) * price of the settle asset
-        fee = self._policy.pool.liquidation_fee_rate
-        required = margin.maintenance_margin + fee * margin.notional if fee else margin.maintenance_margin
-        return required * self._settle_prices[margin.settle]
-
-
-def _of_asset(asset: PooledAsset) -> Standing:
-    required = asset.borrow_maintenance_margin + asset.liability_value
-    return Standing(asset.amount * asset.index, asset.collateral_value, required)
-
-
-def _counts(order: OpenOrder) -> bool:
-    return not (order.isolated or order.reduce_only)
+    def after_conversion(self, sell_asset: str, amount: Decimal, repay_asset: str) -> "CrossProbe":
+        """See `standing.Probe.after_conversion`."""
+        state = converted(self.state, sell_asset, amount, repay_asset, self._prices, self._policy)
+        sums = self._sums.after_exchange(state, sell_asset, repay_asset)
+        return CrossProbe(state, sums, self._prices, self._policy)

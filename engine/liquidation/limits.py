@@ -15,13 +15,14 @@ so that no rounding leaves the pool poorer: a long sells no lower, a short buys 
 
 from decimal import Decimal
 
-from engine.accounts import AccountState
+from engine.ledger.accounts import AccountState
 from engine.liquidation.lots import FINEST
 from engine.liquidation.trades import marks_of, positions_of
 from engine.margin.quotes import index_price
-from engine.marks import Prices
+from engine.marks.mark_book import Prices
 from engine.numbers import ONE, ZERO, canonical, to_step
 from engine.policy import Instrument, Policy
+from engine.policy.rules.policy_switches import InstrumentKind
 from engine.position_keys import symbol_of
 
 
@@ -53,7 +54,7 @@ def limit_price(
     tick = instrument.price_step or FINEST
     price = canonical(to_step(top, bottom * tick, "up" if quantity > 0 else "down") / bottom)
     # a price of 0 is what an option may be worth, and no limit for anything else
-    return price if price or instrument.kind == "option" else None
+    return price if price or instrument.kind is InstrumentKind.OPTION else None
 
 
 def takeover_prices(

@@ -2,28 +2,11 @@
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import NamedTuple
 
 from engine.numbers import QUOTIENT_DIGITS, whole_steps
 
 FINEST = Decimal(1).scaleb(-QUOTIENT_DIGITS)
 """Lot of what has none: no amount has more digits."""
-
-
-class Lots(NamedTuple):
-    """An amount (> 0) in lots. The last lot may be a part of one: all of an amount can always be closed."""
-
-    amount: Decimal
-    lot: Decimal
-
-    @property
-    def whole(self) -> int:
-        """Lots that close all of it."""
-        return lots_to_cover(self.amount, self.lot)
-
-    def amount_of(self, count: int) -> Decimal:
-        """What `count` lots close. Inside `numbers.exact()`."""
-        return min(self.amount, count * self.lot)
 
 
 def lot_of(step: Decimal) -> Decimal:
@@ -36,16 +19,11 @@ def lots_to_cover(amount: Decimal, lot: Decimal) -> int:
     return int(whole_steps(amount, lot, "up"))
 
 
-class Probe(NamedTuple):
-    """What a number of lots does: the distance to the line, and whether it is reached (which a distance >= 0 may not be)."""
-
-    gap: Decimal
-    reached: bool
+Probe = Callable[[int], tuple[Decimal, bool]]
+"""What a number of lots does: the distance to the line, and whether it is reached (which a distance >= 0 may not be)."""
 
 
-def least(
-    probe: Callable[[int], Probe], short: int, short_gap: Decimal, enough: int, enough_gap: Decimal
-) -> int:
+def least(probe: Probe, short: int, short_gap: Decimal, enough: int, enough_gap: Decimal) -> int:
     """The least count above `short`, which is known not to reach, up to `enough`, which is known to.
 
     Secant on the bracket, with a bisection whenever a secant step did not halve it; where the distance is not monotonic,
@@ -60,10 +38,10 @@ def least(
                 high, high_gap = at, gap
                 # within a linear piece the secant is exact, so the count below is the one to ask
                 if high - low > 1 and choose is _secant:
-                    below = probe(high - 1)
-                    if not below.reached:
+                    gap, reached = probe(high - 1)
+                    if not reached:
                         return high
-                    high, high_gap = high - 1, below.gap
+                    high, high_gap = high - 1, gap
             else:
                 low, low_gap = at, gap
             if 2 * (high - low) <= width:

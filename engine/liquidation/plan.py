@@ -1,7 +1,8 @@
 """What a liquidation is asked to do: the intent that the exchange executes. Its fills come back and end the episode.
 
 The steps are to be executed in order: open orders are cancelled, the legs of a symbol close against each other, then
-positions are reduced (and debts repaid) until the pool is out of liquidation, or all of it is taken over.
+positions are reduced (and debts repaid) until the pool is out of liquidation, or all of it is taken over: positions, then
+balances, so that nothing is left of it, neither an asset nor a debt.
 """
 
 from decimal import Decimal
@@ -10,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from engine.inputs import PositionLeg
-from engine.liquidation.adl import DeficitCover
+from engine.liquidation.deficit_cover import DeficitCover
 from engine.numbers import ZERO
 
 
@@ -71,33 +72,47 @@ class TakeOverStep(msgspec.Struct, frozen=True, tag="take_over"):
     side: Literal["buy", "sell"]
     """Of the account: a long is sold to the fund."""
     quantity: Decimal
-    price: Decimal | None
-    """All positions at these prices leave the pool worth nothing; None where only a price below 0 would."""
+    price: Decimal
+    """All positions at these prices leave the pool worth nothing; the mark, where only a price below 0 would."""
     mark: Decimal
     expected_loss: Decimal = ZERO
-    """What closing it at market loses the fund, cost - equity * its share of the notional; < 0 is a gain. Over all positions
-    they sum to the plan's expected shortfall, or to 0 or less where it has none."""
+    """What taking it at the price and closing it at market loses the fund; < 0 is a gain. Over all positions and balances they sum
+    to expected cost - equity, which is the plan's expected shortfall."""
 
 
-Step = CancelStep | NetStep | ReduceStep | RepayStep | TakeOverStep
+class TakeOverBalanceStep(msgspec.Struct, frozen=True, tag="take_over_balance"):
+    """Transfer to the insurance fund what an asset of the pool stands at once its positions are gone; of a debt, the fund pays it."""
+
+    asset: str
+    amount: Decimal
+    """Coins: > 0 the fund takes from the pool, < 0 it pays into it."""
+    index: Decimal
+    """At which it counts, in account currency."""
+    value: Decimal
+    """amount * index."""
+    expected_loss: Decimal = ZERO
+    """Fee for the coins of a debt - value; < 0 is a gain."""
+
+
+Step = CancelStep | NetStep | ReduceStep | RepayStep | TakeOverStep | TakeOverBalanceStep
 
 
 class LiquidationPlan(msgspec.Struct, frozen=True, kw_only=True):
     """The plan for one pool. Amounts in account currency, exact; what is expected holds for fills at the marks less costs."""
 
     outcome: Literal["exit", "takeover"]
-    """The steps reach the exit line, or nothing does and the pool is taken over at its bankruptcy price."""
+    """The steps reach the exit line, or close the pool at market; or its equity does not pay for that, and all of it is taken over."""
     exit_line: Decimal
     """Ratio at which liquidation ends: liquidation line + exit band."""
     steps: tuple[Step, ...] = ()
     expected_cost: Decimal = ZERO
-    """Of all steps; of a takeover what closing everything at market would cost the fund."""
+    """Of all steps; of a takeover what closing everything at market, and converting what pays the debts, costs the fund."""
     freed_margin: Decimal = ZERO
     """Requirement before less requirement after."""
     equity_after: Decimal = ZERO
     collateral_value_after: Decimal = ZERO
     requirement_after: Decimal = ZERO
     expected_shortfall: Decimal = ZERO
-    """Takeover: what closing everything at market would leave unpaid, for the insurance fund to bear."""
+    """Takeover: what that would leave unpaid, for the insurance fund to bear: max(0, expected cost - equity)."""
     cover: DeficitCover | None = None
     """Who bears the shortfall, where fund and winners are known."""

@@ -6,36 +6,26 @@
        gap = C - exit line * requirement;   exit line = liquidation line + exit band
        moves: reduce a position, tier by tier; repay a debt out of another asset
     4  where no single move helps, as in a pool whose positions hedge each other: the same share of every position
-    5  where all of that does not reach the exit line: everything is taken over at the pool's bankruptcy price
+    5  where all of that does not reach the exit line: everything is closed and every debt repaid, if the equity pays for that
+    6  else everything is taken over, positions and balances, at the pool's bankruptcy price (`takeover`)
 
-The plan ends at the least number of lots that reaches the exit line. Each step is computed on the account that the steps
+The plan ends at the least number of lots that reaches the exit line, and leaves a pool that is out of liquidation, or empty. Each step is computed on the account that the steps
 before it leave, fills at the mark less the stated cost; so the plan executed as given ends where it says.
 """
 
-from collections.abc import Iterable
 from decimal import Decimal
 
-import msgspec
-
-from engine.accounts import AccountState
-from engine.liquidation.adl import AdlCandidate, cover_deficit
-from engine.liquidation.limits import takeover_prices
-from engine.liquidation.moves import leg_name
-from engine.liquidation.plan import CancelStep, LiquidationPlan, NetStep, Step, TakeOverStep
+from engine.ledger.accounts import AccountState
+from engine.liquidation.plan import CancelStep, LiquidationPlan, NetStep, Step
 from engine.liquidation.search import Search, probe_of
-from engine.liquidation.standing import Probe, Standing
-from engine.liquidation.trades import (
-    cancelled,
-    hedged_symbols,
-    marks_of,
-    netted,
-    positions_of,
-)
-from engine.margin.quotes import index_price
-from engine.marks import Prices
-from engine.numbers import ONE, ZERO, canonical, divide, exact
+from engine.liquidation.standing import Probe
+from engine.liquidation.takeover import takeover_of
+from engine.liquidation.trades import cancelled, hedged_symbols, netted
+from engine.margin.dust import without_dust
+from engine.margin.figures import Standing
+from engine.marks.mark_book import Prices
+from engine.numbers import ZERO, canonical, exact
 from engine.policy import Policy
-from engine.position_keys import symbol_of
 
 
 def liquidation_plan(
@@ -45,20 +35,13 @@ def liquidation_plan(
     policy: Policy,
     *,
     exit_line: Decimal | None = None,
-    insurance_fund: Decimal | None = None,
-    winners: Iterable[AdlCandidate] = (),
 ) -> LiquidationPlan:
     """The plan for the shared pool ("") or the isolated position `pool` of an account.
 
-    It ends at `exit_line`, by default liquidation line + exit band. With `insurance_fund`, the plan of a takeover says who
-    bears its shortfall: the fund, then `winners` in order.
+    It ends at `exit_line`, by default liquidation line + exit band.
     """
     with exact():
-        plan = _Planner(state, pool, prices, policy, exit_line).plan()
-        if insurance_fund is None or not plan.expected_shortfall:
-            return plan
-        cover = cover_deficit(plan.expected_shortfall, insurance_fund, winners)
-        return msgspec.structs.replace(plan, cover=cover)
+        return _Planner(state, pool, prices, policy, exit_line).plan()
 
 
 class _Planner:
@@ -73,19 +56,22 @@ class _Planner:
         self._steps: list[Step] = []
 
     def plan(self) -> LiquidationPlan:
-        before = probe = self._probe(self._state)
-        state, order_ids = cancelled(self._state, self._pool)
+        before = probe = self._probe()
+        self._state, order_ids = cancelled(self._state, self._pool)
         if order_ids:
             self._steps += [CancelStep(order_id) for order_id in order_ids]
-            probe = self._probe(state)
+            probe = self._probe()
         probe = self._netted(probe)
         search = Search(self._pool, self._line, self._prices, self._policy)
         after = probe.now
         if not (after.bankrupt or after.out(self._line)):
             after = search.reduced(probe) if self._policy.liquidation.partial else search.closed(probe)
-        if not after.out(self._line):
+            if not after.out(self._line):
+                after = search.settled(probe)
+        # one that could be closed and is judged to be below its line still, by coins alone, is nobody's to take
+        if after.bankrupt:
             return self._takeover(probe, before.now)
-        steps = [it.move.step(it.lots, it.freed, it.round) for it in search.taken]
+        steps = [step for it in search.taken for step in it.move.steps(it.lots, it.round)]
         return LiquidationPlan(
             outcome="exit",
             exit_line=canonical(self._line),
@@ -97,7 +83,8 @@ class _Planner:
             requirement_after=canonical(after.requirement),
         )
 
-    def _probe(self, state: AccountState) -> Probe:
+    def _probe(self) -> Probe:
+        state = self._state if self._pool else without_dust(self._state, self._policy)
         return probe_of(state, self._pool, self._prices, self._policy)
 
     def _netted(self, probe: Probe) -> Probe:
@@ -106,40 +93,24 @@ class _Planner:
         for symbol, (long, short, quantity) in hedged_symbols(probe.state).items():
             if probe.now.out(self._line):
                 break
-            mark = probe.marks[long]
-            after = self._probe(netted(probe.state, long, short, quantity, mark, self._policy))
-            if after.now.gap(self._line) >= probe.now.gap(self._line):
-                self._steps.append(NetStep(symbol, canonical(quantity), canonical(mark)))
-                probe = after
+            mark = probe.mark(long)
+            held, self._state = self._state, netted(self._state, long, short, quantity, mark, self._policy)
+            after = self._probe()
+            if after.now.gap(self._line) < probe.now.gap(self._line):
+                self._state = held
+                continue
+            self._steps.append(NetStep(symbol, canonical(quantity), canonical(mark)))
+            probe = after
         return probe
 
     def _takeover(self, probe: Probe, before: Standing) -> LiquidationPlan:
-        state, equity = probe.state, probe.now.equity
-        prices_of = takeover_prices(state, self._pool, equity, self._prices, self._policy)
-        marks = marks_of(state, self._pool, self._prices, self._policy)
-        legs, notional = [], ZERO
-        for key, held in sorted(positions_of(state, self._pool).items()):
-            instrument = self._policy.instruments[symbol_of(key)]
-            index, _ = index_price(self._policy, instrument.settle, self._prices)
-            worth = abs(instrument.value(held.quantity, marks[key])) * index
-            legs.append(
-                (key, held.quantity, worth, self._policy.liquidation.cost_rate(symbol_of(key)) * worth)
-            )
-            notional += worth
-        cost, steps, borne = sum((cost for *_, cost in legs), ZERO), [], ZERO
-        for key, quantity, worth, of_cost in legs:
-            share = equity - borne if key == legs[-1][0] else divide(equity * worth, notional or ONE)
-            borne += share
-            steps.append(TakeOverStep(
-                symbol_of(key), leg_name(key), "sell" if quantity > 0 else "buy", abs(quantity), prices_of[key],
-                canonical(marks[key]), canonical(of_cost - share),
-            ))  # fmt: skip
+        # with the dust that no judgement counts
+        taken = takeover_of(self._state, self._pool, probe.now.equity, self._prices, self._policy)
         return LiquidationPlan(
             outcome="takeover",
             exit_line=canonical(self._line),
-            steps=(*self._steps, *steps),
-            expected_cost=canonical(cost),
+            steps=(*self._steps, *taken.steps),
+            expected_cost=canonical(taken.cost),
             freed_margin=canonical(before.requirement),
-            # what is left once everything is closed at market: equity - cost
-            expected_shortfall=canonical(max(ZERO, cost - equity)),
+            expected_shortfall=canonical(max(ZERO, taken.cost - probe.now.equity)),
         )

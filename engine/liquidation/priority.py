@@ -1,4 +1,4 @@
-"""Who is liquidated first: accounts by how little covers their requirement, legs by their loss."""
+"""Who is liquidated first: accounts by how little covers their requirement."""
 
 from collections.abc import Callable, Iterable
 from decimal import Decimal
@@ -42,16 +42,3 @@ def compare_risk(a: PoolRisk, b: PoolRisk) -> int:
 def worst_first(pools: Iterable[_T], risk: Callable[[_T], PoolRisk]) -> list[_T]:
     """The pools in order of liquidation; equal ones keep their order."""
     return sorted(pools, key=lambda pool: cmp_to_key(compare_risk)(risk(pool)), reverse=True)
-
-
-class Leg(msgspec.Struct, frozen=True):
-    """One position of a pool as the order of closing sees it."""
-
-    key: str
-    unrealised_pnl: Decimal
-    notional: Decimal
-
-
-def worst_leg_first(legs: Iterable[Leg]) -> list[Leg]:
-    """Legs by unrealised P&L, the largest loss first; ties by the larger notional, then by key."""
-    return sorted(legs, key=lambda leg: (leg.unrealised_pnl, -leg.notional, leg.key))

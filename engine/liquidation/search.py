@@ -8,17 +8,20 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import NamedTuple
 
-from engine.accounts import AccountState
+from engine.ledger.accounts import AccountState
 from engine.liquidation.cross_probe import CrossProbe
-from engine.liquidation.lots import Lots, least, lot_of
-from engine.liquidation.lots import Probe as LotProbe
+from engine.liquidation.lots import least, lot_of
 from engine.liquidation.moves import Move, Reduction, repayments
+from engine.liquidation.portfolio_probe import PortfolioProbe
 from engine.liquidation.slices import Slice, schedule
-from engine.liquidation.standing import PoolProbe, Probe, Standing, standing
-from engine.liquidation.trades import positions_of, reduced
-from engine.margin.quotes import mark_price
-from engine.marks import Prices
-from engine.numbers import ONE, divide
+from engine.liquidation.standing import PoolProbe, Probe
+from engine.liquidation.trades import positions_of
+from engine.margin.cross.cross_sums import CrossSums
+from engine.margin.figures import Standing
+from engine.margin.portfolio.portfolio_pool import portfolio_pool
+from engine.margin.quotes import index_price
+from engine.marks.mark_book import Prices
+from engine.numbers import ONE, ZERO, divide, whole_steps
 from engine.policy import Policy
 from engine.position_keys import symbol_of
 
@@ -31,15 +34,15 @@ class Taken(NamedTuple):
 
     move: Move
     lots: int
-    freed: Decimal
-    """Requirement that it frees."""
     round: int
 
 
 def probe_of(state: AccountState, pool: str, prices: Prices, policy: Policy) -> Probe:
     """The cheapest probe that is right for the pool. Inside `numbers.exact()`."""
     if not pool and CrossProbe.fits(state, prices, policy):
-        return CrossProbe(state, prices, policy)
+        return CrossProbe(state, CrossSums(state, prices, policy), prices, policy)
+    if not pool and PortfolioProbe.fits(state, prices, policy):
+        return PortfolioProbe(state, portfolio_pool(state, prices, policy), prices, policy)
     return PoolProbe(state, pool, prices, policy)
 
 
@@ -51,15 +54,18 @@ class Search:
         self._pool, self._line, self._prices, self._policy = pool, line, prices, policy
         self.taken: list[Taken] = []
         """What was found, in order."""
+        self._deep: dict[str, Decimal] = {}
+        """Of positions that are worth more than the depth of their book, how many contracts there were at first."""
 
     def reduced(self, probe: Probe) -> Standing:
         """Moves until the pool is out, or no single move brings it nearer; then shares of all positions."""
+        self._note_deep(probe)
         rules, round_, used = self._policy.liquidation, 1, 0
         share = rules.share_per_round_max
         # contracts of each position that one round may close
-        per_round = {
-            key: share * abs(it.quantity) for key, it in positions_of(probe.state, self._pool).items()
-        }
+        per_round = {key: abs(it.quantity) for key, it in positions_of(probe.state, self._pool).items()}
+        if share != ONE:
+            per_round = {key: share * size for key, size in per_round.items()}
         budget = dict(per_round)
         while len(self.taken) < MOVES_MAX:
             best = self._best(self._moves(probe, budget), probe.now) if used < rules.steps_max else None
@@ -69,35 +75,42 @@ class Search:
                 round_, used, budget = round_ + 1, 0, dict(per_round)
                 continue
             lots, after = self._lots(best, probe.now)
-            self.taken.append(Taken(best, lots, probe.now.requirement - after.requirement, round_))
+            self.taken.append(Taken(best, lots, round_))
             if after.out(self._line):
                 return after
             if isinstance(best, Reduction):
                 budget[best.name] -= best.quantity(lots)
-            probe = probe_of(best.applied(lots), self._pool, self._prices, self._policy)
+            probe = best.applied(lots)
             used += 1
         return self._sliced(probe)
 
     def _moves(self, probe: Probe, budget: dict[str, Decimal]) -> Iterator[Move]:
-        for key in positions_of(probe.state, self._pool):
-            if budget[key] > 0:
-                yield Reduction(probe, self._pool, key, budget[key], self._prices, self._policy)
+        """What may be done; of positions not what surely gains less per cost than another."""
+        held = positions_of(probe.state, self._pool)
+        limits = {key: limit for key in held if (limit := budget[key]) > ZERO}
+        for key in [key for key in self._deep if key in limits]:
+            yield self._within_level(probe, key, limits.pop(key))
+        for key in probe.foremost(limits):
+            yield Reduction(probe, self._pool, key, limits[key], self._prices, self._policy)
         if not self._pool:
-            yield from repayments(probe, self._prices, self._policy)
+            yield from repayments(probe, self._line, self._prices, self._policy)
 
     def _best(self, moves: Iterable[Move], now: Standing) -> Move | None:
         """The move with the largest gain per cost; those that cost nothing go first, by gain per value traded."""
-        found: list[tuple[tuple[bool, Decimal], Move]] = []
+        first: list[Move] = []
+        best, gap = None, now.gap(self._line)
         for move in moves:
-            for count in dict.fromkeys((move.sizes[0], move.sizes[-1])):
-                gain = move.standing(count).gap(self._line) - now.gap(self._line)
-                if gain > 0:
-                    found.append((_efficiency(move, count, gain), move))
+            sizes = move.sizes
+            for count in sizes if len(sizes) == 1 else (sizes[0], sizes[-1]):
+                gain = move.standing(count).gap(self._line) - gap
+                if gain > ZERO:
+                    efficiency = _efficiency(move, count, gain)
+                    if best is None or efficiency < best:
+                        best, first = efficiency, [move]
+                    elif efficiency == best:
+                        first.append(move)
                     break
-        if not found:
-            return None
-        first = min(efficiency for efficiency, _ in found)
-        return min((move for efficiency, move in found if efficiency == first), key=lambda it: it.rank)
+        return first[0] if len(first) == 1 else min(first, key=lambda it: it.rank, default=None)
 
     def _lots(self, move: Move, now: Standing) -> tuple[int, Standing]:
         """The least lots that are enough; where none are, the size that brings the pool nearest to the line."""
@@ -106,84 +119,137 @@ class Search:
         for lots in move.sizes:
             after = move.standing(lots)
             gap = after.gap(self._line)
-            if after.out(self._line):
+            if gap >= 0 and not after.bankrupt:
                 found = least(lambda at: self._lot_probe(move.standing(at)), short, short_gap, lots, gap)
+                found = move.tradable(found)
                 return found, move.standing(found)
             short, short_gap = lots, gap
             if gap > nearest_gap:
                 nearest, nearest_gap, nearest_standing = lots, gap, after
-        return nearest, nearest_standing
+        tradable = move.tradable(nearest)
+        return (nearest, nearest_standing) if tradable == nearest else (tradable, move.standing(tradable))
 
-    def _lot_probe(self, after: Standing) -> LotProbe:
-        return LotProbe(after.gap(self._line), after.out(self._line))
+    def _lot_probe(self, after: Standing) -> tuple[Decimal, bool]:
+        gap = after.gap(self._line)
+        return gap, gap >= 0 and not after.bankrupt
 
     def _sliced(self, probe: Probe) -> Standing:
         """The same share of every position, as small as is enough; where the pool stands if nothing is."""
-        legs = [Reduction(probe, self._pool, key, held.quantity.copy_abs(), self._prices, self._policy)
-                for key, held in positions_of(probe.state, self._pool).items()]  # fmt: skip
-        legs.sort(key=lambda leg: leg.rank)
+        legs = sorted(self._legs(probe), key=lambda leg: leg.rank)
         rounds_before = self.taken[-1].round if self.taken else 0
         for sixteenths in range(1, 17):
             slices = schedule(legs, sixteenths, self._policy.liquidation.share_per_round_max)
-            if self._after(probe.state, slices).out(self._line):
-                return self._take(probe, self._trimmed(probe.state, slices), rounds_before)
+            if self._after(probe, slices).out(self._line):
+                return self._take(probe, self._trimmed(probe, slices), rounds_before).now
         return probe.now
 
     def closed(self, probe: Probe) -> Standing:
         """Every position whole, those that free most per cost first; where the pool stands if that is not enough."""
+        self._note_deep(probe)
         gap = probe.now.gap(self._line)
-        legs = []
-        for key, held in positions_of(probe.state, self._pool).items():
-            leg = Reduction(probe, self._pool, key, abs(held.quantity), self._prices, self._policy)
+        legs: list[tuple[bool, Decimal, Decimal, str, Reduction]] = []
+        for leg in self._legs(probe):
             gain = leg.standing(leg.whole).gap(self._line) - gap
             legs.append((*_efficiency(leg, leg.whole, gain), *leg.rank, leg))
         ordered = [it[-1] for it in sorted(legs, key=lambda it: it[:-1])]
         slices = schedule(ordered, 16, self._policy.liquidation.share_per_round_max)
-        if not self._after(probe.state, slices).out(self._line):
+        if not self._after(probe, slices).out(self._line):
             return probe.now
-        return self._take(probe, slices, 0)
+        return self._take(probe, slices, 0).now
 
-    def _after(self, state: AccountState, slices: Iterable[Slice]) -> Standing:
+    def settled(self, probe: Probe) -> Standing:
+        """Every position, then every debt out of what is held: where a pool ends that is closed at market.
+
+        What was found before is dropped. A pool whose equity pays for that is out, whatever its assets count as collateral.
+        """
+        self.taken = []
+        self._note_deep(probe)
+        legs = sorted(self._legs(probe), key=lambda leg: leg.rank)
+        slices = schedule(legs, 16, self._policy.liquidation.share_per_round_max)
+        if self._after(probe, slices).out(self._line):
+            return self._take(probe, self._trimmed(probe, slices), 0).now
+        probe = self._take(probe, slices, 0)
+        round_ = 1 + (slices[-1].round if slices else 0)
+        while not (self._pool or probe.now.out(self._line)):
+            repayment = next(repayments(probe, None, self._prices, self._policy), None)
+            if repayment is None:
+                break
+            lots = repayment.sizes[-1]
+            if repayment.standing(lots).out(self._line):
+                lots, _ = self._lots(repayment, probe.now)
+            probe = self._taken(repayment, lots, round_)
+        return probe.now
+
+    def _taken(self, move: Move, lots: int, round_: int) -> Probe:
+        """The pool after the next move of the plan."""
+        self.taken.append(Taken(move, lots, round_))
+        return move.applied(lots)
+
+    def _after(self, probe: Probe, slices: Iterable[Slice]) -> Standing:
         """Where the pool stands after these slices, executed one by one."""
         for it in slices:
-            held, symbol = positions_of(state, self._pool)[it.key], symbol_of(it.key)
-            mark, _ = mark_price(symbol, held, self._prices, self._policy)
-            lots = Lots(abs(held.quantity), lot_of(self._policy.instruments[symbol].quantity_step))
-            state = reduced(state, self._pool, it.key, lots.amount_of(it.lots), mark, self._policy)
-        return standing(state, self._pool, self._prices, self._policy)
+            probe = self._leg(probe, it.key).applied(it.lots)
+        return probe.now
 
-    def _trimmed(self, state: AccountState, slices: list[Slice]) -> list[Slice]:
+    def _trimmed(self, probe: Probe, slices: list[Slice]) -> list[Slice]:
         """Without what is not needed of the last slices: one lot less of what is left does not reach."""
         # known: `short` slices are not enough, `enough` are
         short, enough = 0, len(slices)
-        short_gap = standing(state, self._pool, self._prices, self._policy).gap(self._line)
+        short_gap = probe.now.gap(self._line)
         while enough - short > 1:
             middle = (short + enough) // 2
-            after = self._after(state, slices[:middle])
+            after = self._after(probe, slices[:middle])
             if after.out(self._line):
                 enough = middle
             else:
                 short, short_gap = middle, after.gap(self._line)
         *others, last = slices[:enough]
 
-        def probe(count: int) -> LotProbe:
-            return self._lot_probe(self._after(state, [*others, last._replace(lots=count)]))
+        def lot_probe(count: int) -> tuple[Decimal, bool]:
+            return self._lot_probe(self._after(probe, [*others, last._replace(lots=count)]))
 
-        count = least(probe, 0, short_gap, last.lots, probe(last.lots).gap)
+        count = least(lot_probe, 0, short_gap, last.lots, lot_probe(last.lots)[0])
         return [*others, last._replace(lots=count)]
 
-    def _take(self, probe: Probe, slices: Iterable[Slice], rounds_before: int) -> Standing:
+    def _take(self, probe: Probe, slices: Iterable[Slice], rounds_before: int) -> Probe:
         for it in slices:
-            leg = self._leg(probe, it)
-            after: Probe = PoolProbe(leg.applied(it.lots), self._pool, self._prices, self._policy)
-            freed = probe.now.requirement - after.now.requirement
-            self.taken.append(Taken(leg, it.lots, freed, rounds_before + it.round))
-            probe = after
-        return probe.now
+            probe = self._taken(self._leg(probe, it.key), it.lots, rounds_before + it.round)
+        return probe
 
-    def _leg(self, probe: Probe, it: Slice) -> Reduction:
-        held = positions_of(probe.state, self._pool)[it.key]
-        return Reduction(probe, self._pool, it.key, abs(held.quantity), self._prices, self._policy)
+    def _leg(self, probe: Probe, key: str) -> Reduction:
+        """All of a position."""
+        closed = self._closed(probe, key)
+        return Reduction(probe, self._pool, key, None, self._prices, self._policy, closed)
+
+    def _note_deep(self, probe: Probe) -> None:
+        """Find positions of which not every contract costs the same to close."""
+        rules = self._policy.liquidation
+        for key, held in positions_of(probe.state, self._pool).items():
+            instrument = self._policy.instruments[symbol_of(key)]
+            index, _ = index_price(self._policy, instrument.settle, self._prices)
+            _, ceiling = rules.level(symbol_of(key), ZERO)
+            if abs(instrument.value(held.quantity, probe.mark(key))) * index > ceiling:
+                self._deep[key] = abs(held.quantity)
+
+    def _closed(self, probe: Probe, key: str) -> Decimal:
+        """Contracts of a deep position that what was found closes; of others it does not matter."""
+        whole = self._deep.get(key)
+        return ZERO if whole is None else whole - abs(positions_of(probe.state, self._pool)[key].quantity)
+
+    def _within_level(self, probe: Probe, key: str, limit: Decimal) -> Reduction:
+        """As much of a deep position as costs the same, but at least a lot."""
+        instrument, closed = self._policy.instruments[symbol_of(key)], self._closed(probe, key)
+        index, _ = index_price(self._policy, instrument.settle, self._prices)
+        mark, lot = probe.mark(key), lot_of(instrument.quantity_step)
+        value = abs(instrument.value(closed, mark)) * index
+        _, ceiling = self._policy.liquidation.level(symbol_of(key), value)
+        room = instrument.quantity(divide(ceiling - value, index), mark)
+        lots = max(ONE, whole_steps(room, lot, "down"))
+        limit = min(limit, lots * lot)
+        return Reduction(probe, self._pool, key, limit, self._prices, self._policy, closed)
+
+    def _legs(self, probe: Probe) -> list[Reduction]:
+        return [self._leg(probe, key) for key in positions_of(probe.state, self._pool)]
 
 
 def _efficiency(move: Move, count: int, gain: Decimal) -> tuple[bool, Decimal]:

@@ -10,37 +10,112 @@ borrow scale     = max(1, value of all loans / borrow scale start)            (M
 
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import NamedTuple
 
-from engine.marks import AssetTotals
+import msgspec
+
+from engine.margin.arithmetic import Arithmetic, N
+from engine.marks.mark_book import AssetTotals
 from engine.numbers import ONE, ZERO, divide
-from engine.policy import Asset, CollateralTier
+from engine.policy import Asset
+from engine.policy.rules.asset_terms import AssetTerms, TierLine
+from engine.policy.rules.policy_switches import TiersBy
+
+_BY_VALUE = TiersBy.VALUE
+_UNLIMITED = Decimal("Infinity")
+_NO_LINES = (TierLine(ZERO, ZERO, ZERO),)
+
+
+class Scales(NamedTuple):
+    """How crowded an asset is."""
+
+    deposit: Decimal = ONE
+    borrow: Decimal = ONE
+
+
+UNSCALED = Scales()
 
 
 def collateral_value(
-    asset: Asset, amount: Decimal, price: Decimal, *, fresh: bool, totals: AssetTotals | None = None
-) -> Decimal:
-    """value(E_a) of `amount` coins at `price`, in account currency. A stale asset counts 0, a liability never does."""
+    terms: AssetTerms,
+    amount: N,
+    low: N,
+    high: N,
+    numbers: Arithmetic[N],
+    *,
+    pledged: bool,
+    scales: Scales = UNSCALED,
+) -> N:
+    """value(E_a) of `amount` coins, in account currency.
+
+    A positive amount is priced at `low`, and counts 0 where it is not `pledged` (or stale); what is owed at `high`, always.
+    """
+    owned, owed = numbers.parts(amount)
+    value, asset = numbers.NOTHING, terms.asset
+    if owned is not None and pledged and asset.collateral:
+        if asset.tiers_by is _BY_VALUE:
+            value = numbers.tiered(owned * low, terms.lines)
+        else:
+            value = numbers.tiered(owned, terms.lines) * low
+        if scales is not UNSCALED:
+            value *= scales.deposit
+    if owed is None:
+        return value
+    liability = owed * high * (asset.liability_factor * scales.borrow)
+    return -liability if owned is None else value - liability
+
+
+class Slope(msgspec.Struct, frozen=True, gc=False):
+    """What one coin more is worth while an amount stays between two bounds."""
+
+    floor: Decimal
+    ceiling: Decimal
+    value: Decimal
+    owed: bool = False
+    """Whether it is a coin less that is owed."""
+    freed: Decimal = ZERO
+    """Borrow maintenance margin that a coin less that is owed frees."""
+
+
+def slope_of(
+    terms: AssetTerms, amount: Decimal, low: Decimal, high: Decimal, *, pledged: bool, scales: Scales
+) -> Slope | None:
+    """The tier of `collateral_value` and `borrow_margin` that holds `amount`; None where a tier is one of value."""
+    asset = terms.asset
     if amount < 0:
-        return amount * price * liability_factor(asset, price, totals)
-    if not fresh or not asset.collateral:
-        return ZERO
-    if asset.tiers_by == "value":
-        value = _by_ratios(_capped(amount * price, asset.cap), asset.tiers)
-    else:
-        value = _by_ratios(_capped(amount, asset.cap), asset.tiers) * price
-    return value if asset.deposit_scale_start is None else value * deposit_scale(asset, price, totals)
+        # value(E) = E * index * liability factor * borrow scale
+        each = high * (asset.liability_factor * scales.borrow)
+        ceiling, floor, rate = _tier_of(terms.borrow_maintenance_lines or _NO_LINES, -amount)
+        return Slope(-floor, -ceiling, each, owed=True, freed=rate * high)
+    if not (pledged and asset.collateral):
+        return Slope(ZERO, _UNLIMITED, ZERO)
+    if asset.tiers_by is _BY_VALUE and len(terms.lines) > 1:
+        return None
+    # value(E) = (rate * E + offset) * index * deposit scale
+    floor, ceiling, rate = _tier_of(terms.lines, amount)
+    return Slope(floor, ceiling, rate * low * scales.deposit)
 
 
-def liability_factor(asset: Asset, price: Decimal, totals: AssetTotals | None = None) -> Decimal:
-    """What one unit of value owed counts: the asset's factor times the borrow scale."""
-    return asset.liability_factor * borrow_scale(asset, price, totals)
+def _tier_of(lines: Sequence[TierLine], amount: Decimal) -> tuple[Decimal, Decimal, Decimal]:
+    """Floor, ceiling and rate of the line that holds `amount`; lines meet at their edges."""
+    floor, rate, _ = lines[0]
+    for above, rate_above, _ in lines[1:]:
+        if amount < above:
+            return floor, above, rate
+        floor, rate = above, rate_above
+    return floor, _UNLIMITED, rate
 
 
-def borrow_margin(asset: Asset, owed: Decimal, price: Decimal) -> tuple[Decimal, Decimal]:
-    """Initial and maintenance margin, in account currency, that owing `owed` (> 0) coins requires."""
-    initial = _by_tiers(owed, [(tier.floor, tier.initial_rate) for tier in asset.borrow_tiers])
-    maintenance = _by_tiers(owed, [(tier.floor, tier.maintenance_rate) for tier in asset.borrow_tiers])
+def borrow_margin(terms: AssetTerms, owed: N, price: N, numbers: Arithmetic[N]) -> tuple[N, N]:
+    """Initial and maintenance margin, in account currency, that owing `owed` (>= 0) coins requires."""
+    initial = numbers.tiered(owed, terms.borrow_initial_lines)
+    maintenance = numbers.tiered(owed, terms.borrow_maintenance_lines)
     return initial * price, maintenance * price
+
+
+def scales_of(asset: Asset, low: Decimal, high: Decimal, totals: AssetTotals | None) -> Scales:
+    """Both scales of the asset at these prices."""
+    return Scales(deposit_scale(asset, low, totals), borrow_scale(asset, high, totals))
 
 
 def deposit_scale(asset: Asset, price: Decimal, totals: AssetTotals | None) -> Decimal:
@@ -57,28 +132,3 @@ def borrow_scale(asset: Asset, price: Decimal, totals: AssetTotals | None) -> De
     if asset.borrow_scale_start is None or totals is None:
         return ONE
     return max(ONE, divide(totals.borrows * price, asset.borrow_scale_start))
-
-
-def _capped(amount: Decimal, cap: Decimal | None) -> Decimal:
-    return amount if cap is None else min(amount, cap)
-
-
-def _by_ratios(amount: Decimal, tiers: Sequence[CollateralTier]) -> Decimal:
-    """`_by_tiers` of collateral tiers; most assets have one, from 0 up."""
-    if len(tiers) == 1:
-        return amount * tiers[0].ratio
-    return _by_tiers(amount, [(tier.floor, tier.ratio) for tier in tiers])
-
-
-_Steps = Sequence[tuple[Decimal, Decimal]]
-
-
-def _by_tiers(amount: Decimal, steps: _Steps) -> Decimal:
-    """Sum over marginal tiers (floor, rate) of the part of `amount` within each, times its rate."""
-    total = ZERO
-    for i, (floor, rate) in enumerate(steps):
-        if amount <= floor:
-            break
-        ceiling = steps[i + 1][0] if i + 1 < len(steps) else amount
-        total += (min(amount, ceiling) - floor) * rate
-    return total

@@ -4,9 +4,29 @@ from decimal import Decimal
 
 import msgspec
 
-from engine.numbers import ONE, ZERO, divide, exact, to_step
+from engine.numbers import ZERO, divide, exact
 
-_PERCENT = Decimal(100)
+
+class Standing(msgspec.Struct, frozen=True, gc=False):
+    """What decides about liquidation; in account currency."""
+
+    equity: Decimal
+    collateral_value: Decimal
+    requirement: Decimal
+
+    @property
+    def bankrupt(self) -> bool:
+        """As `engine.ladder.band_at` has it."""
+        return self.equity < 0 or (not self.equity and bool(self.requirement))
+
+    def gap(self, line: Decimal) -> Decimal:
+        """What the pool has above the line. Inside `numbers.exact()`."""
+        # C - line * requirement
+        return self.collateral_value - line * self.requirement
+
+    def out(self, line: Decimal) -> bool:
+        """Whether the pool may leave liquidation at this line: it is not below it, and not bankrupt."""
+        return self.gap(line) >= 0 and not self.bankrupt
 
 
 class Figures(msgspec.Struct, frozen=True, gc=False):
@@ -22,9 +42,11 @@ class Figures(msgspec.Struct, frozen=True, gc=False):
     initial_margin: Decimal
     maintenance_margin: Decimal
     degraded: bool
-    """A price it needs is stale or missing."""
+    """From a margin model: a price it needs is stale or missing. Of a judged pool: its verdict hangs on a doubted price."""
     liquidation_fee: Decimal = ZERO
     """What liquidating the pool would cost in fees, where the policy counts it in the ratio."""
+    doubted: bool = False
+    """A price that it depends on is doubted."""
 
     @property
     def requirement(self) -> Decimal:
@@ -51,19 +73,9 @@ class Figures(msgspec.Struct, frozen=True, gc=False):
             return max(ZERO, self.collateral_value - self.initial_margin)
 
     @property
-    def health_percent(self) -> Decimal:
-        """Whole percent of the collateral value that the requirement leaves free, 0..100; 100 where nothing is required.
-
-        Source: drift-labs/protocol-v2, `User.getHealth`.
-        """
-        if not self.requirement and self.collateral_value >= 0:
-            return _PERCENT
-        if self.collateral_value <= 0:
-            return ZERO
-        with exact():
-            # 100 * (1 - requirement / C)
-            free = _PERCENT - divide(_PERCENT * self.requirement, self.collateral_value)
-            return to_step(max(ZERO, free), ONE, "half_even")
+    def standing(self) -> Standing:
+        """What of the figures decides about liquidation."""
+        return Standing(self.equity, self.collateral_value, self.requirement)
 
     def shortfall(self, line: Decimal) -> Decimal:
         """Collateral value missing to stand at `line` (a ratio): max(0, line * requirement - C)."""

@@ -2,15 +2,20 @@
 
 A price that is stale or missing: a position keeps its last mark (its average entry price, where there never was one), an
 asset keeps its last index price (1, where there never was one); the caller flags what is computed from them.
+
+Twin: `engine.book.boxes.swing_view`.
 """
 
 from decimal import Decimal
 
-from engine.accounts import Position
 from engine.inputs import Mark
-from engine.marks import Prices
+from engine.ledger.accounts import Position
+from engine.marks.mark_book import Prices
 from engine.numbers import ONE, divide
 from engine.policy import Instrument, Policy
+from engine.policy.rules.policy_switches import RequirementRate
+
+_AT_LIABILITY = RequirementRate.LIABILITY
 
 
 def mark_price(symbol: str, position: Position, prices: Prices, policy: Policy) -> tuple[Decimal, bool]:
@@ -67,7 +72,7 @@ def requirement_price(policy: Policy, asset: str, prices: Prices) -> Decimal:
     # at the index, or at what owing the asset costs
     return (
         price * policy.assets[asset].liability_factor
-        if policy.pool.requirement_rate == "liability"
+        if policy.pool.requirement_rate is _AT_LIABILITY
         else price
     )
 

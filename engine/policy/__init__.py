@@ -1,30 +1,23 @@
 """The rule book of an exchange as one validated, frozen value with a digest.
 
 A policy is parsed from TOML text. Unknown keys are refused, decimals are read as written (never through a
-float), and every rule is checked at load (`checks`): a policy that loads is a policy the engine can compute with.
+float), and every rule is checked at load (`reading.policy_checks`): a policy that loads is a policy the engine can compute with.
 Any change of content changes `Policy.digest`, which every event carries.
 
-    tables.py        the strict table all others build on
-    prices.py        price checks, ladder lines
-    assets.py        collateral tiers, caps, liabilities
-    instruments.py   listed instruments, risk tiers
-    liquidation.py   costs and bounds of liquidation plans
-    margin.py        the named strategies by which venues differ
-    portfolio.py     scenarios of portfolio margin, short options (shocks.py, contingencies.py)
-    health.py        weights of the health model
-    terms.py         what all of these say of one contract
-    document.py      `Policy`
-    parse.py         TOML text -> checked `Policy` (checks.py, instrument_checks.py, requirements.py)
-    imports.py       a venue's own files -> TOML text (venue_shapes.py, toml_text.py)
+    rules/      what it says: policy_switches, portfolio_switches (each way in which venues differ, and what each value does);
+                tables, price_rules, asset_rules, instrument_rules, liquidation_rules, margin_rules,
+                portfolio_rules (shock_rules, contingency_rules), health_weights, stress_rules, contract_terms, document (`Policy`)
+    reading/    parse: TOML text -> checked `Policy` (policy_checks, instrument_checks);
+                venue_imports: a venue's own files -> TOML text (venue_shapes, toml_text)
 """
 
-from engine.policy.assets import Asset, BorrowTier, CollateralTier
-from engine.policy.document import Policy
-from engine.policy.instruments import Instrument, OpenInterestScaling, RiskTier, SizeRates
-from engine.policy.liquidation import LiquidationRules
-from engine.policy.margin import MarginRules, PoolRules, RatioDisplay, Rounding
-from engine.policy.parse import PolicyError, parse
-from engine.policy.prices import Ladder, PriceCheck
+from engine.policy.reading.parse import PolicyError, parse
+from engine.policy.rules.asset_rules import Asset, BorrowTier, CollateralTier
+from engine.policy.rules.document import Policy
+from engine.policy.rules.instrument_rules import Instrument, OpenInterestScaling, RiskTier, SizeRates
+from engine.policy.rules.liquidation_rules import LiquidationRules
+from engine.policy.rules.margin_rules import MarginRules, PoolRules, RatioDisplay
+from engine.policy.rules.price_rules import Ladder, PriceCheck
 
 __all__ = [
     "Asset",
@@ -41,7 +34,6 @@ __all__ = [
     "PriceCheck",
     "RatioDisplay",
     "RiskTier",
-    "Rounding",
     "SizeRates",
     "parse",
 ]

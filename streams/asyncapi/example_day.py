@@ -8,7 +8,7 @@ from decimal import Decimal
 from itertools import count
 from typing import Any
 
-from engine.effects import EventType
+from engine.events.effects import EventType
 from engine.inputs import (
     AccountInput,
     AccountSetting,
@@ -26,10 +26,12 @@ from engine.inputs import (
     Topic,
     Withdrawal,
 )
-from engine.liquidation.plan import CancelStep, ReduceStep, Step, TakeOverStep
+from engine.liquidation.fund_groups import FundBalance
+from engine.liquidation.plan import CancelStep, ReduceStep, Step, TakeOverBalanceStep, TakeOverStep
 from engine.policy import parse
 from streams.asyncapi.example_shard import ExampleShard
-from streams.settings import Settings
+from streams.config.settings import Settings
+from streams.contract.operator_command import BreakerRelease, BreakerVoid
 
 POLICY = """
 name = "example"
@@ -37,6 +39,7 @@ account_currency = "USD"
 
 [prices]
 stale_after_seconds = 10
+stale_haircut_per_minute = 0.6
 future_tolerance_seconds = 2
 jump_fraction = 0.1
 jump_confirmations = 3
@@ -56,6 +59,9 @@ partial = true
 fee_rate = 0.0005
 slippage_rate = 0.001
 conversion_fee_rate = 0.001
+
+[breaker]
+accounts_min = 5
 
 [links]
 desk = "https://desk.example/accounts/{account}?event={event_id}"
@@ -114,6 +120,8 @@ def example_day(settings: Settings) -> ExampleShard:
     day.a_bad_record()
     day.what_else_moves_an_account()
     day.hedged_and_in_debt()
+    day.too_many_at_once()
+    day.fund_is_stated()
     return day.shard
 
 
@@ -144,9 +152,11 @@ class _Day:
         self._bitcoin(well)
 
     def prices_stop(self) -> None:
-        """No price comes for longer than the policy allows, then they come again."""
+        """No price comes for longer than the policy allows, then they come again; then a single one stops for a while."""
         self.shard.pass_time(11)
         self.shard.quote()
+        self.shard.hold_without(PERP, 40)
+        self.shard.hold(20)
 
     def liquidation(self) -> None:
         """Alice is liquidated: half of the plan is executed, a minute passes, the newest plan is executed."""
@@ -157,8 +167,9 @@ class _Day:
         self._bitcoin("58000")
 
     def bankruptcy(self) -> None:
-        """Bob's equity is gone at one price; the exchange takes his position over."""
+        """Bob's equity is gone at one price; the exchange takes over his position and his bitcoin, and pays what he owes."""
         self._ledger(Deposit, BOB, asset="USDT", amount=Decimal(600))
+        self._ledger(Deposit, BOB, asset="BTC", amount=Decimal("0.002"))
         self._fill(BOB, ETH_PERP, "sell", "5", "3000")
         self.shard.quote({ETH_PERP: "3190"})
         self._execute()
@@ -198,6 +209,30 @@ class _Day:
         self._fill(CAROL, ETH_PERP, "sell", "5", "3190", leg="short")
         self._ledger(Withdrawal, CAROL, asset="USDT", amount=Decimal(9_000))
 
+    def too_many_at_once(self) -> None:
+        """One price would liquidate six accounts. It was wrong, and is voided; the next time it is right, and they are released."""
+        for number in range(6):
+            self._ledger(Deposit, f"b-{number}", asset="USDT", amount=Decimal(2_000))
+            self._fill(f"b-{number}", PERP, "buy", "1", "58000")
+        self._bitcoin("56300", seconds=0)
+        self._bitcoin("58000", seconds=0)
+        self.shard.operate(BreakerVoid(**self._decision("a source sent a wrong price, and is switched off")))
+        self.shard.hold(10)
+        self._bitcoin("56300", seconds=0)
+        self.shard.operate(BreakerRelease(**self._decision("all sources agree: the market did fall")))
+
+    def fund_is_stated(self) -> None:
+        """The exchange says what the fund of its bitcoin contracts has."""
+        self.shard.state_fund(FundBalance(
+            group="bitcoin",
+            symbols=(PERP,),
+            balances={"USDT": Decimal(250_000), "BTC": Decimal("1.5")},
+            time_ns=self.shard.now_ns,
+        ))  # fmt: skip
+
+    def _decision(self, why: str) -> dict[str, Any]:
+        return {"id": self._id("op"), "who": "desk.night", "why": why, "time_ns": self.shard.now_ns}
+
     def _bitcoin(self, price: str, seconds: int = 10) -> None:
         """Quote bitcoin, then hold it, by default for longer than a pool must hold before it may leave its band."""
         self.shard.quote({PERP: price, "BTC-USD": price})
@@ -219,6 +254,9 @@ class _Day:
                     account, step.symbol, step.side, str(step.quantity * share), str(price),
                     liquidation_id=liquidation_id,
                 )  # fmt: skip
+            case TakeOverBalanceStep(asset=asset, amount=amount):
+                kind = Withdrawal if amount > 0 else Deposit
+                self._ledger(kind, account, asset=asset, amount=abs(amount), liquidation_id=liquidation_id)
             case _:
                 raise AssertionError(f"the example has no use for {step}")
 

@@ -1,19 +1,25 @@
 """A shard in memory, driven by hand: raw records and marks in, the very records that a worker would publish out."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from itertools import chain
 from types import MappingProxyType
 
 import msgspec
 
-from engine.book.plain import PlainBook
-from engine.effects import EventType, RiskEvent
+from engine.book.plain_book import PlainBook
+from engine.events.effects import EventType, RiskEvent
 from engine.inputs import AccountInput, Mark, MarkBatch, PriceInput, Topic
-from engine.marks import NANOSECONDS, MarkBook
+from engine.liquidation.fund_groups import FundBalance
+from engine.marks.instants import MarksRecord
+from engine.marks.mark_book import NANOSECONDS, MarkBook
 from engine.policy import Policy
-from streams.commit import Commit, OutboxEntry
-from streams.processor import Record, ShardProcessor
-from streams.settings import Settings
+from streams.config.settings import Settings
+from streams.contract.commit import Commit, OutboxEntry
+from streams.contract.operator_command import OperatorCommand
+from streams.contract.record import Record
+from streams.shards.price_watch import PriceWatch, Told
+from streams.shards.processor import ShardProcessor
 
 START_NS = 1_767_225_600 * NANOSECONDS
 """2026-01-01T00:00:00Z."""
@@ -27,7 +33,7 @@ class ExampleShard:
     def __init__(self, policy: Policy, settings: Settings) -> None:
         """Empty, and already judging."""
         self.now_ns = START_NS
-        self.taken: list[AccountInput | PriceInput] = []
+        self.taken: list[AccountInput | PriceInput | OperatorCommand | FundBalance] = []
         """What came in, in order."""
         self.said: list[OutboxEntry] = []
         """What is to be published, in order."""
@@ -42,6 +48,7 @@ class ExampleShard:
         )
         self._processor.judging = True
         self._marks = MarkBook(policy)
+        self._watch = PriceWatch(policy, self._marks)
         self._prices: dict[str, Decimal] = {}
         self._sequence = 0
 
@@ -55,7 +62,16 @@ class ExampleShard:
         """Apply one record as it would come from Kafka."""
         record = Record(self._processor.watermarks[topic], account.encode(), value)
         outcome = self._processor.apply(topic, self._processor.decode(topic, [record]))
-        self._publish([outcome.commit, *self._processor.settle()])
+        self._publish([outcome.commit, *chain.from_iterable(self._processor.settle())])
+
+    def operate(self, command: OperatorCommand) -> None:
+        """An operator decides."""
+        self.taken.append(command)
+        self._publish(chain.from_iterable(self._processor.operate(command)))
+
+    def state_fund(self, fund: FundBalance) -> None:
+        """The exchange says what its insurance fund has."""
+        self.taken.append(fund)
 
     def quote(self, prices: Mapping[str, str] = MappingProxyType({})) -> None:
         """A second later every symbol is quoted, those named at a new price."""
@@ -72,7 +88,13 @@ class ExampleShard:
     def pass_time(self, seconds: int) -> None:
         """Let event time pass without any price."""
         self.now_ns += seconds * NANOSECONDS
-        self._publish(self._processor.on_clock(self.now_ns, self._marks.advance(self.now_ns)))
+        self._tell(self._watch.on_clock(self.now_ns, [self._processor]))
+
+    def hold_without(self, symbol: str, seconds: int) -> None:
+        """Let event time pass while all prices but one are quoted as they are."""
+        for _ in range(0, seconds, TICK_SECONDS):
+            self.pass_time(TICK_SECONDS)
+            self._take(MarkBatch(tuple(self._mark(it) for it in self._prices if it != symbol)))
 
     def hold(self, seconds: int) -> None:
         """Let event time pass while all prices are quoted as they are."""
@@ -92,9 +114,13 @@ class ExampleShard:
     def _take(self, record: PriceInput) -> None:
         self.taken.append(record)
         marks = record.marks if isinstance(record, MarkBatch) else (record,)
-        believed, _ = self._marks.accept_all(marks, self.now_ns)
-        self._publish(self._processor.on_marks(believed))
+        instant, _ = self._marks.accept(MarksRecord(marks, 0, len(self.taken) - 1), self.now_ns)
+        self._tell(self._watch.on_instants([instant] if instant else [], [self._processor]))
         self.pass_time(0)
 
-    def _publish(self, commits: list[Commit]) -> None:
-        self.said += [entry for commit in commits for entry in commit.outbox]
+    def _tell(self, told: Iterable[Told]) -> None:
+        self._publish(chain.from_iterable(commits for _, commits in told))
+
+    def _publish(self, commits: Iterable[Commit]) -> None:
+        for commit in chain(commits, self._processor.all_reasons()):
+            self.said += commit.outbox

@@ -8,27 +8,29 @@ Rules
   was never recorded keeps its first price.
 * The population is the feed's, opened at the first prices. Nobody executes liquidations, so accounts go on to bankruptcy.
 * Only the book's answers are timed: not the reading of the file, the checks of marks, or the opening of accounts.
-That the answers are those of brute force is held by tests/engine/test_crash_day.py, whatever the size.
+That the answers are those of brute force is held by tests/engine/book/test_crash_day.py, whatever the size.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
 import msgspec
 
-from engine.accounts import AccountState
-from engine.book.columnar import ColumnarBook
+from engine.book.account_book import drained
+from engine.book.columnar_book import ColumnarBook
+from engine.events.judgement import Judgement
 from engine.inputs import Fill, Mark, Topic
-from engine.judgement import Judgement
-from engine.ledger import apply
-from engine.marks import NANOSECONDS, MarkBook
+from engine.ledger.accounts import AccountState
+from engine.ledger.applying import apply
+from engine.marks.instants import Instant, MarksRecord
+from engine.marks.mark_book import NANOSECONDS, MarkBook, Prices
 from engine.policy import Policy, parse
 from streams.bench.stopwatch import Clock, Stopwatch
-from streams.feed.population import Population
-from streams.feed.recording import Recording
-from streams.feed.scenario import FeedMark
-from streams.settings import shipped_file
+from streams.config.settings import shipped_file
+from streams.exchange.market.recording import Recording
+from streams.exchange.market.scenario import FeedMark
+from streams.exchange.traders.population import Population
 
 FRESH_SECONDS = 7 * 24 * 3600
 
@@ -63,19 +65,19 @@ def bench_crash_day(recording: Path, accounts: int, *, seed: int, clock: Clock) 
         book.put(state)
     marks_believed = MarkBook(policy)
     opening = [Mark(symbol, price, 0, 0) for symbol, price in day.start_prices.items()]
-    marks_believed.accept_all(opening, 0)
-    book.prime(opening, 0, frozenset())
-    book.judge(list(book.accounts()))
+    marks_believed.accept(MarksRecord(tuple(opening)), 0)
+    book.prime(opening, Prices({}, frozenset(), 0))
+    drained(book.judge(list(book.accounts())))
     marks = transitions = events = 0
     spent = worst = 0.0
     screened, examined, exact = book.screened, book.examined, book.exact
     for second, together in groupby(day, key=lambda it: int(it.at_seconds)):
         now_ns = (second + 1) * NANOSECONDS
-        believed, _ = marks_believed.accept_all(map(_mark, together), now_ns)
+        instants = _instants(marks_believed, together, now_ns)
         said: list[Judgement] = []
-        took = watch.seconds(lambda: _second(book, believed, now_ns, said))  # noqa: B023 - called at once
+        took = watch.seconds(lambda: _second(book, instants, now_ns, said))  # noqa: B023 - called at once
         spent, worst = spent + took, max(worst, took)
-        marks += len(believed)
+        marks += sum(len(instant.marks) for instant in instants)
         transitions += len(said)
         events += sum(len(judgement.events) for judgement in said)
     holders, looks = book.screened - screened, book.exact - exact
@@ -112,9 +114,18 @@ def _population(policy: Policy, day: Recording, accounts: int, seed: int) -> Ite
         yield state
 
 
-def _second(book: ColumnarBook, marks: Sequence[Mark], now_ns: int, said: list[Judgement]) -> None:
-    said += book.on_marks(marks)
-    said += book.on_clock(now_ns, frozenset())
+def _instants(marks: MarkBook, rows: Iterable[FeedMark], now_ns: int) -> list[Instant]:
+    """All rows of one time are an instant."""
+    instants = []
+    for _, together in groupby(rows, key=lambda it: it.at_seconds):
+        instant, _ = marks.accept(MarksRecord(tuple(map(_mark, together))), now_ns)
+        instants += [instant] if instant else []
+    return instants
+
+
+def _second(book: ColumnarBook, instants: Sequence[Instant], now_ns: int, said: list[Judgement]) -> None:
+    said += drained(book.on_instants(instants))
+    said += drained(book.on_clock(Prices({}, frozenset(), now_ns)))
 
 
 def _mark(it: FeedMark) -> Mark:

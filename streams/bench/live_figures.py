@@ -29,12 +29,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.accounts import AccountState
 from engine.book.expressible import Expressible, maintenance_lines
 from engine.book.kernels import compiled
 from engine.book.ragged import Array
+from engine.ledger.accounts import AccountState
 from engine.numbers import ONE, divide, exact
 from engine.policy import Policy
+from engine.policy.rules.policy_switches import ClosingFee, InitialRule, RequirementRate
 
 TILE = 2048
 """Accounts; their figures take 48 KiB."""
@@ -95,9 +96,10 @@ class LiveFigures:
         self._numbers = {symbol: number for number, symbol in enumerate(symbols)}
         self._prices = [float(prices[symbol]) for symbol in symbols]
         self._contracts = [self._contract(policy, symbol, states) for symbol in symbols]
-        asset, count = policy.assets[self._settle], len(states)
-        steps = [(it.floor, it.ratio) for it in asset.tiers]
-        self._collateral = _collateral_lines(steps, asset.liability_factor)
+        terms, count = policy.asset_terms[self._settle], len(states)
+        lines = [(it.rate, it.offset) for it in terms.lines]
+        # the line of a liability, then those of a collateral
+        self._collateral = np.array([(terms.asset.liability_factor, 0), *lines], np.float64)
         with exact():
             base = [
                 state.balances.get(self._settle, 0) - sum(it.entry_value for it in state.positions.values())
@@ -133,7 +135,11 @@ class LiveFigures:
 
     def _check(self, policy: Policy, states: Sequence[AccountState]) -> None:
         asset, expressible = policy.assets[self._settle], Expressible(policy)
-        if policy.pool.requirement_rate != "index" or asset.borrow_tiers or asset.cap is not None:
+        if (
+            policy.pool.requirement_rate is not RequirementRate.INDEX
+            or asset.borrow_tiers
+            or asset.cap is not None
+        ):
             raise ValueError("requirements at index price are expected, and no borrow tiers or cap")
         for state in states:
             foreign = (
@@ -144,7 +150,11 @@ class LiveFigures:
 
     def _contract(self, policy: Policy, symbol: str, states: Sequence[AccountState]) -> Contract:
         listed, rules = policy.instruments[symbol], policy.margin_rules(symbol)
-        if rules.initial != "leverage_or_tier" or rules.closing_fee != "none" or not listed.tiers:
+        if (
+            rules.initial is not InitialRule.LEVERAGE_OR_TIER
+            or rules.closing_fee is not ClosingFee.NONE
+            or not listed.tiers
+        ):
             raise ValueError(f"{symbol}: IM = max(N / leverage, initial rate * N) is expected, without fees")
         tiers, lines = policy.tiers[listed.tiers], maintenance_lines(symbol, policy)
         with exact():
@@ -165,18 +175,6 @@ class LiveFigures:
             low,
             high,
         )
-
-
-def _collateral_lines(steps: Sequence[tuple[Decimal, Decimal]], liability: Decimal) -> Array:
-    """Marginal tiers (floor, ratio) as lines (ratio, offset) that meet, and the one of a liability."""
-    lines, offset, before = [(liability, Decimal(0))], Decimal(0), Decimal(0)
-    with exact():
-        for floor, ratio in steps:
-            # offset_n = offset_(n-1) + floor_n * (ratio_(n-1) - ratio_n)
-            offset += floor * (before - ratio)
-            before = ratio
-            lines.append((ratio, offset))
-    return np.array(lines, np.float64)
 
 
 @compiled

@@ -11,11 +11,13 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from engine.accounts import AccountState
-from engine.book.columnar import ColumnarBook
-from streams.bench.book import BATCH
-from streams.bench.market import Market, bench_policy
-from streams.bench.population import PopulationPlan, opened, stored_accounts
+from engine.book.account_book import drained
+from engine.book.columnar_book import ColumnarBook
+from engine.ledger.accounts import AccountState
+from engine.marks.mark_book import Prices
+from streams.bench.bench_market import Market, bench_policy
+from streams.bench.bench_population import PopulationPlan, opened, stored_accounts
+from streams.bench.book_timing import BATCH
 from streams.bench.stopwatch import Clock, Stopwatch
 from streams.bench.svg import Line, chart
 
@@ -66,16 +68,16 @@ def _cost(plan: PopulationPlan, marks: int, watch: Stopwatch) -> Cost:
         state = book.state(account) or AccountState(account)
         position = opened(CONSTANT_NOTIONAL, market.price(plan.symbols))
         book.put(msgspec.structs.replace(state, positions={**state.positions, rare: position}))
-    book.prime(market.all_marks(), market.time_ns, frozenset())
-    book.judge_all()
+    book.prime(market.all_marks(), Prices({}, frozenset(), market.time_ns))
+    drained(book.judge_all())
     most_held, most_us = _alone(book, market, 0, watch)
     constant, constant_us = _alone(book, market, plan.symbols, watch)
     batches = [market.batch(BATCH) for _ in range(max(1, marks // BATCH))]
     for batch in batches:
-        book.on_marks(batch)  # settles: the first touch after a judgement gives bounds
+        drained(book.on_instants(batch))  # settles: the first touch after a judgement gives bounds
     batches = [market.batch(BATCH) for _ in batches]
     before = book.screened
-    spent = watch.seconds(lambda: [book.on_marks(batch) for batch in batches])
+    spent = watch.seconds(lambda: [drained(book.on_instants(batch)) for batch in batches])
     screened = book.screened - before
     return Cost(
         accounts=plan.accounts,
@@ -90,8 +92,8 @@ def _cost(plan: PopulationPlan, marks: int, watch: Stopwatch) -> Cost:
 
 def _alone(book: ColumnarBook, market: Market, number: int, watch: Stopwatch) -> tuple[int, float]:
     """Holders of a contract, and the median time of one mark of it in us."""
-    book.on_marks([market.mark(number)])
+    drained(book.on_instants([market.instant(number)]))
     before = book.screened
-    ticks = [[market.mark(number)] for _ in range(TICKS)]
-    spent = watch.median_seconds([lambda mark=mark: book.on_marks(mark) for mark in ticks])  # type: ignore[misc]
+    ticks = [[market.instant(number)] for _ in range(TICKS)]
+    spent = watch.median_seconds([lambda tick=tick: drained(book.on_instants(tick)) for tick in ticks])  # type: ignore[misc]
     return (book.screened - before) // TICKS, 1e6 * spent

@@ -20,17 +20,18 @@ from collections.abc import Iterator
 import msgspec
 import numpy as np
 
-from engine.accounts import AccountState
-from engine.book.columnar import ColumnarBook
-from engine.effects import AccountRisk
-from engine.judgement import judge
-from engine.marks import Prices
+from engine.book.account_book import drained
+from engine.book.columnar_book import ColumnarBook
+from engine.events.effects import AccountRisk
+from engine.events.judgement import judge
+from engine.ledger.accounts import AccountState
+from engine.marks.mark_book import Prices
 from engine.numbers import canonical
 from engine.policy import Policy
-from streams.bench.book import EDGES
+from streams.bench.bench_market import TICK, Market, bench_policy, quoted
+from streams.bench.bench_population import opened
+from streams.bench.book_timing import EDGES
 from streams.bench.live_figures import LiveFigures
-from streams.bench.market import TICK, Market, bench_policy, quoted
-from streams.bench.population import opened
 from streams.bench.stopwatch import Clock, Stopwatch
 
 CONTRACTS = 10
@@ -71,20 +72,20 @@ def bench_ten_contracts(accounts: int, *, seed: int, repeats: int, clock: Clock)
     policy, market = bench_policy(CONTRACTS), Market(CONTRACTS, seed)
     states = made_up_ten(market, seed, accounts)
     book = ColumnarBook(policy)
-    book.prime(market.all_marks(), market.time_ns, frozenset())
+    book.prime(market.all_marks(), Prices({}, frozenset(), market.time_ns))
     for state in states:
         book.put(state)
-    book.judge([state.account for state in states])
+    drained(book.judge([state.account for state in states]))
 
     def rate(seconds: float, marks: int = 1) -> Rate:
         return Rate(us=1e6 * seconds, accounts_per_second=marks * accounts / seconds)
 
     def ticked(contracts: int, move: float) -> Rate:
-        """A batch of a mark of each of the first contracts, away and back by turns."""
+        """A batch of a mark of each of the first contracts, one instant after the other, away and back by turns."""
         moves = [move, 1 / (1 + move) - 1] * repeats
-        batches = [[market.mark(number, it) for number in range(contracts)] for it in moves]
-        book.on_marks(batches[0])  # settles: the first touch after a judgement gives bounds
-        passes = [lambda batch=batch: book.on_marks(batch) for batch in batches[1:]]
+        batches = [[market.instant(number, it) for number in range(contracts)] for it in moves]
+        drained(book.on_instants(batches[0]))  # settles: the first touch after a judgement gives bounds
+        passes = [lambda batch=batch: drained(book.on_instants(batch)) for batch in batches[1:]]
         return rate(watch.median_seconds(passes), contracts)
 
     marks = {mark.symbol: mark for mark in market.all_marks()}

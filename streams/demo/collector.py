@@ -20,14 +20,14 @@ import aiohttp
 import msgspec
 from redis.exceptions import RedisError
 
-from engine.effects import EventType, RiskEvent
+from engine.events.effects import EventType, RiskEvent
 from engine.inputs import Mark
 from engine.ladder import Band
+from streams.config.settings import Settings
 from streams.demo.event_log import EventLog
 from streams.demo.scrape import WorkerMetrics
-from streams.redis_client import connect
-from streams.settings import Settings
-from streams.store_reader import StoreReader
+from streams.store.redis_client import connect
+from streams.store.store_reader import StoreReader
 
 SAMPLE_SECONDS = 0.5
 RATE_WINDOW_SAMPLES = 6

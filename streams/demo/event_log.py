@@ -3,15 +3,15 @@
 import asyncio
 from collections import Counter, deque
 
-import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 from aiokafka.structs import ConsumerRecord
 
-from engine.effects import EventType, RiskEvent, Stream
+from engine.events.effects import EventType, RiskEvent, Stream
 from engine.ladder import Band
-from streams.kafka import open_reader, partition_counts
-from streams.settings import Settings
+from streams.config.settings import Settings
+from streams.contract.cloudevents import read_risk_event
+from streams.kafka.clients import open_reader, partition_counts
 
 POLL_MS = 200
 FETCH_WAIT_MS = 50
@@ -25,7 +25,7 @@ CALLS = frozenset(
         EventType.REDUCE_ONLY_ESCALATED,
     }
 )
-SEIZURES = frozenset({EventType.LIQUIDATION_REQUESTED, EventType.ACCOUNT_BANKRUPT})
+SEIZURES = frozenset({EventType.LIQUIDATION_ENTERED, EventType.ACCOUNT_BANKRUPT})
 SAID_AS_SEIZURE = frozenset({Band.LIQUIDATION, Band.BANKRUPT})
 """Bands that the margin stream tells as a step of the episode and the liquidation stream tells by name."""
 
@@ -43,7 +43,6 @@ class EventLog:
         self.reading = asyncio.Event()
         """Set once whatever is published from then on will be counted."""
         self._settings = settings
-        self._decoder = msgspec.json.Decoder(RiskEvent)
         self._sequences: dict[tuple[str, Stream], int] = {}
         self._positions: dict[TopicPartition, int] = {}
 
@@ -73,7 +72,9 @@ class EventLog:
     def _take(self, place: TopicPartition, record: ConsumerRecord) -> None:
         self.missed += record.offset - self._positions[place]
         self._positions[place] = record.offset + 1
-        self.take(self._decoder.decode(record.value))
+        event = read_risk_event(record.value)
+        if event is not None:
+            self.take(event)
 
     def take(self, event: RiskEvent) -> None:
         """Count an event, unless it was published before: delivery is at least once, identity never changes."""

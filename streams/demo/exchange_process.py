@@ -5,9 +5,9 @@ from pathlib import Path
 
 import msgspec
 
-from streams.demo.options import DemoError, DemoOptionError
-from streams.simulate.report import SimulationSummary
-from streams.supervisor import ChildProcess, unimargin
+from streams.demo.demo_options import DemoError, DemoOptionError
+from streams.embedded.supervisor import ChildProcess, unimargin
+from streams.exchange.simulation_report import SimulationSummary
 
 EXIT_MISTAKE = 2
 

@@ -8,10 +8,10 @@ from aiokafka import AIOKafkaProducer
 from redis.exceptions import RedisError
 
 from engine.inputs import Mark
-from streams.kafka import producer
-from streams.redis_client import connect
-from streams.settings import Settings
-from streams.store_reader import StoreReader
+from streams.config.settings import Settings
+from streams.kafka.clients import producer
+from streams.store.redis_client import connect
+from streams.store.store_reader import StoreReader
 
 REPEAT_SECONDS = 2.0
 

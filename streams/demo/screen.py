@@ -9,7 +9,7 @@ from rich.live import Live
 
 from engine.ladder import Band
 from streams.demo.collector import Picture
-from streams.demo.view import WIDTH_MAX, Heading, clock, milliseconds, render
+from streams.demo.demo_view import WIDTH_MAX, Heading, clock, milliseconds, render
 
 LINE_SECONDS = 3.0
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from streams.embedded import tether
-from streams.embedded.errors import EmbeddedServiceError
+from streams.embedded.embedded_errors import EmbeddedServiceError
 
 POLL_INTERVAL_S = 0.02
 LOG_TAIL_LINES = 30

@@ -9,7 +9,7 @@ import re
 from functools import cache
 from importlib import metadata
 
-from streams.embedded.errors import EmbeddedServiceError
+from streams.embedded.embedded_errors import EmbeddedServiceError
 
 RD_KAFKA_PRODUCER = 0
 ERROR_TEXT_BYTES = 512

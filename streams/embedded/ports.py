@@ -3,7 +3,7 @@
 import random
 import socket
 
-from streams.embedded.errors import EmbeddedServiceError
+from streams.embedded.embedded_errors import EmbeddedServiceError
 
 LOOPBACK = "127.0.0.1"
 

@@ -2,7 +2,7 @@
 
 Order
 -----
-Event time, then topic (fills, ledger, prices), partition, offset.
+Event time, then topic (fills, ledger, operator, prices), partition, offset.
 
 * Within a partition, or a file, nothing is reordered: what is dated before the record in front of it counts as dated like
   that one, and so does what cannot be read.
@@ -15,13 +15,18 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from engine.inputs import Mark
+from engine.marks.plausible_times import NOT_RECEIVED_NS, latest_of
 from engine.rejections import Rejection
-from streams.processor import Decoded
+from streams.contract.operator_command import BreakerRelease, BreakerVoid, OperatorCommand
+from streams.contract.record import Decoded
 
 PRICES = "prices"
 """Name of the third kind of input beside those of `engine.inputs.Topic`."""
-NOT_RECEIVED_NS = 2**63 - 1
-"""Receipt of what no log received: no date is ahead of it."""
+OPERATOR = "operator"
+"""... and of the fourth."""
+
+
+Body = Decoded | tuple[Mark, ...] | OperatorCommand | Rejection
 
 
 class Arrival(NamedTuple):
@@ -29,11 +34,11 @@ class Arrival(NamedTuple):
 
     time_ns: int
     topic: str
-    """A value of `Topic`, or `PRICES`; never the name of a topic on a broker."""
+    """A value of `Topic`, `PRICES` or `OPERATOR`; never the name of a topic on a broker."""
     partition: int
     offset: int
-    body: Decoded | tuple[Mark, ...] | Rejection
-    """An account input of fills or ledger with its bytes; of prices its marks, or why there are none."""
+    body: Body
+    """An account input of fills or ledger with its bytes; of prices its marks, of the operators a command, or why there is none."""
     received_ns: int = NOT_RECEIVED_NS
     where: str = ""
     """For people, where it is not topic/partition/offset."""
@@ -49,22 +54,26 @@ class Dates:
 
     def __init__(self) -> None:
         """Before the first record."""
-        self._newest_ns = 0
+        self.newest_ns = 0
 
-    def next(self, body: Decoded | tuple[Mark, ...] | Rejection, received_ns: int) -> int:
+    def next(self, body: Body, received_ns: int) -> int:
         """The date that the next record counts with."""
         said_ns = said_time_ns(body)
         if said_ns is not None:
-            self._newest_ns = max(self._newest_ns, min(said_ns, received_ns))
-        return self._newest_ns
+            latest_ns = min(received_ns, latest_of(self.newest_ns) or NOT_RECEIVED_NS)
+            if received_ns != NOT_RECEIVED_NS or said_ns <= latest_ns:
+                self.newest_ns = max(self.newest_ns, min(said_ns, latest_ns))
+        return self.newest_ns
 
 
-def said_time_ns(body: Decoded | tuple[Mark, ...] | Rejection) -> int | None:
+def said_time_ns(body: Body) -> int | None:
     """The event time that a record states; None where it states none."""
     if isinstance(body, Decoded):
         return None if isinstance(body.message, Rejection) else body.message.time_ns
     if isinstance(body, Rejection):
         return None
+    if isinstance(body, BreakerRelease | BreakerVoid):
+        return body.time_ns
     return max((mark.time_ns for mark in body), default=None)
 
 

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 
 import msgspec
 
-from engine.accounts import AccountState, encode
-from engine.effects import AccountRisk
-from engine.marks import Prices
+from engine.events.effects import AccountRisk
+from engine.ledger.accounts import AccountState, encode
+from engine.marks.mark_book import Prices
 from streams.replay.runner import Replay
 
 _encode = msgspec.json.Encoder(order="deterministic").encode

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, cast
 
-from streams.settings import SettingsError
+from streams.config.settings import SettingsError
 
 _PACKING = 1
 """The fastest: events repeat each other, so it packs them to a tenth anyway."""

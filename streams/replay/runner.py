@@ -2,10 +2,10 @@
 
 Rules
 -----
-* A partition of the account topics is a shard with a book of its own, exactly as in a worker (`streams.processor`).
+* A partition of the account topics is a shard with a book of its own, exactly as in a worker (`streams.shards.processor`).
 * All account inputs of one instant of event time are applied, then their accounts are judged, then the marks of that
   instant come: a fill is not judged without the deposit of the same instant that paid for it.
-* Marks between two other inputs are one batch. Event time also moves by itself: at every whole second the timers and
+* The marks of an arrival are an instant, joined by time where the policy says so. Instants between two other inputs are one batch. Event time also moves by itself: at every whole second the timers and
   the set of stale symbols are looked at, as a worker does.
 * Judging begins when every price symbol of the policy has a price, or, as for a worker that starts, with the prices of
   the first `LOOKBACK_SECONDS`; until then account inputs are applied and nothing is said.
@@ -13,26 +13,35 @@ Rules
 """
 
 from collections.abc import Callable, Iterable
+from itertools import chain
 
-from engine.book.columnar import ColumnarBook
-from engine.book.mark_batch import MarkEncoder
-from engine.book.plain import PlainBook
+from engine.book.columnar_book import ColumnarBook
+from engine.book.instant_batch import InstantEncoder
+from engine.book.plain_book import PlainBook
 from engine.inputs import Mark, Topic
-from engine.marks import NANOSECONDS, MarkBook
+from engine.marks.instants import Instant, MarksRecord
+from engine.marks.intake import PriceIntake, Taken
+from engine.marks.mark_book import NANOSECONDS, MarkBook
+from engine.marks.plausible_times import NOT_RECEIVED_NS
 from engine.policy import Policy
 from engine.rejections import Rejection
-from streams.commit import Commit, OutboxEntry
-from streams.processor import Decoded, ShardProcessor
-from streams.replay.arrivals import NOT_RECEIVED_NS, Arrival
-from streams.replay.counts import Counts, Refused
+from streams.contract.commit import Commit, OutboxEntry
+from streams.contract.operator_command import BreakerRelease, BreakerVoid, OperatorCommand
+from streams.contract.record import Decoded
+from streams.replay.arrivals import Arrival
+from streams.replay.replay_counts import Counts, Refused
+from streams.shards.price_watch import PriceWatch
+from streams.shards.processor import ShardProcessor
 
 CLOCK_NS = NANOSECONDS
 STEPS_PER_SILENCE_MAX = 3_600
 """A silence of more seconds is passed in so many longer steps: nothing but timers can happen in it."""
 LOOKBACK_SECONDS = 15
-"""Of event time; a starting worker reads prices from this far back (`streams.pricing`)."""
+"""Of event time; a starting worker reads prices from this far back (`streams.prices.price_reader`)."""
 BATCH_MARKS_MAX = 2_500
 """Bounds what is held; a worker's batch of prices has about as many."""
+KEPT_UP_NS = NANOSECONDS // 50
+"""A worker that keeps up has said by then what comes behind its verdicts, so these instants are not judged together."""
 HELD_INPUTS_MAX = 5_000
 """Inputs of one instant held before judging begins, when nothing needs to be judged together."""
 _QUARANTINE = "quarantine"
@@ -73,13 +82,15 @@ class Replay:
         self.judging = False
         self.from_ns = self.time_ns = 0
         """Event time of the first and of the newest arrival."""
-        self._say, self._encoder = say, MarkEncoder(policy)
+        self._say, self._encoder = say, InstantEncoder(policy)
+        self._intake = PriceIntake(policy, self.marks)
+        self._watch = PriceWatch(policy, self.marks)
         self._symbols = len(policy.price_symbols)
         self._inputs: list[Arrival] = []
-        self._offered: list[Mark] = []
-        self._received_ns = NOT_RECEIVED_NS
-        """When the marks of `_offered` were received."""
-        self._believed: list[Mark] = []
+        self._commands: list[OperatorCommand] = []
+        """Those that came before judging began: as in a worker that starts, they concern what is held then."""
+        self._instants: list[Instant] = []
+        self._marks_waiting = 0
         self._tick_ns = 0
         """When the clock is to be looked at next; 0 before the first arrival."""
         self._first_mark_ns: int | None = None
@@ -89,6 +100,10 @@ class Replay:
         priced = not isinstance(arrival.body, Decoded)
         if self._inputs and (priced or arrival.time_ns > self.time_ns):
             self._settle()
+        if arrival.time_ns > self.time_ns:
+            self._take(self._intake.rest(arrival.received_ns))
+        if self._instants and arrival.time_ns - self._instants[-1].name.time_ns >= KEPT_UP_NS:
+            self._judge_marks()
         if arrival.time_ns >= self._tick_ns:
             self._judge_marks()
             self._pass_time(arrival.time_ns)
@@ -98,47 +113,56 @@ class Replay:
             self._inputs.append(arrival)
             if not self.judging and len(self._inputs) >= HELD_INPUTS_MAX:
                 self._settle()
+        elif isinstance(arrival.body, BreakerRelease | BreakerVoid):
+            self._operate(arrival.body)
         elif isinstance(arrival.body, Rejection):
             self.counts.quarantine(Refused(arrival.place, arrival.body.code, arrival.body.detail))
         else:
-            self._offer(arrival.body, arrival.received_ns)
+            self._offer(arrival.body, arrival)
 
     def finish(self) -> None:
         """All have come: judge what waits."""
         self._settle()
+        self._take(self._intake.rest(NOT_RECEIVED_NS))
         self._judge_marks()
         if not self.judging and self._first_mark_ns is not None:
             self._start_judging(self.time_ns)
         self.counts.end_second()
 
-    def _offer(self, marks: tuple[Mark, ...], received_ns: int) -> None:
-        if received_ns != self._received_ns:
-            self._believe()
-            self._received_ns = received_ns
-        self._offered += marks
-        if len(self._offered) + len(self._believed) >= BATCH_MARKS_MAX:
+    def _operate(self, command: OperatorCommand) -> None:
+        """Have the shards do what an operator said, at the prices that had come by then."""
+        self._take(self._intake.rest(NOT_RECEIVED_NS))
+        self._judge_marks()
+        if not self.judging:
+            self._commands.append(command)
+            return
+        for shard in self.shards:
+            self._tell(chain.from_iterable(shard.operate(command)))
+        self._explain()
+
+    def _offer(self, marks: tuple[Mark, ...], arrival: Arrival) -> None:
+        self._take(
+            self._intake.take([MarksRecord(marks, arrival.partition, arrival.offset)], arrival.received_ns)
+        )
+        self.counts.marks += len(marks)
+        if self._marks_waiting >= BATCH_MARKS_MAX:
             self._judge_marks()
 
-    def _believe(self) -> None:
-        """Put the offered marks, received together, before the mark book."""
-        if not self._offered:
-            return
-        believed, refused = self.marks.accept_all(self._offered, self._received_ns)
-        self.counts.count_marks(len(self._offered), refused)
-        self._believed += believed
-        self._offered = []
+    def _take(self, taken: Taken) -> None:
+        self._instants += taken.instants
+        self._marks_waiting += sum(len(instant.marks) for instant in taken.instants)
+        self.counts.refuse_marks(taken.refused)
 
     def _judge_marks(self) -> None:
-        self._believe()
-        if not self._believed:
+        if not self._instants:
             return
-        batch, self._believed = self._believed, []
+        batch, self._instants, self._marks_waiting = self._instants, [], 0
         if self._first_mark_ns is None:
-            self._first_mark_ns = batch[0].time_ns
+            self._first_mark_ns = batch[0].name.time_ns
         if self.judging:
-            encoded = self._encoder.encode(batch)
-            for shard in self.shards:
-                self._tell(shard.on_marks(encoded))
+            for _, commits in self._watch.on_instants(self._encoder.encode(batch), self.shards):
+                self._tell(commits)
+            self._explain()
         elif len(self.marks.prices.marks) == self._symbols:
             self._start_judging(self.time_ns)
 
@@ -161,7 +185,8 @@ class Replay:
                 self.counts.quarantine(Refused(places[partition, topic, offset], reason, detail))
         if self.judging:
             for partition in sorted({partition for partition, _ in runs}):
-                self._tell(self.shards[partition].settle())
+                self._tell(chain.from_iterable(self.shards[partition].settle()))
+            self._explain()
 
     def _pass_time(self, now_ns: int) -> None:
         """Look at the clock at every whole second up to `now_ns`."""
@@ -181,9 +206,9 @@ class Replay:
 
     def _on_clock(self, now_ns: int) -> None:
         if self.judging:
-            stale = self.marks.advance(now_ns)
-            for shard in self.shards:
-                self._tell(shard.on_clock(now_ns, stale))
+            for _, commits in self._watch.on_clock(now_ns, self.shards):
+                self._tell(commits)
+            self._explain()
         elif self._first_mark_ns is not None and now_ns - self._first_mark_ns >= (
             LOOKBACK_SECONDS * NANOSECONDS
         ):
@@ -191,10 +216,17 @@ class Replay:
 
     def _start_judging(self, now_ns: int) -> None:
         self.judging = True
-        stale = self.marks.advance(now_ns)
-        marks = list(self.marks.prices.marks.values())
+        self.marks.advance(now_ns)
         for shard in self.shards:
-            self._tell(shard.start_judging(marks, self.marks.time_ns, stale))
+            self._tell(chain.from_iterable(shard.start_judging(self.marks.prices)))
+            for command in self._commands:
+                self._tell(chain.from_iterable(shard.operate(command)))
+        self._explain()
+
+    def _explain(self) -> None:
+        """Say what comes behind the verdicts, once all of them are said."""
+        for shard in self.shards:
+            self._tell(shard.all_reasons())
 
     def _tell(self, commits: Iterable[Commit]) -> None:
         for commit in commits:

@@ -9,14 +9,15 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from engine.inputs import Topic
 from engine.policy import Policy
-from streams.commands.common import Problem
-from streams.commands.kafka_io import LogBounds, find_places
-from streams.feed.recording import Recording
-from streams.replay.arrivals import PRICES, Arrival, merged
-from streams.replay.market import RecordedMarket
-from streams.replay.messages import SUFFIXES, MessageFile, numbered
-from streams.replay.topics import TopicsLog
-from streams.settings import Settings, SettingsError
+from streams.config.problem import Problem
+from streams.config.settings import Settings, SettingsError
+from streams.exchange.market.recording import Recording
+from streams.kafka.clients import partition_counts
+from streams.kafka.topic_access import LogBounds, find_places
+from streams.replay.arrivals import OPERATOR, PRICES, Arrival, merged
+from streams.replay.message_files import SUFFIXES, MessageFile, numbered
+from streams.replay.recorded_market import RecordedMarket
+from streams.replay.topics_log import TopicsLog
 
 RECORDING_SUFFIXES = (".csv", ".csv.gz")
 ACCOUNTS_DEFAULT = 5_000
@@ -109,6 +110,8 @@ async def open_topics(settings: Settings, consumer: AIOKafkaConsumer, *, from_fi
         settings.topic_ledger: Topic.LEDGER.value,
         settings.topic_prices: PRICES,
     }
+    if (await partition_counts(settings, [settings.topic_operator]))[settings.topic_operator]:
+        kinds[settings.topic_operator] = OPERATOR
     places = await find_places(settings, list(kinds))
     begins = await consumer.beginning_offsets(places)
     ends = await consumer.end_offsets(places)

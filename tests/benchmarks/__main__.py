@@ -12,7 +12,10 @@ from tests.benchmarks.bench_exact import bench_exact
 from tests.benchmarks.bench_heat_map import bench_heat_map
 from tests.benchmarks.bench_liquidation import bench_liquidation
 from tests.benchmarks.bench_pipeline import ACCOUNTS, bench_pipeline
+from tests.benchmarks.bench_questions import bench_questions
 from tests.benchmarks.bench_replay import bench_replay
+from tests.benchmarks.bench_start import bench_start
+from tests.benchmarks.bench_stress import bench_stress
 
 
 def main() -> None:
@@ -23,10 +26,13 @@ def main() -> None:
     options = parser.parse_args()
     figures = {
         "pipeline": bench_pipeline(options.accounts),
+        "start": bench_start(options.accounts),
         "book": bench_book(options.accounts),
         "exact": bench_exact(),
         "liquidation": bench_liquidation(),
         "heat map": bench_heat_map(),
+        "stress of the book": bench_stress(),
+        "questions, ms": bench_questions(),
         "replay": bench_replay(),
     }
     if options.json:

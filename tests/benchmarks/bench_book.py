@@ -12,8 +12,8 @@ from multiprocessing import get_context
 
 import msgspec
 
-from streams.bench import book
-from streams.bench.population import PopulationPlan
+from streams.bench import book_timing
+from streams.bench.bench_population import PopulationPlan
 from streams.bench.stopwatch import Clock
 
 MARKS, REPEATS = 20_000, 5
@@ -26,7 +26,7 @@ def bench_book(accounts: int, clock: Clock = time.perf_counter_ns) -> dict[str, 
     """
     plan = PopulationPlan(accounts=accounts)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        measured = process.submit(book.bench_book, plan, marks=MARKS, repeats=REPEATS, clock=clock)
+        measured = process.submit(book_timing.bench_book, plan, marks=MARKS, repeats=REPEATS, clock=clock)
         return dict(_flat(msgspec.to_builtins(measured.result())))
 
 

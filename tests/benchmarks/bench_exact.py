@@ -16,10 +16,10 @@ from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
-from engine.accounts import AccountState, OpenOrder, Position
 from engine.inputs import Mark
-from engine.margin.model import shared_figures
-from engine.marks import Prices
+from engine.ledger.accounts import AccountState, OpenOrder, Position
+from engine.margin.margin_model import shared_figures
+from engine.marks.mark_book import Prices
 from engine.policy import Policy, parse
 
 POLICY_FILE = Path(__file__).parents[2] / "deploy" / "policies" / "default.toml"

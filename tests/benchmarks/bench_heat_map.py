@@ -17,14 +17,14 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from engine.accounts import AccountState
-from engine.analytics.heat_map import MarketPoint, heat_map, market_points
-from engine.book.columnar import ColumnarBook
-from engine.book.port import AccountBook
-from engine.marks import Prices
-from streams.bench.market import Market, bench_policy
-from streams.bench.population import PopulationPlan, made_up
-from streams.market_moves import moves_of
+from engine.analytics.heat_map import MarketPoint, PoolsNow, heat_map, market_points
+from engine.book.account_book import AccountBook
+from engine.book.columnar_book import ColumnarBook
+from engine.ledger.accounts import AccountState
+from engine.marks.mark_book import Prices
+from streams.bench.bench_market import Market, bench_policy
+from streams.bench.bench_population import PopulationPlan, made_up
+from streams.config.market_moves import moves_of
 
 ACCOUNTS, REPEATS = 100_000, 5
 EXACT_ACCOUNTS, ROUTED_ACCOUNTS = 500, 50
@@ -44,7 +44,9 @@ def bench_heat_map(accounts: int = ACCOUNTS) -> dict[str, float]:
     routed = _filled(made_up(few), policy)
     rounds = [list(_parts(book, points)) for _ in range(REPEATS)]
     whole = min(sum(seconds) for seconds in rounds)
-    exact = _seconds(lambda: heat_map([(it, ()) for it in states[:EXACT_ACCOUNTS]], points, policy), 1)
+    exact = _seconds(
+        lambda: heat_map([(it, PoolsNow()) for it in states[:EXACT_ACCOUNTS]], points, policy), 1
+    )
     return {
         "accounts": float(accounts),
         "points, ms": 1e3 * _seconds(lambda: list(market_points(MOVES, prices, policy)), REPEATS),

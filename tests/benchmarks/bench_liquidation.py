@@ -1,9 +1,9 @@
 """Liquidation plans a second for one account at a time, of 1 to 10 linear perpetuals and a stablecoin at 90 % of the line.
 
-    cross        by sums (`engine.liquidation.cross_probe`): what accounts usually are
+    cross        by the pool's sums (`engine.margin.cross.cross_sums`): what accounts usually are
     ... hedged   the same with both legs of every symbol: each question asked of the margin model
     ... judged   one judgement of the same account without a plan, to compare with
-    portfolio    10 perpetuals judged by their net risk: every question is one more portfolio calculation
+    portfolio    10 perpetuals judged by their net risk: a question costs the underlying that it changes
 
 Seconds of CPU time of one thread, the least of several repeats.
 """
@@ -16,10 +16,10 @@ from decimal import Decimal
 
 import msgspec
 
-from engine.accounts import AccountState, Position
+from engine.ledger.accounts import AccountState, Position
 from engine.liquidation.planner import liquidation_plan
-from engine.margin.model import shared_figures
-from engine.marks import Prices
+from engine.margin.margin_model import shared_figures
+from engine.marks.mark_book import Prices
 from engine.numbers import canonical, exact
 from engine.policy import Policy
 from tests.benchmarks.bench_exact import _policy, _prices

@@ -5,14 +5,14 @@ machine. Rates are taken between 10 % and 90 % of the records, read from the wor
 is from the time a mark is dated and sent to the time a consumer of the event topics has the event: every event that a
 mark caused, exact quantiles. Beside it stand the worker's own histograms over the same marks, which say where the time goes.
 
-python -m tests.benchmarks.bench_pipeline [--accounts N] [--fall-only] [--profile FILE]
+python -m tests.benchmarks.bench_pipeline [--accounts N] [--fall-only] [--profile FILE] [--json]
 """
 
 import argparse
 import asyncio
+import json
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -22,13 +22,12 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from streams.embedded.redis import EmbeddedRedis
-from streams.settings import load_policy
+from streams.config.settings import load_policy
 from tests.benchmarks import load
+from tests.benchmarks.bench_cluster import bench_cluster
+from tests.benchmarks.crowd import Crowd, measure
 from tests.benchmarks.latency import latency
-from tests.conftest import system_redis_server
 from tests.support.cluster import PARTITIONS, Cluster
-from tests.support.kafka_server import RealKafka
 from tests.support.waiting import wait_for
 from tests.support.workers import TREE, Worker
 
@@ -46,6 +45,8 @@ SEEDING_S_PER_ACCOUNT = 0.006
 """An account opens with some six inputs."""
 WARM_S = 5.0
 """A started worker collects garbage once and freezes what it loaded; latency is measured after that."""
+SNAPSHOT_S = 10.0
+"""Between two looks whether a snapshot is due."""
 SAMPLE_S = 0.2
 """Reading the worker's counters costs it some 10 ms."""
 SEED = 7
@@ -55,23 +56,12 @@ def bench_pipeline(
     accounts: int = ACCOUNTS, *, fall_only: bool = False, profile: Path | None = None
 ) -> dict[str, float]:
     """Run everything once, or only up to the fall; keys end in their units. `profile`: the worker's flame graph over the fall."""
-    with tempfile.TemporaryDirectory(prefix="unimargin-bench-") as name:
-        directory = Path(name)
-        shipped = (TREE / "deploy" / "policies" / "default.toml").read_text()
-        policy_file = directory / "policy.toml"
-        # Between two measurements nobody sends prices; they must not go stale for that.
-        policy_file.write_text(shipped.replace("stale_after_seconds = 10", "stale_after_seconds = 3600"))
+    with bench_cluster() as (cluster, policy_file):
         policy = load_policy(policy_file)
         prices, seeds = load.seeding(policy, accounts, SEED)
-        (directory / "redis").mkdir()
-        with (
-            RealKafka(directory / "kafka") as kafka,
-            EmbeddedRedis(directory / "redis", binary=system_redis_server()) as server,
-            Cluster(kafka, server, directory) as cluster,
-        ):
-            return _measure(
-                cluster, policy_file, policy, prices, seeds, accounts, fall_only=fall_only, profile=profile
-            )
+        return _measure(
+            cluster, policy_file, policy, prices, seeds, accounts, fall_only=fall_only, profile=profile
+        )
 
 
 class _Told(dict[str, float]):
@@ -102,7 +92,9 @@ def _measure(
         sequence += count
 
     send_marks(len(prices))
-    worker = cluster.worker(POLICY_FILE=str(policy_file), STALL_SECONDS="120").wait_ready()
+    worker = cluster.worker(
+        POLICY_FILE=str(policy_file), STALL_SECONDS="120", SNAPSHOT_SECONDS=str(SNAPSHOT_S)
+    ).wait_ready()
     load.send(cluster.bootstrap, seeds)
     wait_for(
         "the population applied",
@@ -112,6 +104,12 @@ def _measure(
 
     if not fall_only:
         _rates(worker, cluster, policy, prices, accounts, send_marks, figures)
+    # what `rates` has changed since is read beside it, as at any start
+    wait_for(
+        "a snapshot of every shard",
+        lambda: worker.metric("margin_snapshots_written_total") >= PARTITIONS,
+        DEADLINE_S,
+    )
     worker.kill(hold_down=True)
     send_marks(len(prices))
     began = time.perf_counter()
@@ -120,6 +118,10 @@ def _measure(
     figures["cold_start_seconds"] = time.perf_counter() - began
     time.sleep(WARM_S)
     figures["of_which_recovery_seconds"] = worker.metric("margin_recovery_seconds_sum") / PARTITIONS
+    for key, value in _crowds(worker, cluster, policy, prices, accounts, sequence).items():
+        figures[key] = value
+    sequence += 2
+    send_marks(len(prices))
     fall = load.falling(prices, FALL, PACED_MARKS_PER_SECOND, FALL_SECONDS)
     for key, value in latency(worker, cluster.bootstrap, fall, sequence, profile=profile).items():
         figures[f"fall_{key}"] = value
@@ -134,6 +136,22 @@ def _measure(
     figures["raw_aiokafka_records_per_second"] = asyncio.run(_raw_aiokafka(cluster.bootstrap))
     figures["raw_faust_records_per_second"] = _raw_faust(cluster.bootstrap)
     return figures
+
+
+def _crowds(
+    worker: Worker, cluster: Cluster, policy: Any, prices: Any, accounts: int, sequence: int
+) -> dict[str, float]:
+    """A hundredth of the accounts in one instant for the first and the last word, a tenth for the rates."""
+    symbols = [symbol for symbol, it in policy.instruments.items() if it.kind == "perpetual"][:2]
+    small = Crowd(policy, prices, symbols[0], "c", max(100, accounts // 100))
+    large = Crowd(policy, prices, symbols[1], "d", max(1000, accounts // 10))
+    of_small = measure(worker, cluster.bootstrap, small, sequence)
+    of_large = measure(worker, cluster.bootstrap, large, sequence + 1)
+    of_small |= {key: of_large[key] for key in ("verdicts_per_second", "plans_per_second")}
+    return {
+        **{f"crowd_{key}": value for key, value in of_small.items()},
+        **{f"large_crowd_{key}": value for key, value in of_large.items() if not key.endswith("per_second")},
+    }
 
 
 def _rates(
@@ -218,8 +236,11 @@ def main() -> None:
     parser.add_argument(
         "--profile", type=Path, help="py-spy's stacks of the worker over the fall, one a line"
     )
+    parser.add_argument("--json", action="store_true", help="all figures as one object, in the end")
     options = parser.parse_args()
-    bench_pipeline(options.accounts, fall_only=options.fall_only, profile=options.profile)
+    figures = bench_pipeline(options.accounts, fall_only=options.fall_only, profile=options.profile)
+    if options.json:
+        json.dump(figures, sys.stdout, indent=1)
 
 
 if __name__ == "__main__":

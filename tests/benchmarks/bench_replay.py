@@ -13,12 +13,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from streams.commands.replay_run import RunOptions, replay_files
-from streams.feed.command import unix_ms
-from streams.replay.market import FRESH_SECONDS
+from streams.cli.replay.replay_run import RunOptions, replay_files
+from streams.cli.simulate.feed_command import unix_ms
+from streams.config.settings import load_policy
+from streams.replay.recorded_market import FRESH_SECONDS
 from streams.replay.sources import FileOptions, Files
-from streams.settings import load_policy
-from tests.engine.test_crash_day import TRADES
+from tests.engine.book.test_crash_day import TRADES
 from tests.support.replay_files import crash_recording
 
 ACCOUNTS = 20_000

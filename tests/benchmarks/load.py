@@ -12,8 +12,8 @@ from confluent_kafka import Message, Producer
 
 from engine.inputs import Fill, Mark, MarkBatch
 from engine.policy import Policy
-from streams.feed.population import Population
-from streams.feed.scenario import SyntheticCrash
+from streams.exchange.market.scenario import SyntheticCrash
+from streams.exchange.traders.population import Population
 
 encode = msgspec.json.encode
 PACE_S = 0.001

@@ -7,14 +7,15 @@ import asyncio
 import sys
 import time
 import uuid
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import faust
 from yarl import URL
 
 
-async def main(bootstrap: str, records: int) -> None:
-    """Consume `records` of the topic `fills` from its beginning in a fresh group."""
+async def main(bootstrap: str, records: int, directory: str) -> None:
+    """Consume `records` of the topic `fills` from its beginning in a fresh group; Faust may write to `directory`."""
     app = faust.App(
         f"raw-{uuid.uuid4().hex[:8]}",
         broker=[URL(f"aiokafka://{bootstrap}")],
@@ -24,6 +25,7 @@ async def main(bootstrap: str, records: int) -> None:
         web_enabled=False,
         store="memory://",
         autodiscover=False,
+        datadir=directory,
     )
     seen: list[float] = []
     done = asyncio.Event()
@@ -47,4 +49,5 @@ async def main(bootstrap: str, records: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+    with TemporaryDirectory() as scratch:
+        asyncio.run(main(sys.argv[1], int(sys.argv[2]), scratch))

@@ -18,9 +18,10 @@ import msgspec
 import tests.conformance
 from tests.conformance.cases import Case, CaseFileError, read_cases
 from tests.conformance.compare import Difference, differences
+from tests.conformance.paths import AnsweredBy, Watch
 from tests.conformance.registry import NotApplicable, adapter_for
 
-_MACHINERY = {"__main__", "build", "cases", "compare", "registry"}
+_MACHINERY = {"__main__", "build", "cases", "compare", "paths", "registry", "rules"}
 """Every other module of this package is a topic that registers adapters when it is imported."""
 
 
@@ -39,6 +40,8 @@ class Result(msgspec.Struct, frozen=True):
     outcome: Outcome
     reason: str = ""
     figures: tuple[Difference, ...] = ()
+    answered_by: AnsweredBy | None = None
+    """None where there was no answer."""
 
 
 def load_topics() -> None:
@@ -54,7 +57,8 @@ def run_case(case: Case) -> Result:
     if answer_by is None:
         return Result(case, Outcome.FAIL, "no adapter for this mode")
     try:
-        answer = answer_by(case.inputs, frozenset(case.expected))
+        with Watch() as watch:
+            answer = answer_by(case.inputs, frozenset(case.expected))
     except NotApplicable as reason:
         return Result(case, Outcome.NOT_APPLICABLE, str(reason))
     except Exception as error:  # noqa: BLE001 - whatever an adapter raises fails its own case, the others still run
@@ -62,8 +66,8 @@ def run_case(case: Case) -> Result:
     figures = tuple(differences(case.expected, answer, case.tolerance))
     wrong = [figure.key for figure in figures if not figure.same]
     if wrong:
-        return Result(case, Outcome.FAIL, f"differs in {', '.join(wrong)}", figures)
-    return Result(case, Outcome.PASS, "", figures)
+        return Result(case, Outcome.FAIL, f"differs in {', '.join(wrong)}", figures, watch.answered_by)
+    return Result(case, Outcome.PASS, "", figures, watch.answered_by)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -103,6 +107,8 @@ def _report(results: Sequence[Result], *, verbose: bool) -> Iterator[str]:
                 yield f"    {sign} {figure.key}: expected {figure.expected}, got {figure.got}"
     yield ""
     yield from _totals(results)
+    yield ""
+    yield from _paths(results)
 
 
 def _totals(results: Sequence[Result]) -> Iterator[str]:
@@ -113,6 +119,14 @@ def _totals(results: Sequence[Result]) -> Iterator[str]:
     yield "  ".join(f"{outcome:>4}" for outcome in Outcome) + "  mode"
     for mode, counts in by_mode.items():
         yield "  ".join(f"{counts[outcome]:>4}" for outcome in Outcome) + f"  {mode}"
+
+
+def _paths(results: Sequence[Result]) -> Iterator[str]:
+    """How many of the cases that were answered rest on what."""
+    passed = Counter(it.answered_by for it in results if it.outcome is Outcome.PASS)
+    answered = Counter(it.answered_by for it in results if it.answered_by)
+    for by in AnsweredBy:
+        yield f"{answered[by]:>4} answered, {passed[by]:>4} passed: {by}"
 
 
 def _place(error: Exception) -> str:

@@ -3,22 +3,23 @@
 from collections.abc import Mapping
 from typing import Any
 
-from engine.accounts import AccountState, Position
-from engine.analytics.account_summary import AccountTotals, available_in, totals_figures, withdrawable
 from engine.analytics.display import shown_initial_ratio, shown_ratio
-from engine.liquidation.lines import reached
+from engine.ledger.accounts import AccountState, Position
+from engine.margin import exact_arithmetic
 from engine.margin.collateral import collateral_value
-from engine.margin.cross import cross_figures
 from engine.margin.figures import Figures
+from engine.margin.margin_model import shared_figures
 from engine.margin.quotes import requirement_price
 from engine.numbers import ONE, ZERO, exact
 from engine.policy import Asset, Instrument, MarginRules, Policy, PoolRules, RatioDisplay
 from tests.conformance.build import (
     QUOTE,
     at_marks,
+    buffered_asset,
     contract,
     contracts_policy,
     first,
+    in_liquidation,
     linear_policy,
     opened,
     paid_for,
@@ -26,6 +27,7 @@ from tests.conformance.build import (
     signed,
 )
 from tests.conformance.registry import Answer, Inputs, adapter, number
+from tests.conformance.rules.account_totals import AccountTotals, figures_in, totals_figures, withdrawable
 
 RISK_SHOWN = RatioDisplay(direction="maintenance_over_collateral")
 RISK_SHOWN_TRUNCATED = RatioDisplay(direction="maintenance_over_collateral", digits=4, rounding="down")
@@ -57,12 +59,19 @@ def multi_assets(inputs: Inputs, _wanted: frozenset[str]) -> Answer:
         },
         leverage={symbol: number(one["leverage"]) for symbol, one in held.items() if "leverage" in one},
     )
-    figures = cross_figures(state, prices, policy)
+    figures = shared_figures(state, prices, policy)
     asset = next(iter(rates))
     shown = shown_ratio(figures, RISK_SHOWN)
     with exact():
         bid = {
-            name: collateral_value(policy.assets[name], ONE, number(rate["index"]), fresh=True)
+            name: collateral_value(
+                policy.asset_terms[name],
+                ONE,
+                number(rate["index"]),
+                number(rate["index"]),
+                exact_arithmetic,
+                pledged=True,
+            )
             for name, rate in rates.items()
         }
         ask = {name: requirement_price(policy, name, prices) for name in rates}
@@ -77,7 +86,10 @@ def multi_assets(inputs: Inputs, _wanted: frozenset[str]) -> Answer:
         "ask_rate": ask[asset],
         **{f"{name.lower()}_bid_rate": rate for name, rate in bid.items()},
         **{f"{name.lower()}_ask_rate": rate for name, rate in ask.items()},
-        **{f"{name.lower()}_available": available_in(name, figures, prices, policy) for name in rates},
+        **{
+            f"{name.lower()}_available": figures_in(name, figures, prices, policy).available_margin
+            for name in rates
+        },
     }
 
 
@@ -89,7 +101,7 @@ def _multi_assets_policy(
         account_currency=QUOTE,
         assets={QUOTE: Asset()}
         | {
-            asset: Asset.buffered(
+            asset: buffered_asset(
                 _index(asset), number(rate.get("bid_buffer", 0)), number(rate.get("ask_buffer", 0))
             )
             for asset, rate in rates.items()
@@ -220,14 +232,13 @@ def dydx_account(inputs: Inputs, _wanted: frozenset[str]) -> Answer:
         balances={QUOTE: number(inputs.get("quote", 0))},
         positions={key: paid_for(one["size"]) for key, one in held.items() if number(one["size"])},
     )
-    figures = cross_figures(state, at_marks({key: one["price"] for key, one in held.items()}), policy)
-    below = reached(figures.collateral_value, figures.maintenance_margin, ONE)
+    figures = shared_figures(state, at_marks({key: one["price"] for key, one in held.items()}), policy)
     return {
         "nc": figures.equity,
         "imr": figures.initial_margin,
         "mmr": figures.maintenance_margin,
         # an account without a requirement is not liquidated, whatever it owes
-        "liquidatable": figures.requirement > 0 and below,
+        "liquidatable": figures.requirement > 0 and in_liquidation(figures, policy),
     }
 
 
@@ -245,7 +256,7 @@ def drift_equity(inputs: Inputs, _wanted: frozenset[str]) -> Answer:
             for key, one in held.items()
         },
     )
-    figures = cross_figures(state, at_marks({key: one["oracle"] for key, one in held.items()}), policy)
+    figures = shared_figures(state, at_marks({key: one["oracle"] for key, one in held.items()}), policy)
     return {"equity": figures.equity}
 
 

@@ -4,11 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from engine.accounts import FLAT, AccountState, OpenOrder, Position
-from engine.booking import book, filled
 from engine.inputs import AccountInput, Deposit, Mark, Withdrawal
-from engine.marks import Prices
-from engine.numbers import ONE, ZERO, exact
+from engine.ladder import SEVERITY, Band, band_at
+from engine.ledger.accounts import FLAT, AccountState, OpenOrder, Position
+from engine.ledger.booking import book, filled
+from engine.margin.figures import Figures
+from engine.marks.mark_book import Prices
+from engine.numbers import ONE, ZERO, divide, exact
 from engine.policy import Asset, CollateralTier, Instrument, MarginRules, Policy, RiskTier
 from tests.conformance.registry import Inputs, number
 
@@ -185,3 +187,32 @@ def booked(state: AccountState, policy: Policy, entries: Iterable[AccountInput])
             assert isinstance(after, AccountState), after
             state = after
     return state
+
+
+def buffered_asset(index: str, bid_buffer: Decimal, ask_buffer: Decimal) -> Asset:
+    """An asset stated as the buffers below and above its index price.
+
+    collateral ratio = 1 - bid buffer;  liability factor = 1 + ask buffer
+    """
+    return Asset(
+        index=index,
+        tiers=(CollateralTier(floor=ZERO, ratio=ONE - bid_buffer),),
+        liability_factor=ONE + ask_buffer,
+    )
+
+
+def tier_by_leverage(floor: Decimal, leverage_max: Decimal, maintenance_fraction: Decimal) -> RiskTier:
+    """A tier stated as its largest leverage.
+
+    initial rate = 1 / leverage max;  maintenance rate = maintenance fraction / leverage max
+    """
+    return RiskTier(
+        floor=floor,
+        maintenance_rate=divide(maintenance_fraction, leverage_max),
+        initial_rate=divide(ONE, leverage_max),
+    )
+
+
+def in_liquidation(figures: Figures, policy: Policy) -> bool:
+    """Whether the ladder puts a pool of these figures below its liquidation line."""
+    return SEVERITY[band_at(figures, policy.ladder)] >= SEVERITY[Band.LIQUIDATION]

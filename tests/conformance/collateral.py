@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from engine.accounts import AccountState
+from engine.ledger.accounts import AccountState
+from engine.margin import exact_arithmetic
 from engine.margin.collateral import collateral_value
-from engine.margin.cross import cross_figures
+from engine.margin.margin_model import shared_figures
 from engine.numbers import ONE, ZERO, exact
 from engine.policy import Asset, CollateralTier, Policy
+from engine.policy.rules.asset_terms import asset_terms
 from tests.conformance.build import QUOTE, at_marks, first
 from tests.conformance.registry import Answer, Inputs, adapter, number
 
@@ -39,8 +41,8 @@ def tiered(inputs: Inputs, wanted: frozenset[str]) -> Answer:
     """
     asset, amount = _tiered_asset(inputs["tiers"]), number(inputs["amount"])
     with exact():
-        value = collateral_value(asset, amount, number(inputs.get("price", 1)), fresh=True)
-        coins = collateral_value(asset, amount, ONE, fresh=True)
+        value = _value(asset, amount, number(inputs.get("price", 1)))
+        coins = _value(asset, amount, ONE)
     return {key: value if key.endswith("usd") else coins for key in wanted | {"adjusted_usd"}}
 
 
@@ -58,7 +60,7 @@ def several_coins(inputs: Inputs, wanted: frozenset[str]) -> Answer:
         account="case", balances={name: number(held["amount"]) for name, held in coins.items()}
     )
     prices = at_marks({name: held.get("price", 1) for name, held in coins.items()})
-    value = cross_figures(state, prices, policy).collateral_value
+    value = shared_figures(state, prices, policy).collateral_value
     return dict.fromkeys(wanted | {"adjusted_usd"}, value)
 
 
@@ -83,4 +85,8 @@ def _tiered_asset(rows: list[list[Any]], index: str = "") -> Asset:
 def _counted(value: Decimal, ratio: Any) -> Decimal:
     asset = Asset(tiers=(CollateralTier(floor=ZERO, ratio=number(ratio)),))
     with exact():
-        return collateral_value(asset, value, ONE, fresh=True)
+        return _value(asset, value, ONE)
+
+
+def _value(asset: Asset, amount: Decimal, price: Decimal) -> Decimal:
+    return collateral_value(asset_terms(asset), amount, price, price, exact_arithmetic, pledged=True)

@@ -9,11 +9,10 @@ from decimal import Decimal
 from typing import Any
 
 from engine.margin.portfolio import Exposure, PortfolioMargin, portfolio_margin
-from engine.margin.portfolio.exposure import contract_profit
-from engine.margin.portfolio.scenarios import ScenarioProfit
-from engine.margin.portfolio.unit import UnitMargin
-from engine.numbers import ONE, ZERO, divide
-from engine.policy.portfolio import Scenario, ScenarioGroup
+from engine.margin.portfolio.risk_unit import UnitMargin
+from engine.numbers import ONE, ZERO, divide, exact
+from engine.policy.rules.portfolio_rules import Scenario
+from engine.policy.rules.portfolio_switches import ScenarioGroup
 from tests.conformance.derive_rules import (
     BASE_HAIRCUT,
     BASIS,
@@ -32,6 +31,8 @@ from tests.conformance.derive_rules import (
     volatility_shock,
 )  # fmt: skip
 from tests.conformance.registry import Answer, Inputs, adapter, number
+from tests.conformance.rules.funding_index import profit_with_funding
+from tests.support.unit_margins import ScenarioProfit, charge, worst, worst_loss
 
 UNIT = "unit"
 VOLATILITY_SIGN = {"up": 1, "none": 0, "down": -1}
@@ -80,7 +81,8 @@ def portfolio_case(inputs: Inputs, wanted: frozenset[str]) -> Answer:  # noqa: A
         given_skew(book.get("Options", ())),
     )
     margin = portfolio_margin(exposures, rules, stable)
-    return {**_portfolio_answer(margin), "IM": margin.initial_surplus, "MM": margin.maintenance_surplus}
+    maintenance, initial = _surpluses(margin)
+    return {**_portfolio_answer(margin), "IM": initial, "MM": maintenance}
 
 
 @adapter("derive_portfolio")
@@ -122,7 +124,8 @@ def portfolio_vector(inputs: Inputs, wanted: frozenset[str]) -> Answer:  # noqa:
         BASIS,
     )
     margin = portfolio_margin(exposures, rules, stable)
-    return {**_portfolio_answer(margin), "im": margin.initial_surplus, "mm": margin.maintenance_surplus}
+    maintenance, initial = _surpluses(margin)
+    return {**_portfolio_answer(margin), "im": initial, "mm": maintenance}
 
 
 @adapter("derive_standard")
@@ -132,7 +135,8 @@ def standard_vector(inputs: Inputs, wanted: frozenset[str]) -> Answer:  # noqa: 
     margin = portfolio_margin(_standard_exposures(inputs, ONE), STANDARD, stable)
     # the base asset is margined in USD and valued in the stablecoin
     valued = portfolio_margin(_standard_exposures(inputs, divide(ONE, stable)), STANDARD, stable)
-    return {"mm": margin.maintenance_surplus, "im": margin.initial_surplus, "mtm": valued.value}
+    maintenance, initial = _surpluses(margin)
+    return {"mm": maintenance, "im": initial, "mtm": valued.value}
 
 
 def _standard_exposures(inputs: Inputs, base_conversion: Decimal) -> list[Exposure]:
@@ -170,7 +174,7 @@ def _standard_exposures(inputs: Inputs, base_conversion: Decimal) -> list[Exposu
 
 def _standard_perpetual(inputs: Inputs, name: str, size: Decimal, spot: dict[str, Any]) -> Exposure:
     price = number(inputs.get(f"{name}_perp_price", inputs[f"{name}_spot"]))
-    profit = contract_profit(
+    profit = profit_with_funding(
         size,
         price,
         number(inputs.get(f"{name}_entry", price)),
@@ -248,22 +252,28 @@ def _option(
     )
 
 
+def _surpluses(margin: PortfolioMargin) -> tuple[Decimal, Decimal]:
+    """Value less maintenance and less initial margin: Derive calls that the margins."""
+    with exact():
+        return margin.value - margin.maintenance_margin, margin.value - margin.initial_margin
+
+
 def _portfolio_answer(margin: PortfolioMargin) -> dict[str, Any]:
     unit = margin.units[UNIT]
-    grid = worst(unit, "grid")
-    confidence = unit.charge("confidence")
+    grid = _worst(unit, "grid")
+    confidence = charge(unit, "confidence")
     return {
         "mtm": margin.value,
-        "worst": -unit.worst_loss,
+        "worst": -worst_loss(unit),
         "worst_grid_loss": grid.profit,
         "worst_grid_scenario": [grid.scenario.price, VOLATILITY_SIGN[grid.scenario.volatility]],
-        "worst_tail_loss": worst(unit, "tail").profit,
-        "worst_skew_loss": worst(unit, "skew").profit,
+        "worst_tail_loss": _worst(unit, "tail").profit,
+        "worst_skew_loss": _worst(unit, "skew").profit,
         "forward_contingency": -unit.forward_loss,
         "oracle_contingency": ZERO if confidence is None else -confidence.initial,
     }
 
 
-def worst(unit: UnitMargin, group: ScenarioGroup) -> ScenarioProfit:
+def _worst(unit: UnitMargin, group: ScenarioGroup) -> ScenarioProfit:
     """The worst scenario of a group; a scenario without profit or loss where the rules have none of that group."""
-    return unit.worst(group) or ScenarioProfit(Scenario(), ZERO)
+    return worst(unit, group) or ScenarioProfit(Scenario(), ZERO)

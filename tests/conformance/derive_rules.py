@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from engine.numbers import ZERO, divide, to_step
-from engine.policy.portfolio import (
+from engine.policy.rules.portfolio_rules import (
     DeltaOneCharge,
     DiscountStep,
     ExpiryDiscount,
@@ -17,7 +17,6 @@ from engine.policy.portfolio import (
     PortfolioRules,
     Rates,
     Scenario,
-    ScenarioGroup,
     ShortOptionCharge,
     SkewShock,
     SkewStep,
@@ -26,6 +25,7 @@ from engine.policy.portfolio import (
     VolatilityShock,
     VolatilityStep,
 )
+from engine.policy.rules.portfolio_switches import ScenarioGroup
 from tests.conformance.registry import Inputs, number
 
 GRID = [

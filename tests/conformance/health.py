@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from engine.accounts import AccountState, OpenOrder, Position
-from engine.margin.cross import cross_positions
-from engine.margin.health import HealthKind, health
-from engine.marks import AssetTotals, Prices
+from engine.ledger.accounts import AccountState, OpenOrder, Position
+from engine.margin.cross.cross_pool import cross_positions
+from engine.margin.health.weighted_health import health
+from engine.margin.margin_model import shared_figures
+from engine.marks.mark_book import AssetTotals, Prices
 from engine.numbers import ONE, exact
 from engine.policy import Asset, Instrument, Policy, PoolRules
-from engine.policy.health import AssetWeights, ContractWeights, HealthRules, Weights
+from engine.policy.rules.health_weights import AssetWeights, ContractWeights, HealthRules, Weights
 from tests.conformance.build import (
     QUOTE,
     amount,
@@ -34,24 +35,37 @@ _MANGO_TOKENS = (
 """What `mango_skip_stale` refers to instead of listing it."""
 
 
+_TEST_WEIGHTS = {
+    "perp_asset_w": "0.8",
+    "perp_liab_w": "1.2",
+    "overall_w": "0.95",
+    "settle_asset_w": "0.8",
+    "settle_liab_w": "1.2",
+}
+"""What its cases of a long perpetual alone leave out."""
+
+
 @adapter("mango_health", "mango_skip_stale")
 def mango_health(inputs: Inputs, _wanted: frozenset[str]) -> Answer:
     """Health by both pairs of weights; "error" where a liability has no price."""
     tokens = inputs.get("tokens", _MANGO_TOKENS)
     policy, prices = _mango_policy(inputs, tokens), _mango_prices(inputs, tokens)
     state = _mango_state(inputs, tokens, policy)
-    return {
-        "init_health": _health(state, prices, policy, "initial"),
-        "health": _health(state, prices, policy, "initial"),
-        "maint_health": _health(state, prices, policy, "maintenance"),
-    }
+    if _unpriced(state, prices, policy):
+        return dict.fromkeys(("init_health", "health", "maint_health"), "error")
+    figures = shared_figures(state, prices, policy)
+    with exact():
+        # health = C - IM, C - MM
+        initial = figures.collateral_value - figures.initial_margin
+        maintenance = figures.collateral_value - figures.maintenance_margin
+    return {"init_health": initial, "health": initial, "maint_health": maintenance}
 
 
-def _health(state: AccountState, prices: Prices, policy: Policy, kind: HealthKind) -> Decimal | str:
+def _unpriced(state: AccountState, prices: Prices, policy: Policy) -> bool:
+    """Whether something is owed that never had a price: the product counts it one for one and calls the pool degraded."""
     with exact():
         held, _ = cross_positions(state, prices, policy)
-        result = health(state, held, prices, policy, kind)
-        return "error" if result.unpriced else result.value
+        return bool(health(state, held, prices, policy, "maintenance").unpriced)
 
 
 def _mango_policy(inputs: Inputs, tokens: Sequence[Mapping[str, Any]]) -> Policy:
@@ -206,6 +220,12 @@ def mango_perpetual(inputs: Inputs, wanted: frozenset[str]) -> Answer:
     }
     balances = [amount(inputs, "token1", "balance", "settle_balance")]
     return mango_health({"tokens": [token], "balances": balances, "perp": perp}, wanted)
+
+
+@adapter("unified health, long perp in profit", "unified health, long perp")
+def mango_long(inputs: Inputs, wanted: frozenset[str]) -> Answer:
+    """The perpetual alone, with the weights that the test (`test_health1`) gives its market and token 1."""
+    return mango_perpetual({**_TEST_WEIGHTS, **inputs}, wanted)
 
 
 @adapter("unified health: deposits, borrow, spot orders and perp orders together")

@@ -3,17 +3,17 @@
 from decimal import Decimal
 from typing import Any
 
-from engine.accounts import AccountState
-from engine.liquidation.bankruptcy import closing_change, closing_value
-from engine.liquidation.levels import collateral_levels, margin_call
-from engine.liquidation.lines import asset_rate, early_price, exit_test
+from engine.ledger.accounts import AccountState
 from engine.liquidation.priority import PoolRisk, compare_risk
-from engine.liquidation.sizing import freed_per_unit, quantity_above, quantity_to_cover, value_to_sell
-from engine.margin.cross import cross_figures
+from engine.margin.margin_model import shared_figures
 from engine.numbers import ONE
 from engine.policy import MarginRules
 from tests.conformance.build import QUOTE, at_marks, first, linear_policy, paid_for, signed
 from tests.conformance.registry import Answer, Inputs, adapter, number
+from tests.conformance.rules.bankruptcy_value import closing_change, closing_value
+from tests.conformance.rules.collateral_levels import collateral_levels, margin_call
+from tests.conformance.rules.liquidation_lines import asset_rate, early_price, exit_test
+from tests.conformance.rules.sizing import freed_per_unit, quantity_above, quantity_to_cover, value_to_sell
 
 QUOTE_STEP = Decimal("0.000001")
 BASE_STEP = Decimal("0.000000001")
@@ -95,7 +95,7 @@ def lean_margin_call(inputs: Inputs, _wanted: frozenset[str]) -> Answer:
         positions={key: paid_for(held["qty"]) for key, held in keys.items() if held["qty"]},
         leverage={key: number(held.get("leverage", inputs.get("leverage", 1))) for key, held in keys.items()},
     )
-    figures = cross_figures(state, at_marks({key: held["price"] for key, held in keys.items()}), policy)
+    figures = shared_figures(state, at_marks({key: held["price"] for key, held in keys.items()}), policy)
     verdict = margin_call(
         figures.equity,
         figures.initial_margin,
@@ -172,7 +172,7 @@ def okx_partial_size(inputs: Inputs, _wanted: frozenset[str]) -> Answer:
     return {"to_close": quantity_above(number(inputs["contracts"]), ceiling)}
 
 
-@adapter("Multi-Assets auto-exchange")
+@adapter("Multi-Assets auto-exchange", "Multi-Assets auto-exchange (newer threshold)")
 def auto_exchange(inputs: Inputs, wanted: frozenset[str]) -> Answer:
     """Value of another asset sold to pay a deficit; the case names the assets in its keys."""
     deficit = next(value for key, value in inputs.items() if key.startswith("deficit"))
@@ -191,7 +191,7 @@ def dydx_bankruptcy_price(inputs: Inputs, _wanted: frozenset[str]) -> Answer:
         balances={QUOTE: number(inputs.get("quote", 0))},
         positions={key: paid_for(held["size"]) for key, held in positions.items()},
     )
-    figures = cross_figures(state, at_marks({key: held["price"] for key, held in positions.items()}), policy)
+    figures = shared_figures(state, at_marks({key: held["price"] for key, held in positions.items()}), policy)
     key = str(inputs["close"].get("index", 0))
     change = closing_change(
         key,

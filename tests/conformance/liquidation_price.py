@@ -3,12 +3,12 @@
 from decimal import Decimal
 from typing import Any
 
-from engine.accounts import AccountState, IsolatedPosition, Position
 from engine.analytics.bankruptcy_price import isolated_bankruptcy_price
 from engine.analytics.liquidation_price import isolated_liquidation_price
-from engine.booking import book
 from engine.inputs import IsolatedTransfer
-from engine.margin.isolated import isolated_figures
+from engine.ledger.accounts import AccountState, IsolatedPosition, Position
+from engine.ledger.booking import book
+from engine.margin.isolated_pool import isolated_figures
 from engine.margin.quotes import average_entry_price
 from engine.numbers import ZERO, exact
 from engine.policy import MarginRules, Policy, RiskTier
@@ -21,6 +21,7 @@ from tests.conformance.build import (
     paid_for,
     rate_tier,
     signed,
+    tier_by_leverage,
 )
 from tests.conformance.position import SYMBOL, margin_at, single
 from tests.conformance.registry import Answer, Inputs, adapter, number
@@ -148,7 +149,7 @@ def hyperliquid_state(inputs: Inputs, _wanted: frozenset[str]) -> Answer:
 
 def _leverage_tiers(inputs: Inputs) -> tuple[RiskTier, ...]:
     rows = inputs.get("tiers") or [(ZERO, first(inputs, "max_leverage", "maxLeverage"))]
-    return tuple(RiskTier.by_leverage(number(floor), number(leverage), HALF) for floor, leverage in rows)
+    return tuple(tier_by_leverage(number(floor), number(leverage), HALF) for floor, leverage in rows)
 
 
 def _number(inputs: Inputs, *keys: str) -> Decimal | None:

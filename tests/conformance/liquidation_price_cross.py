@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from engine.accounts import AccountState, Position
 from engine.analytics.bankruptcy_price import closing_fee_at, shared_bankruptcy_price
 from engine.analytics.liquidation_price import on_tick, shared_liquidation_price
-from engine.margin.cross import cross_figures, cross_positions
+from engine.ledger.accounts import AccountState, Position
+from engine.margin.cross.cross_pool import cross_positions
+from engine.margin.margin_model import shared_figures
 from engine.margin.quotes import average_entry_price
-from engine.marks import Prices
+from engine.marks.mark_book import Prices
 from engine.numbers import exact
 from engine.policy import Instrument, MarginRules, Policy
 from tests.conformance.build import (
@@ -33,13 +34,15 @@ QUOTES = ("USDT", "USDC", "BUSD", "FDUSD", "USD")
 
 
 @adapter(
-    "USD-M cross, single-asset: maintenance margin per position", "USD-M cross liquidation price, 2 positions"
+    "USD-M cross, single-asset: maintenance margin per position",
+    "USD-M cross liquidation price, 2 positions",
+    "USD-M cross: unrealized PnL",
 )
 def binance_cross(inputs: Inputs, _wanted: frozenset[str]) -> Answer:
     """Several positions on one wallet: maintenance and liquidation price of each."""
     held = {str(one["symbol"]): one for one in inputs["positions"]}
     state, prices, policy = _cross(held, amount(inputs, "wallet_balance", "wallet"))
-    figures = cross_figures(state, prices, policy)
+    figures = shared_figures(state, prices, policy)
     answer: dict[str, Any] = {
         "mm_total": figures.maintenance_margin,
         "account_maint_margin": figures.maintenance_margin,

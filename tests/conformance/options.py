@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from engine.margin.options import OptionHolding, combination_margin, option_margin
-from engine.policy.portfolio import OptionRules
+from engine.margin.options.short_options import OptionHolding, option_margin
+from engine.policy.rules.portfolio_rules import OptionRules
 from tests.conformance.registry import Answer, Inputs, NotApplicable, adapter, number
+from tests.conformance.rules.option_combinations import combination_margin
 
 CONTRACT = Decimal(100)
 EQUITY_RATE, BROAD_INDEX_RATE, FLOOR_RATE = Decimal("0.2"), Decimal("0.15"), Decimal("0.1")
@@ -46,6 +47,13 @@ def combination(inputs: Inputs, wanted: frozenset[str]) -> Answer:  # noqa: ARG0
     if margin is None:
         raise NotApplicable("strategy-based option table")
     return {"margin": margin}
+
+
+@adapter("put credit spread")
+def put_spread(inputs: Inputs, wanted: frozenset[str]) -> Answer:
+    """One long and one short put of the same expiry."""
+    legs = [{**inputs["long"], "quantity": 1}, {**inputs["short"], "quantity": -1}]
+    return combination({"puts": legs}, wanted)
 
 
 @adapter("covered call: short call needs nothing beyond shares")

@@ -4,16 +4,17 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from engine.margin import exact_arithmetic
 from engine.margin.collateral import borrow_margin
 from engine.margin.portfolio import Exposure, PortfolioMargin, portfolio_margin
 from engine.margin.portfolio.contingencies import scaled_charge
-from engine.margin.portfolio.exposure import contract_profit, delta_of
-from engine.margin.portfolio.margin import account_leverage
-from engine.margin.portfolio.scenarios import netted, scanning_risk
-from engine.margin.portfolio.unit import requirement
+from engine.margin.portfolio.exposure import delta_of
+from engine.margin.portfolio.risk_unit import requirement
+from engine.margin.portfolio.scenarios import scanning_risk
 from engine.numbers import ONE, ZERO, divide, exact
 from engine.policy import Asset, BorrowTier
-from engine.policy.portfolio import (
+from engine.policy.rules.asset_terms import asset_terms
+from engine.policy.rules.portfolio_rules import (
     BasisRisk,
     ChargeTier,
     DeltaOneCharge,
@@ -22,9 +23,18 @@ from engine.policy.portfolio import (
     PortfolioRules,
     Rates,
     Scenario,
+    SettleHedge,
     UnitRules,
 )
+from engine.policy.rules.portfolio_switches import ReferencePrice
+from tests.conformance.build import contract, opened
 from tests.conformance.registry import Answer, Inputs, adapter, number
+from tests.conformance.rules.account_totals import account_leverage
+from tests.conformance.span_arrays import netted
+from tests.support.unit_margins import charge, worst
+
+OKX_SCENARIOS = ("mr1", "mr2", "mr6")
+"""The parts of which only the largest counts."""
 
 
 @adapter("portfolio margin: full position-builder response (BTC short perp + LTC long perp)")
@@ -48,7 +58,7 @@ def okx_position_builder(inputs: Inputs, wanted: frozenset[str]) -> Answer:  # n
         )
     )
     with exact():
-        borrow_initial, borrow_maintenance = borrow_margin(borrow, owed, price)
+        borrow_initial, borrow_maintenance = borrow_margin(asset_terms(borrow), owed, price, exact_arithmetic)
         answer: dict[str, Any] = {
             "derivMmr": margin.maintenance_margin,
             "borrowMmr": borrow_maintenance,
@@ -57,7 +67,9 @@ def okx_position_builder(inputs: Inputs, wanted: frozenset[str]) -> Answer:  # n
             "totalImr": requirement(margin.initial_margin, [borrow_initial]),
             "eq": margin.value,
             "upl": portfolio_margin(contracts, rules).value,
-            "acctLever": account_leverage([delta_of(one, "index") for one in contracts], margin.value),
+            "acctLever": account_leverage(
+                [delta_of(one, ReferencePrice.INDEX) for one in contracts], margin.value
+            ),
         }
         for name in {one.underlying for one in contracts}:
             answer |= _okx_unit(name, [one for one in contracts if one.underlying == name], rules)
@@ -67,19 +79,49 @@ def okx_position_builder(inputs: Inputs, wanted: frozenset[str]) -> Answer:  # n
 @adapter("portfolio margin MR7 tiered scaling")
 def okx_minimum_charge(inputs: Inputs, wanted: frozenset[str]) -> Answer:  # noqa: ARG001
     """OKX: the minimum charge scaled by tiers given as [upper end, multiplier]."""
-    floors = [ZERO, *(number(end) for end, _ in inputs["tiers"] if end is not None)]
-    tiers = [
-        ChargeTier(floor=floor, multiplier=number(multiplier))
-        for floor, (_, multiplier) in zip(floors, inputs["tiers"], strict=False)
-    ]
     raw, other = number(inputs["mr7_raw"]), number(inputs["mr_other"])
     with exact():
-        scaled = scaled_charge(raw, tiers)
+        scaled = scaled_charge(raw, _charge_tiers(inputs["tiers"]), exact_arithmetic)
         return {
             "mr7_adj": scaled,
             "mmr_before": requirement(other, [], raw),
             "mmr_after": requirement(other, [], scaled),
         }
+
+
+def _charge_tiers(rows: Sequence[Sequence[Any]]) -> tuple[ChargeTier, ...]:
+    """Tiers given as [upper end, multiplier]; the last has no end."""
+    floors = [ZERO, *(number(end) for end, _ in rows if end is not None)]
+    return tuple(
+        ChargeTier(floor=floor, multiplier=number(multiplier))
+        for floor, (_, multiplier) in zip(floors, rows, strict=False)
+    )
+
+
+@adapter("portfolio margin MR9 (USDT-USDC-USD peg)")
+def okx_peg(inputs: Inputs, wanted: frozenset[str]) -> Answer:  # noqa: ARG001
+    """OKX: a long in one stablecoin that a short in another offsets, charged in tiers given as [upper end, rate]."""
+    hedge = SettleHedge(first="USDT", second="USDC", rate=ONE, tiers=_charge_tiers(inputs["tiers"]))
+    rules = PortfolioRules(units={"default": UnitRules(settle_hedges=(hedge,))})
+    size = number(inputs["hedged_usd"])
+    held = [
+        Exposure(symbol=settle, underlying="unit", kind="linear", quantity=amount, mark=ONE, settle=settle)
+        for settle, amount in (("USDT", size), ("USDC", size.copy_negate()))
+    ]
+    return {"mr9": portfolio_margin(held, rules).maintenance_margin}
+
+
+@adapter("portfolio margin spot-perp hedge: aggregation before/after MR4 covers spot")
+def okx_aggregation(inputs: Inputs, wanted: frozenset[str]) -> Answer:  # noqa: ARG001
+    """OKX: max(max(MR1, MR2, MR6) + MR3 + MR4 + MR5, MR7) of parts that the case states, for it has no price."""
+
+    def total(parts: Mapping[str, Any]) -> Decimal:
+        losses = [number(parts[name]).copy_negate() for name in ("mr1_6", *OKX_SCENARIOS) if name in parts]
+        others = [number(parts[name]) for name in ("mr3", "mr4", "mr5") if name in parts]
+        return requirement(scanning_risk(losses), others, number(parts["mr7"]))
+
+    with exact():
+        return {"mmr_before": total(inputs["before"]), "mmr_after": total(inputs["after"])}
 
 
 @adapter("portfolio margin IMR factor")
@@ -146,8 +188,14 @@ def _okx_contract(position: Mapping[str, Any], inputs: Inputs, conversion: Decim
         index=index,
         conversion=conversion,
         settle=settle,
-        profit=contract_profit(quantity, mark, number(position.get("avgPx", mark))),
+        profit=_profit(quantity, mark, number(position.get("avgPx", mark))),
     )
+
+
+def _profit(quantity: Decimal, mark: Decimal, entry: Decimal) -> Decimal:
+    market = contract("linear")
+    with exact():
+        return market.profit(opened(quantity, entry, market).entry_value, market.value(quantity, mark))
 
 
 def _in_settle_asset(exposure: Exposure) -> Exposure:
@@ -186,7 +234,7 @@ def _okx_unit_rules(inputs: Inputs, base: str) -> UnitRules:
 def _okx_unit(name: str, held: Sequence[Exposure], rules: PortfolioRules) -> dict[str, Decimal]:
     margin: PortfolioMargin = portfolio_margin(held, rules)
     unit, coin = margin.units[name], name.lower()
-    grid, tail, basis = unit.worst("grid"), unit.worst("tail"), unit.charge("basis")
+    grid, tail, basis = worst(unit, "grid"), worst(unit, "tail"), charge(unit, "basis")
     with exact():
         delta = sum((delta_of(one) for one in held), ZERO)
     return {

@@ -3,15 +3,15 @@
 from decimal import Decimal
 from typing import Any
 
-from engine.accounts import FLAT, OpenOrder, Position
-from engine.analytics.order_cost import OrderCost, order_cost
-from engine.booking import filled
-from engine.liquidation.levels import margin_call
-from engine.margin.position import PositionMargin, position_margin
+from engine.ledger.accounts import FLAT, OpenOrder, Position
+from engine.ledger.booking import filled
+from engine.margin.position_margin import PositionMargin, position_margin
 from engine.numbers import ONE, ZERO, exact
 from engine.policy import Instrument, MarginRules, OpenInterestScaling, Policy, SizeRates
 from tests.conformance.build import contract, contracts_policy, first, opened, rate_tier, signed
 from tests.conformance.registry import Answer, Inputs, adapter, number
+from tests.conformance.rules.collateral_levels import margin_call
+from tests.conformance.rules.order_cost import OrderCost, order_cost
 
 SYMBOL = "CASE"
 PPM_DIGITS = 6
@@ -163,7 +163,7 @@ def _by_size(inputs: Inputs) -> PositionMargin:
     return margin_at(policy, position, price)
 
 
-@adapter("USDT-M position margin", "COIN-M position margin")
+@adapter("USDT-M position margin", "COIN-M position margin", "initial margin")
 def leverage_only(inputs: Inputs, _wanted: frozenset[str]) -> Answer:
     """Position value over leverage; a size in coin (`qty_btc`) has the price 1, one in dollars is an inverse contract."""
     unit, quantity = next((key, amount) for key, amount in inputs.items() if key.startswith(("qty", "size")))

@@ -3,33 +3,27 @@
 from collections.abc import Mapping
 from typing import Any
 
-from engine.accounts import AccountState
-from engine.ladder import SEVERITY, Band, band_at
-from engine.liquidation.adl import (
-    AdlCandidate,
-    AdlRanking,
-    DeficitCover,
-    cover_deficit,
-    ranked,
-    total_deficit,
-)
-from engine.liquidation.lines import reached
-from engine.liquidation.priority import Leg, worst_leg_first
-from engine.margin.cross import cross_figures, cross_positions
-from engine.margin.figures import Figures
-from engine.marks import Prices
+from engine.ledger.accounts import AccountState
+from engine.liquidation.adl import AdlCandidate, ranked
+from engine.margin.cross.cross_pool import cross_positions
+from engine.margin.margin_model import shared_figures
+from engine.marks.mark_book import Prices
 from engine.numbers import ONE, ZERO, exact
 from engine.policy import Asset, Instrument, MarginRules, Policy
-from tests.conformance.build import QUOTE, at_marks, first, linear_policy, opened, tiers
+from engine.policy.rules.policy_switches import AdlRanking
+from tests.conformance.build import QUOTE, at_marks, first, in_liquidation, linear_policy, opened, tiers
 from tests.conformance.registry import Answer, Inputs, adapter, number
+from tests.conformance.rules.closing_order import Leg, total_deficit, worst_leg_first
+from tests.conformance.rules.liquidation_lines import reached
+from tests.conformance.rules.profit_forgone import MoneyCover, money_cover
 
 RANKINGS: dict[str, AdlRanking] = {
-    "pnl_ratio": "pnl_ratio",
-    "position_size": "position_size",
-    "binance": "leverage_weighted",
-    "bybit": "leverage_weighted",
-    "leverage": "leverage_weighted",
-    "leverage_weighted": "leverage_weighted",
+    "pnl_ratio": AdlRanking.PNL_RATIO,
+    "position_size": AdlRanking.POSITION_SIZE,
+    "binance": AdlRanking.LEVERAGE_WEIGHTED,
+    "bybit": AdlRanking.LEVERAGE_WEIGHTED,
+    "leverage": AdlRanking.LEVERAGE_WEIGHTED,
+    "leverage_weighted": AdlRanking.LEVERAGE_WEIGHTED,
 }
 
 
@@ -50,8 +44,8 @@ def flox_liquidation(inputs: Inputs, _wanted: frozenset[str]) -> Answer:
             balances={QUOTE: number(held["equity"])},
             positions={"X": opened(held["qty"], held["entry"], policy.instruments["X"])},
         )
-        figures = cross_figures(state, prices, policy)
-        if _taken_over(figures, policy):
+        figures = shared_figures(state, prices, policy)
+        if in_liquidation(figures, policy):
             liquidated.append(held["account"])
             equities.append(figures.equity)
             closed_sides.add(state.positions["X"].quantity > 0)
@@ -61,7 +55,7 @@ def flox_liquidation(inputs: Inputs, _wanted: frozenset[str]) -> Answer:
     opposite = [one for _, one in others if not closed_sides <= {one.quantity > 0}]
     ranking = _ranking(inputs)
     winners = [] if ranking is None else ranked(opposite, ranking)
-    cover = cover_deficit(total_deficit(equities), number(inputs.get("fund", 0)), winners)
+    cover = money_cover(total_deficit(equities), number(inputs.get("fund", 0)), winners)
     names = {candidate.account: name for name, candidate in others}
     return {
         "liquidated": liquidated,
@@ -76,11 +70,7 @@ def _ranking(inputs: Inputs) -> AdlRanking | None:
     if not inputs.get("adl_enabled", True):
         return None
     named = inputs.get("adl", True)
-    return "pnl_ratio" if named is True else RANKINGS.get(str(named).lower())
-
-
-def _taken_over(figures: Figures, policy: Policy) -> bool:
-    return SEVERITY[band_at(figures, policy.ladder)] >= SEVERITY[Band.LIQUIDATION]
+    return AdlRanking.PNL_RATIO if named is True else RANKINGS.get(str(named).lower())
 
 
 def _candidate(state: AccountState, prices: Prices, policy: Policy) -> AdlCandidate:
@@ -92,10 +82,11 @@ def _candidate(state: AccountState, prices: Prices, policy: Policy) -> AdlCandid
         unrealised_pnl=margin.unrealised_pnl,
         notional=margin.notional,
         equity=state.balances.get(QUOTE, ZERO),
+        entry_value=state.positions["X"].entry_value,
     )
 
 
-def _cover_answer(cover: DeficitCover, names: Mapping[str, Any]) -> Answer:
+def _cover_answer(cover: MoneyCover, names: Mapping[str, Any]) -> Answer:
     return {
         "deficit": cover.deficit,
         "adl": [names[cut.account] for cut in cover.cuts],
@@ -116,8 +107,9 @@ def _winner(inputs: Inputs) -> Answer:
         unrealised_pnl=number(inputs["winner_upnl"]),
         notional=ZERO,
         equity=number(inputs["winner_equity"]),
+        entry_value=ZERO,
     )
-    cover = cover_deficit(number(inputs["deficit"]), number(inputs.get("fund", 0)), [winner])
+    cover = money_cover(number(inputs["deficit"]), number(inputs.get("fund", 0)), [winner])
     cut = next(iter(cover.cuts), None)
     return {
         "winner_equity_after": winner.equity if cut is None else cut.equity_after,
@@ -140,15 +132,15 @@ def flox_cross(inputs: Inputs, _wanted: frozenset[str]) -> Answer:
         for symbol, position in held.items()
     }
     state = AccountState("case", balances={QUOTE: number(inputs["equity"])}, positions=positions)
-    figures = cross_figures(state, prices, policy)
+    figures = shared_figures(state, prices, policy)
     with exact():
         margins, _ = cross_positions(state, prices, policy)
     legs = worst_leg_first(Leg(margin.key, margin.unrealised_pnl, margin.notional) for margin in margins)
     return {
-        "upnl": cross_figures(AccountState("case", positions=positions), prices, policy).equity,
+        "upnl": shared_figures(AccountState("case", positions=positions), prices, policy).equity,
         "equity": figures.equity,
         "mm_required": figures.maintenance_margin,
-        "breach": _taken_over(figures, policy),
+        "breach": in_liquidation(figures, policy),
         "close_first": legs[0].key if legs else None,
         "close_order": [leg.key for leg in legs],
     }
@@ -174,10 +166,10 @@ def inverse_liquidation(inputs: Inputs, _wanted: frozenset[str]) -> Answer:
     leverage = {"X": number(inputs.get("leverage", 1))}
     balances = {"BTC": number(first(inputs, "balance_btc", "balance") or 0)}
     state = AccountState("case", balances=balances, positions=positions, leverage=leverage)
-    figures = cross_figures(state, prices, policy)
+    figures = shared_figures(state, prices, policy)
     alone = AccountState("case", positions=positions, leverage=leverage)
     return {
-        "pnl_btc": cross_figures(alone, prices, policy).equity,
+        "pnl_btc": shared_figures(alone, prices, policy).equity,
         "equity_btc": figures.equity,
         "mm_btc": figures.maintenance_margin,
         "breach": reached(

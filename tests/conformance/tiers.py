@@ -3,10 +3,11 @@
 from decimal import Decimal
 from typing import Any
 
-from engine.margin.position import tier_of
-from engine.numbers import ZERO, exact
+from engine.ledger.accounts import Position
+from engine.margin.position_margin import position_margin, tier_of
+from engine.numbers import ONE, ZERO, exact
 from engine.policy import MarginRules, RiskTier
-from tests.conformance.build import contract, contracts_policy, first
+from tests.conformance.build import contract, contracts_policy, first, tier_by_leverage
 from tests.conformance.registry import Answer, Inputs, adapter, number
 
 SYMBOL = "CASE"
@@ -47,10 +48,25 @@ def coin_deduction(inputs: Inputs, wanted: frozenset[str]) -> Answer:
     return {key: of_size if any(sign.isdigit() for sign in key) else own for key in wanted}
 
 
+@adapter("USD-M maintenance amount (cum) recursion")
+def next_deduction(inputs: Inputs, wanted: frozenset[str]) -> Answer:
+    """The deduction of one tier from the published one below, and the maintenance margin of a notional in it."""
+    tiers = (
+        _tier(ZERO, inputs["mmr_prev"], inputs["cum_prev"]),
+        _tier(inputs["bracket_floor"], inputs["mmr_n"]),
+    )
+    policy = contracts_policy({SYMBOL: contract(SYMBOL)}, {SYMBOL: tiers}, MarginRules())
+    with exact():
+        position = Position(ONE, number(inputs["example_notional"]))
+        margin = position_margin(SYMBOL, position, position.entry_value, ONE, policy)
+    of_notional = {key: margin.maintenance_margin for key in wanted if key.startswith("mm_of")}
+    return {"cum": policy.deductions[SYMBOL][1], **of_notional}
+
+
 @adapter("margin tier deduction")
 def leverage_tiers(inputs: Inputs, _wanted: frozenset[str]) -> Answer:
     """Rates and deductions of a table of floors and largest leverages."""
-    tiers = [RiskTier.by_leverage(number(f), number(lev), HALF) for f, lev in inputs["tiers"]]
+    tiers = [tier_by_leverage(number(f), number(lev), HALF) for f, lev in inputs["tiers"]]
     return {
         "mmr": [tier.maintenance_rate for tier in tiers],
         "imr": [tier.initial_rate for tier in tiers],

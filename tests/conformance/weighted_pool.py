@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from engine.accounts import AccountState, Position
 from engine.inputs import Mark
-from engine.liquidation.lines import reached
-from engine.margin.assets import pooled_assets
-from engine.margin.cross import cross_figures, cross_positions
-from engine.margin.spot_orders import asset_changes, worse_fill
-from engine.marks import Prices
+from engine.ledger.accounts import AccountState, Position
+from engine.margin.cross.asset_equity import pooled_assets
+from engine.margin.cross.cross_pool import cross_positions
+from engine.margin.cross.spot_orders import asset_changes, worse_fill
+from engine.margin.margin_model import shared_figures
+from engine.marks.mark_book import Prices
 from engine.numbers import ONE, ZERO, exact
 from engine.policy import Asset, Instrument, MarginRules, Policy, PoolRules, RiskTier
 from tests.conformance.build import (
@@ -25,10 +25,13 @@ from tests.conformance.build import (
     perpetuals,
     side_orders,
     signed,
+    tier_by_leverage,
     weighted_asset,
     withdrawal,
 )
 from tests.conformance.registry import Answer, Inputs, adapter, number
+from tests.conformance.rules.health_percent import health_percent
+from tests.conformance.rules.liquidation_lines import reached
 
 ORDER_REQUIREMENT = Decimal("0.01")
 """Drift: quote units that every open order requires."""
@@ -45,7 +48,7 @@ def _fresh(marks: Iterable[Mark]) -> Prices:
 def drift_health(inputs: Inputs, _wanted: frozenset[str]) -> Answer:
     """The cross pool with liabilities as requirement, spot orders as filled, and profits beside the balance."""
     policy = _drift_policy(inputs)
-    figures = cross_figures(_drift_state(inputs, policy), _drift_prices(inputs), policy)
+    figures = shared_figures(_drift_state(inputs, policy), _drift_prices(inputs), policy)
     return {
         "collateral": figures.collateral_value,
         "total_collateral": figures.collateral_value,
@@ -55,8 +58,8 @@ def drift_health(inputs: Inputs, _wanted: frozenset[str]) -> Answer:
         "equity": figures.equity,
         "liquidatable": reached(figures.collateral_value, figures.requirement, ONE),
         "meets": not reached(figures.collateral_value, figures.requirement, ONE),
-        "health_pct": figures.health_percent,
-        "health": figures.health_percent,
+        "health_pct": health_percent(figures),
+        "health": health_percent(figures),
     }
 
 
@@ -197,7 +200,7 @@ def shared_collateral_pool(inputs: Inputs, _wanted: frozenset[str]) -> Answer:
         margin={"default": MarginRules(initial="tier")},
     )
     state = AccountState("case", balances=balances, positions=positions)
-    figures = cross_figures(state, _fresh(marks), policy)
+    figures = shared_figures(state, _fresh(marks), policy)
     return {"buying_power": figures.available_margin, "maintenance_margin": figures.maintenance_margin}
 
 
@@ -214,6 +217,6 @@ def _other_position(other: Any) -> tuple[Decimal, Decimal, Decimal, RiskTier]:
     rate = first(other, "maintenance_rate", "mm_rate", "mmr", "rate")
     if rate is None:
         leverage = amount(other, "leverage", default=ONE)
-        return quantity, price, multiplier, RiskTier.by_leverage(ZERO, leverage, ONE)
+        return quantity, price, multiplier, tier_by_leverage(ZERO, leverage, ONE)
     tier = RiskTier(floor=ZERO, maintenance_rate=number(rate), initial_rate=number(rate))
     return quantity, price, multiplier, tier

@@ -2,7 +2,8 @@
 
 import typer.main
 
-from streams.cli import app
+from streams.cli.lazy_commands import NotLoaded
+from streams.cli.unimargin import app
 
 
 def assert_command_exists(words):
@@ -13,6 +14,7 @@ def assert_command_exists(words):
         name = rest.pop(0)
         assert name in command.commands, f"no command {name!r} in {words}"
         command = command.commands[name]
+        command = command.load() if isinstance(command, NotLoaded) else command
     assert not hasattr(command, "commands"), f"{words} stops at a group"
     options = {name for parameter in command.params for name in parameter.opts}
     assert {word for word in rest if word.startswith("--")} <= options, words

@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-from streams.metrics import Metrics
+from streams.observe.metrics import Metrics
 
 KEYWORDS = {"and", "or", "unless", "by", "without", "on", "ignoring", "offset", "bool", "group_left"}
 SCRAPE_LABELS = {"job", "instance"}

@@ -9,15 +9,21 @@ from typing import get_args
 import msgspec
 import pytest
 
-from engine.effects import LIQUIDATION_TYPES, EventType, RiskEvent, Stream
+from engine.events.breaker_events import BreakerEvent, BreakerEventType
+from engine.events.effects import LIQUIDATION_TYPES, EventType, RiskEvent, Stream
 from engine.inputs import FillsInput, LedgerInput, PriceInput, Topic
+from engine.liquidation.fund_groups import FundBalance
 from engine.liquidation.plan import Step
+from engine.marks.outages import OutageKind
 from engine.policy import Policy
 from engine.rejections import Rejection
-from streams.asyncapi.document import asyncapi_document
-from streams.codec import decode_account_input, decode_prices
-from streams.commands.topic_layout import pipeline_topics
-from streams.settings import Settings, load_settings
+from streams.asyncapi.asyncapi_document import asyncapi_document
+from streams.config.settings import Settings, load_settings
+from streams.contract.cloudevents import read_event
+from streams.contract.codec import decode_account_input, decode_prices
+from streams.contract.fund_record import decode_fund
+from streams.contract.operator_command import OperatorCommand, decode_operator_command
+from streams.contract.topic_layout import pipeline_topics
 from tests.deploy.asyncapi_files import DOCUMENT, document, examples, headers_validator, payload_validator
 from tests.deploy.commands import assert_command_exists
 from tests.deploy.files import ROOT, topics
@@ -34,9 +40,11 @@ tags_of = {
     "prices": {kind.__struct_config__.tag for kind in get_args(PriceInput)},
     "fills": {kind.__struct_config__.tag for kind in get_args(FillsInput)},
     "ledger": {kind.__struct_config__.tag for kind in get_args(LedgerInput)},
-    Stream.MARGIN_EVENTS: set(EventType) - LIQUIDATION_TYPES,
+    Stream.MARGIN_EVENTS: (set(EventType) - LIQUIDATION_TYPES) | set(BreakerEventType) | set(OutageKind),
     Stream.LIQUIDATIONS: LIQUIDATION_TYPES,
     "quarantine": {"record.quarantined"},
+    "operator": {kind.__struct_config__.tag for kind in get_args(OperatorCommand)},
+    "fund": {FundBalance.__struct_config__.tag},
 }
 
 
@@ -62,7 +70,9 @@ def test_channel_when_listed_then_it_has_a_message_for_every_tag_of_its_topic(ro
 
 def test_channels_when_listed_then_every_topic_of_the_pipeline_as_it_is_laid_out():
     bindings = [channel["bindings"]["kafka"] for channel in CHANNELS.values()]
-    assert sorted(binding["topic"] for binding in bindings) == sorted(pipeline_topics(Settings()))
+    assert sorted(binding["topic"] for binding in bindings) == sorted(
+        pipeline_topics(Settings(operator_topic_enabled=True, fund_topic_enabled=True))
+    )
     assert {binding["topic"]: binding["partitions"] for binding in bindings} == {
         name: layout["partitions"] for name, layout in topics().items()
     }
@@ -80,7 +90,7 @@ def test_operations_when_listed_then_one_a_channel_from_the_point_of_view_of_uni
         for operation in document()["operations"].values()
     }
     assert actions == {
-        **dict.fromkeys(("prices", "fills", "ledger"), "receive"),
+        **dict.fromkeys(("prices", "fills", "ledger", "operator", "fund"), "receive"),
         **dict.fromkeys((*Stream, "quarantine"), "send"),
     }
 
@@ -90,7 +100,7 @@ def test_message_when_listed_then_described_keyed_and_shown_by_an_example(name):
     message = MESSAGES[name]
     assert len(message["description"]) > 20
     assert message["examples"], f"streams/asyncapi/example_day.py lets nothing happen that shows {name}"
-    assert ("key" in message["bindings"]["kafka"]) == (name not in tags_of["prices"])
+    assert ("key" in message["bindings"]["kafka"]) == (name not in tags_of["prices"] | tags_of["operator"])
 
 
 @pytest.mark.parametrize(("name", "example"), examples(), ids=lambda it: it if isinstance(it, str) else "")
@@ -143,6 +153,29 @@ def test_example_of_an_event_when_decoded_then_that_event_under_its_own_identity
     headers = example["headers"]
     assert (headers["ce_type"], headers["ce_id"], headers["ce_subject"]) == (kind, event.id, event.account)
     assert headers["ce_sequence"] == str(event.sequence)
+
+
+@pytest.mark.parametrize("kind", BreakerEventType)
+def test_example_of_a_breaker_when_decoded_then_that_event_under_its_own_identity(kind):
+    example = MESSAGES[kind]["examples"][0]
+    event = msgspec.json.decode(json.dumps(example["payload"]), type=BreakerEvent)
+    assert read_event(msgspec.json.encode(event)) == event
+    headers = example["headers"]
+    assert (headers["ce_type"], headers["ce_id"], headers["ce_subject"]) == (kind, event.id, "breaker/0")
+    assert event.id == f"breaker/0/margin-events/{event.sequence}"
+    assert event.held.accounts == 7
+
+
+def test_examples_of_commands_when_decoded_then_what_the_program_takes():
+    for name in CHANNELS["operator"]["messages"]:
+        taken = decode_operator_command(json.dumps(MESSAGES[name]["examples"][0]["payload"]).encode())
+        assert not isinstance(taken, Rejection), (name, taken)
+
+
+def test_example_of_a_fund_when_decoded_then_what_the_program_takes():
+    (payload,) = (example["payload"] for example in MESSAGES["fund_balance"]["examples"])
+    taken = decode_fund(payload["group"].encode(), json.dumps(payload).encode())
+    assert not isinstance(taken, Rejection), taken
 
 
 def test_examples_of_plans_when_taken_together_then_every_kind_of_step_is_shown():

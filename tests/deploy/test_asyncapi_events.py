@@ -8,13 +8,13 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.effects import AccountRisk, EventType
-from engine.judgement import judge
-from engine.marks import NANOSECONDS
+from engine.events.effects import AccountRisk, EventType
+from engine.marks.mark_book import NANOSECONDS
 from engine.numbers import exact
-from streams.cloudevents import headers
+from streams.contract.cloudevents import headers
 from tests.deploy.asyncapi_files import headers_validator, payload_validator
 from tests.engine.strategies import drawn_case, seeds, thorough
+from tests.support.judging import judge_with_reasons
 
 MOVES = [Decimal(text) for text in ("0.5", "0.8", "0.95", "1", "1.06", "1.3", "2")]
 steps = st.tuples(st.sampled_from(MOVES), st.integers(0, 90), st.booleans())
@@ -38,7 +38,7 @@ def life(case, walk):
     risk, prices, said = AccountRisk(case.state.account), case.prices, []
     for factor, seconds, stale in walk:
         prices = moved(prices, factor, seconds, stale=stale)
-        judged = judge(case.state, risk, prices, prices.time_ns, case.policy)
+        judged = judge_with_reasons(case.state, risk, prices, prices.time_ns, case.policy, detailed=True)
         risk, said = judged.risk, said + list(judged.events)
     return said
 

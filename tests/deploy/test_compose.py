@@ -7,13 +7,13 @@ import tomllib
 
 import pytest
 
-from streams.settings import Settings, load_policy, load_settings
+from streams.config.settings import Settings, load_policy, load_settings
 from tests.deploy.commands import assert_command_exists
 from tests.deploy.files import ROOT, compose
 
 SERVICES = compose()["services"]
 OWN = {name: service for name, service in SERVICES.items() if service["image"].startswith("unimargin:")}
-WORKERS = {name: service for name, service in OWN.items() if service["command"] == ["worker"]}
+WORKERS = {name: service for name, service in OWN.items() if service["command"][0] == "worker"}
 PUBLISHED = {"grafana", "prometheus"}
 
 
@@ -78,14 +78,16 @@ def test_every_named_volume_is_declared_and_every_declared_one_is_used():
     assert {"kafka-data", "redis-data"} <= used
 
 
-def test_two_workers_differ_in_nothing_but_their_identity_and_their_cache():
-    assert set(WORKERS) == {"worker-1", "worker-2"}
+def test_workers_and_their_standby_differ_in_nothing_but_their_task_their_identity_and_their_cache():
+    assert set(WORKERS) == {"worker-1", "worker-2", "standby"}
     workers = copy.deepcopy(WORKERS)
+    assert workers["standby"].pop("command") == ["worker", "--standby"]
+    assert [workers[name].pop("command") for name in ("worker-1", "worker-2")] == [["worker"], ["worker"]]
     for name, worker in workers.items():
         assert worker["environment"].pop("UNIMARGIN_WORKER_ID") == name
         worker["volumes"] = [volume for volume in worker["volumes"] if not volume.startswith("numba-cache-")]
-    first, second = workers.values()
-    assert first == second
+    first, second, third = workers.values()
+    assert first == second == third
 
 
 def test_settings_of_our_own_containers_carry_the_prefix():
@@ -153,12 +155,9 @@ def test_our_own_containers_run_with_the_least_they_need():
         assert service["security_opt"] == ["no-new-privileges:true"]
 
 
-def test_scratch_space_belongs_to_the_user_of_the_image():
-    dockerfile = (ROOT / "deploy" / "Dockerfile").read_text()
-    user = re.search(r"^USER (\d+):(\d+)$", dockerfile, re.MULTILINE)
-    workdir = re.findall(r"^WORKDIR (.+)$", dockerfile, re.MULTILINE)[-1]
+def test_our_own_containers_need_no_scratch_space_but_tmp():
     for service in OWN.values():
-        assert f"{workdir}:uid={user[1]},gid={user[2]},mode=0700" in service["tmpfs"]
+        assert service["tmpfs"] == ["/tmp"]
 
 
 def test_no_password_is_written_down():

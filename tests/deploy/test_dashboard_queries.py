@@ -9,10 +9,11 @@ import pytest
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
 from engine.ladder import Band
-from streams.metrics import Metrics
-from streams.pricing import Judged
-from streams.shard import Condition
-from streams.shards import RATIO_EDGES
+from engine.marks.notices import NoticeKind
+from streams.observe.metrics import Metrics
+from streams.prices.price_desk import Judged
+from streams.shards.shard import Condition
+from streams.shards.shards import RATIO_EDGES
 from tests.deploy.files import DASHBOARD, alerts
 from tests.support.prometheus_server import (
     QueryFailedError,
@@ -37,6 +38,10 @@ LABEL_VALUES = {
     "type": ["margin.call.opened", "liquidation.requested"],
     "condition": list(Condition),
     "loop": ["prices", "outbox"],
+    "shard": ["0", "1"],
+    "due": ["plan", "detail"],
+    "kind": list(NoticeKind),
+    "cause": ["instant", "batch", "window"],
 }
 
 

@@ -5,17 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from engine.accounts import AccountState, Position
+from engine.analytics.full_use import born_below
+from engine.events.pools import CROSS, pool_figures
 from engine.inputs import Mark
-from engine.judgement import CROSS, pool_figures
+from engine.ledger.accounts import AccountState, Position
+from engine.margin import exact_arithmetic
 from engine.margin.collateral import collateral_value
-from engine.margin.cross import cross_positions
+from engine.margin.cross.cross_pool import cross_positions
 from engine.margin.figures import Figures
-from engine.margin.position import PositionMargin
-from engine.marks import Prices
+from engine.margin.position_margin import PositionMargin
+from engine.marks.mark_book import Prices
 from engine.numbers import exact
 from engine.policy import Policy, parse
-from streams.commands.policy_sample import sample_account
+from streams.cli.policy.policy_sample import sample_account
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "policies"
 FILES = sorted(FOLDER.glob("*.toml"))
@@ -63,10 +65,9 @@ def position(
 
 
 def collateral(name: str, asset: str, coins: object, price: object = 1) -> Decimal:
+    listed, amount, at_price = policy(name).asset_terms[asset], Decimal(str(coins)), Decimal(str(price))
     with exact():
-        return collateral_value(
-            policy(name).assets[asset], Decimal(str(coins)), Decimal(str(price)), fresh=True
-        )
+        return collateral_value(listed, amount, at_price, at_price, exact_arithmetic, pledged=True)
 
 
 @pytest.mark.parametrize("file", VENUES, ids=lambda file: file.stem)
@@ -83,6 +84,11 @@ def test_venue_policy_then_it_loads_and_says_what_is_published_and_what_is_a_sam
 
 def test_venue_policies_then_all_fourteen() -> None:
     assert len(VENUES) == 14
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_policy_when_an_account_uses_all_its_margin_then_it_is_healthy(file: Path) -> None:
+    assert born_below(parse(file.read_text("utf-8"))) == []
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

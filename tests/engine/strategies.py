@@ -10,8 +10,8 @@ import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from engine.accounts import AccountState
-from engine.marks import Prices
+from engine.ledger.accounts import AccountState
+from engine.marks.mark_book import Prices
 from engine.policy import Policy
 from tests.engine.reference.draw_account import draw_account, draw_prices
 from tests.engine.reference.draw_options import with_options

@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.accounts import AccountState, Position
-from engine.booking import filled
-from engine.effects import AccountRisk
+from engine.events.effects import AccountRisk
+from engine.events.judgement import judge
 from engine.inputs import Topic
-from engine.judgement import judge
 from engine.ladder import Band, band_at
-from engine.ledger import apply
-from engine.margin.cross import cross_figures
+from engine.ledger.accounts import AccountState, Position
+from engine.ledger.applying import apply
+from engine.ledger.booking import filled
+from engine.margin.cross.cross_pool import cross_figures
 from engine.numbers import amount_fault, canonical, divide, exact
 from engine.policy import Instrument
 from tests.support.builders import account, prices, sample, trade

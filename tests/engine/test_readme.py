@@ -9,11 +9,12 @@ import pytest
 
 from engine.analytics.capital import capital_by_model
 from engine.ladder import Band, band_at
-from engine.margin.cross import cross_figures, cross_pool
-from engine.margin.model import shared_figures
-from engine.margin.portfolio_pool import portfolio_pool
+from engine.margin.cross.cross_pool import cross_figures, cross_pool
+from engine.margin.margin_model import shared_figures
+from engine.margin.portfolio.portfolio_pool import portfolio_pool
 from engine.numbers import exact
 from tests.support.builders import account, prices
+from tests.support.unit_margins import charge, worst_loss
 
 README = (Path(__file__).parents[2] / "engine" / "README.md").read_text()
 TABLE = {
@@ -58,8 +59,8 @@ def computed_net(default_policy):
     return {
         "B: E": figures.equity,
         "B: C": figures.collateral_value,
-        "B: worst loss": unit.worst_loss,
-        "B: basis": unit.charge("basis").maintenance,
+        "B: worst loss": worst_loss(unit),
+        "B: basis": charge(unit, "basis").maintenance,
         "B: MM": figures.maintenance_margin,
         "B: IM": figures.initial_margin,
         "B: MM in cross margin": shared_figures(HEDGED, AT, default_policy).maintenance_margin,

@@ -4,14 +4,14 @@ from decimal import Decimal
 
 import msgspec
 
-from engine.effects import AccountRisk, EventType
-from engine.judgement import judge
+from engine.events.effects import AccountRisk, EventType
 from engine.ladder import Band, LadderState, advance, band_at
 from engine.liquidation.planner import liquidation_plan
-from engine.margin.cross import cross_figures
-from engine.margin.isolated import isolated_figures
+from engine.margin.cross.cross_pool import cross_figures
+from engine.margin.isolated_pool import isolated_figures
 from engine.policy import LiquidationRules
 from tests.support.builders import account, prices, sample
+from tests.support.judging import judge_with_reasons as judge
 
 D = Decimal
 FRESH = {"USDT-USD": 1, "BTC-USD": 50_000}

@@ -15,59 +15,60 @@ class Bug(NamedTuple):
 
 PROCESSOR_TESTS = "tests/system/test_processor_promises.py"
 FAULT_TESTS = "tests/system/test_faults.py"
-STORE_TESTS = "tests/streams/test_store.py"
-RELAY_TESTS = "tests/streams/test_relay.py"
-EPISODE_TESTS = "tests/engine/test_ladder_episode.py"
-EXCHANGE_TESTS = "tests/streams/test_simulate.py"
+STORE_TESTS = "tests/streams/store/test_store.py"
+FOLLOWER_TESTS = "tests/streams/store/test_shard_follower.py"
+STANDBY_TESTS = "tests/system/test_standby.py"
+RELAY_TESTS = "tests/streams/outbox/test_relay.py"
+EPISODE_TESTS = "tests/engine/ladder/test_ladder_episode.py"
+EXCHANGE_TESTS = "tests/streams/exchange/test_simulate.py"
 
 BUGS = (
     Bug(
         name="records are acknowledged before their commit",
-        file="streams/shard.py",
+        file="streams/shards/shard.py",
         search="""\
             try:
-                for commit in map(merge, _bounded(parts)):
+                if commit:
 """,
         replace="""\
-            for acknowledge in acknowledgements:
+            for acknowledge in self._queue.committed():
                 acknowledge()
-            acknowledgements = []
             try:
-                for commit in map(merge, _bounded(parts)):
+                if commit:
 """,
         test=f"{FAULT_TESTS}::test_fill_when_redis_is_away_then_not_acknowledged_before_its_commit",
     ),
     Bug(
         name="an id that was applied is applied again",
-        file="streams/processor.py",
+        file="streams/shards/processor.py",
         search="        if self._windows.knows(topic, account, message.input_id):\n",
         replace="        if not message.input_id:\n",
         test=f"{PROCESSOR_TESTS}::test_apply_when_an_id_comes_again_later_then_counted_and_not_applied",
     ),
     Bug(
         name="applied ids are forgotten at a restart",
-        file="streams/processor.py",
+        file="streams/shards/processor.py",
         search="            and (topic, message.account) not in self._windows\n",
         replace="            and not message.account\n",
         test=f"{FAULT_TESTS}::test_fill_when_sent_again_far_apart_and_across_restarts_then_counts_once",
     ),
     Bug(
         name="a former owner may write",
-        file="streams/lua/commit.lua",
+        file="streams/store/lua/commit.lua",
         search="if fence ~= ARGV[1] or redis.call('HGET', KEYS[2], 'token') ~= ARGV[2] then\n",
         replace="if false then\n",
         test=f"{STORE_TESTS}::test_commit_when_another_owner_took_over_then_fence_lost_and_nothing_written",
     ),
     Bug(
         name="a commit repeated after a lost answer is applied twice",
-        file="streams/lua/commit.lua",
+        file="streams/store/lua/commit.lua",
         search="if stored == ARGV[4] then\n  return {'already'}\nend\nif stored ~= ARGV[3] then\n",
         replace="if false then\n",
         test=f"{STORE_TESTS}::test_commit_when_repeated_after_a_lost_answer_then_it_is_applied_once",
     ),
     Bug(
         name="the watermark is a write of its own",
-        file="streams/store.py",
+        file="streams/store/shard_store.py",
         search="            self._check(answer)\n            self._commits += 1\n",
         replace="""\
             self._check(answer)
@@ -79,14 +80,14 @@ BUGS = (
     ),
     Bug(
         name="an emptied Redis is taken for another owner, and the shard waits for ever",
-        file="streams/lua/commit.lua",
+        file="streams/store/lua/commit.lua",
         search="if not fence then\n  return {'rewound', 'nothing'}\nend\n",
         replace="",
         test=f"{STORE_TESTS}::test_commit_when_redis_was_emptied_then_rewound",
     ),
     Bug(
         name="a record that cannot be decoded is dropped",
-        file="streams/processor.py",
+        file="streams/shards/processor.py",
         search="""\
         if isinstance(message, Rejection):
             self._refuse(topic, record, message, account_of_key(record.key), batch)
@@ -97,67 +98,153 @@ BUGS = (
     ),
     Bug(
         name="a quarantined record may be larger than Kafka takes",
-        file="streams/quarantine.py",
+        file="streams/contract/quarantine_record.py",
         search="RECORD_BYTES_MAX = 1_000_000\n",
         replace="RECORD_BYTES_MAX = 100_000_000\n",
         test="tests/system/test_poison.py::test_record_when_far_larger_decompressed_then_cut_and_kept",
     ),
     Bug(
         name="a price that failed its checks moves accounts",
-        file="engine/marks.py",
+        file="engine/marks/mark_book.py",
         search="""\
-                if refusal is not None:
-                    refused.append(refusal)
-                    continue
+        if refusal is not None:
+            refused.append(refusal)
+            return False
 """,
         replace="",
         test="tests/system/test_poison.py::test_mark_when_it_fails_a_check_then_counted_and_moves_no_account[jump]",
     ),
     Bug(
+        name="only the first price of an instant is set",
+        file="engine/marks/mark_book.py",
+        search="        return Instant(marks, name, told), refused\n",
+        replace="        return Instant(marks[:1], name, told), refused\n",
+        test="tests/engine/book/test_market_moves.py::"
+        "test_hedged_account_when_both_legs_fall_in_one_record_then_nothing_is_said[PlainBook]",
+    ),
+    Bug(
+        name="a silent feed is judged like any other",
+        file="streams/shards/price_watch.py",
+        search="""\
+            for processor in running:
+                processor.stop_judging()
+            return
+""",
+        replace="            pass\n",
+        test="tests/streams/shards/test_price_watch.py::test_feed_when_no_price_comes_then_that_is_said_once_and_nobody_is_judged",
+    ),
+    Bug(
+        name="dust that is owed makes an account bankrupt",
+        file="engine/margin/dust.py",
+        search=" if abs(amount) > assets[asset].dust}",
+        replace="}",
+        test="tests/engine/book/test_market_moves.py::test_account_when_all_it_owes_is_dust_then_it_is_well[PlainBook]",
+    ),
+    Bug(
+        name="a verdict on its way out of a band is not asked again",
+        file="engine/events/judgement.py",
+        search="        if figures.doubted and after.band is not before.band:\n",
+        replace="        if not pools:\n",
+        test="tests/engine/events/test_event_content.py::"
+        "test_judge_when_a_pool_leaves_its_band_under_doubt_then_judging_again_says_nothing_else",
+    ),
+    Bug(
+        name="marks of one moment confirm a jump",
+        file="engine/marks/trail.py",
+        search="            mark.time_ns - jump.time_ns >= rule.spacing_ns\n",
+        replace="            mark.time_ns >= jump.time_ns\n",
+        test="tests/engine/marks/test_jumps.py::test_jump_when_marks_that_agree_are_not_apart_in_time_then_they_confirm_nothing",
+    ),
+    Bug(
+        name="a price reader that failed goes on at the end of the log",
+        file="streams/prices/price_reader.py",
+        search="            self._next[place.partition] = at\n",
+        replace="            at = self._next[place.partition] = ends[place]\n",
+        test="tests/streams/prices/test_price_reader.py::"
+        "test_reader_when_the_broker_goes_away_then_not_ready_and_back_by_itself_with_nothing_missed_or_twice",
+    ),
+    Bug(
         name="an account is judged after a fill without waiting for the other topic",
-        file="streams/shard.py",
-        search="        self._add(outcome.commit)\n",
-        replace="        self._add(outcome.commit, *self.processor.settle())\n",
+        file="streams/shards/shard.py",
+        search="        self._queue.add([outcome.commit])\n",
+        replace="        self._queue.add([outcome.commit, *self.processor.settle()])\n",
         test="tests/system/test_order.py::test_fill_when_read_long_before_the_deposit_that_paid_for_it_then_nobody_is_called",
     ),
     Bug(
+        name="a liquidation overtakes what was said of its account before",
+        file="streams/shards/commit_queue.py",
+        search="        self._put_first(merge([*waited, part]) if waited else part)\n",
+        replace="        self._put_first(part)\n        self.add(waited)\n",
+        test="tests/streams/shards/test_commit_queue.py::"
+        "test_next_when_parts_come_in_any_order_then_per_account_nothing_is_overtaken",
+    ),
+    Bug(
+        name="liquidations wait behind all else in the outbox",
+        file="streams/contract/commit.py",
+        search="Lane.LIQUIDATIONS if self.topic == Stream.LIQUIDATIONS else Lane.ORDINARY",
+        replace="Lane.ORDINARY",
+        test="tests/streams/outbox/test_relays.py::"
+        "test_liquidation_when_ten_thousand_updates_wait_at_every_station_then_it_overtakes_them_all",
+    ),
+    Bug(
+        name="liquidations are said before the breaker was asked about all of them",
+        file="engine/book/hearing.py",
+        search="                self._waits = True\n",
+        replace="                self._waits = False\n",
+        test="tests/engine/book/test_book_slices.py::"
+        "test_breaker_when_a_crowd_opens_it_then_no_slice_has_a_liquidation_and_it_is_open_before_the_first",
+    ),
+    Bug(
+        name="an expired call condemns without having been counted",
+        file="engine/book/urgency.py",
+        search="    return kept if over else worst\n",
+        replace="    return worst if over else worst\n",
+        test="tests/engine/book/test_book_slices.py::"
+        "test_heading_when_a_call_has_run_out_then_the_band_that_it_leads_to",
+    ),
+    Bug(
+        name="prices are believed while accounts are still judged at those before",
+        file="streams/prices/price_desk.py",
+        search="        async with self._turn:\n            received_ns = time.time_ns()\n",
+        replace="        if records:\n            received_ns = time.time_ns()\n",
+        test="tests/streams/prices/test_price_desk.py::"
+        "test_desk_when_a_batch_comes_while_another_is_judged_then_it_waits_for_its_turn",
+    ),
+    Bug(
         name="event numbers are not durable",
-        file="streams/processor.py",
-        search="            risks[judgement.risk.account] = msgspec.json.encode(judgement.risk)\n",
-        replace="""\
-            unnumbered = AccountRisk(judgement.risk.account, judgement.risk.pools)
-            risks[judgement.risk.account] = msgspec.json.encode(unnumbered)
-""",
+        file="streams/shards/processor.py",
+        search="            risks={risk.account: msgspec.json.encode(risk)},\n",
+        replace="            risks={risk.account: msgspec.json.encode(AccountRisk(risk.account, risk.pools))},\n",
         test=f"{PROCESSOR_TESTS}::test_events_when_the_shard_is_taken_over_then_numbering_goes_on",
     ),
     Bug(
         name="the outbox is cut before Kafka has the events",
-        file="streams/relay.py",
+        file="streams/outbox/relay.py",
         search='        batches = await _until_it_works(self._next_batches, "preparing a round")\n',
         replace="""\
         batches = await _until_it_works(self._next_batches, "preparing a round")
-        await self._store.published(sum(len(batch.entries) for batch in batches), {})
+        await self._store.published(self._lane, sum(len(batch.entries) for batch in batches), {})
         self._store.published = lambda *_: asyncio.sleep(0)  # type: ignore[method-assign]
 """,
         test=f"{RELAY_TESTS}::test_run_when_it_ends_between_publishing_and_cutting_then_the_next_owner_repeats_the_same_ids",
     ),
     Bug(
         name="what was published before Redis was emptied is said again under new ids",
-        file="streams/shard.py",
-        search='                    newest.add(_event_decoder.decode(record.value or b""))\n',
+        file="streams/shards/shard.py",
+        search='                    newest.add(read_event(record.value or b""))\n',
         replace="                    pass\n",
         test=f"{FAULT_TESTS}::test_redis_when_emptied_then_the_worker_rebuilds_it_from_the_log",
     ),
     Bug(
         name="of two streams the one adopted last wins, whenever it was said",
-        file="streams/newest.py",
+        file="streams/shards/newest.py",
         search="        if before is None or before.stream is event.stream or _age(event) >= _age(before):\n",
         replace="        if before is None or _age(event):\n",
         test=f"{PROCESSOR_TESTS}::test_adopt_when_both_streams_tell_of_one_pool_then_the_latest_event_counts",
     ),
     Bug(
         name="a shard starts from nothing although the log's beginning is gone",
-        file="streams/shard.py",
+        file="streams/shards/shard.py",
         search="        if start < begin:\n",
         replace="        if start < 0:\n",
         test=f"{FAULT_TESTS}::test_log_when_trimmed_below_what_redis_needs_then_the_shard_stops_visibly",
@@ -172,22 +259,22 @@ BUGS = (
     Bug(
         name="a new plan keeps the inputs that the first one was computed from",
         file="engine/ladder/episode.py",
-        search="            liquidation_id, facts.fills, facts.ledger, facts.shortfall,",
-        replace="            liquidation_id, (last or facts).fills, (last or facts).ledger, facts.shortfall,",
+        search="        liquidation_id, facts.fills, facts.ledger, facts.shortfall,",
+        replace="        liquidation_id, (last or facts).fills, (last or facts).ledger, facts.shortfall,",
         test=f"{EPISODE_TESTS}::test_request_when_inputs_moved_on_then_a_new_plan_replaces_the_old_one_at_the_next_check",
     ),
     Bug(
         name="a new plan does not say which one it replaces",
-        file="engine/judgement.py",
-        search="liquidation_id=asked, replaces=running, plan=plan)",
-        replace="liquidation_id=asked, plan=plan)",
+        file="engine/events/reasons.py",
+        search="liquidation_id=liquidation_id, replaces=event.liquidation_id, plan=plan)",
+        replace="liquidation_id=liquidation_id, plan=plan)",
         test=f"{EPISODE_TESTS}::test_request_when_prices_moved_then_a_new_plan_replaces_the_old_one",
     ),
     Bug(
         name="progress is told again at every judgement",
         file="engine/ladder/episode.py",
-        search="        told = _replace(after.request, execution=facts.execution, progress_ns",
-        replace="        told = _replace(after.request, progress_ns",
+        search="        request = _replace(request, execution=facts.execution, progress_ns",
+        replace="        request = _replace(request, progress_ns",
         test=f"{EPISODE_TESTS}::test_progress_when_fills_name_the_liquidation_then_it_is_said_with_what_they_did",
     ),
     Bug(
@@ -199,23 +286,54 @@ BUGS = (
     ),
     Bug(
         name="fills of an isolated liquidation count for the cross pool",
-        file="engine/executions.py",
+        file="engine/ledger/executions.py",
         search='    pool = "" if fill.margin_mode is MarginMode.CROSS else position_key(fill.symbol, fill.leg)\n',
         replace='    pool = ""\n',
-        test="tests/engine/test_executions.py::test_fill_when_its_position_is_isolated_then_it_counts_for_that_pool_alone",
+        test="tests/engine/ledger/test_executions.py::test_fill_when_its_position_is_isolated_then_it_counts_for_that_pool_alone",
     ),
     Bug(
         name="the exchange executes a plan that does not know the account's newest input",
-        file="streams/simulate/liquidations.py",
+        file="streams/exchange/clearing/executing.py",
         search="        if self._desk.fence.passed_by(event.account, event.inputs.fills, event.inputs.ledger):\n",
         replace="        if event.inputs.fills < -1:\n",
         test=f"{EXCHANGE_TESTS}::test_an_exchange_when_its_answers_do_not_come_then_executes_nothing_on_what_it_does_not_know",
     ),
     Bug(
         name="every plan of a pool goes by the id of the first",
-        file="engine/judgement.py",
-        search="        asked = sequences.get(Stream.LIQUIDATIONS, 0) + 1 + place\n",
-        replace="        asked = 1 + place\n",
+        file="engine/events/reasons.py",
+        search="""    liquidation_id = f"{risk.account}/{situation.pool or 'cross'}/{number}"\n""",
+        replace="""    liquidation_id = f"{risk.account}/{situation.pool or 'cross'}/1"\n""",
         test=f"{EPISODE_TESTS}::test_request_when_nobody_executes_then_it_fails_and_is_asked_for_anew",
+    ),
+    Bug(
+        name="plans that were due when a worker was killed are forgotten by the next owner",
+        file="engine/book/columnar_book.py",
+        search="            self._remember(number, risk)\n        encoded",
+        replace="""\
+            self._risks[number] = risk
+            self._timers.hold(number, self._encoder.due_ns(risk))
+        encoded""",
+        test="tests/system/test_reasons_kill.py::test_plans_when_killed_behind_the_verdict_then_each_comes_once_under_one_identity",
+    ),
+    Bug(
+        name="a follower takes another history for the continuation of its own",
+        file="streams/store/shard_follower.py",
+        search="""                if fields[b"from"].decode() != owner:\n""",
+        replace="                if False:\n",
+        test=f"{FOLLOWER_TESTS}::test_follow_when_redis_was_rewound_and_the_numbers_came_again_then_the_trail_is_lost",
+    ),
+    Bug(
+        name="a standby takes a shard that somebody else has taken meanwhile",
+        file="streams/store/lua/take_over.lua",
+        search="if ARGV[5] and before ~= ARGV[5] then\n",
+        replace="if false then\n",
+        test=f"{FOLLOWER_TESTS}::test_take_over_from_when_somebody_else_was_faster_then_nothing_is_taken",
+    ),
+    Bug(
+        name="what a fenced owner was given is never acknowledged",
+        file="streams/shards/shards.py",
+        search="                successor.owe(lost.owed())\n",
+        replace="",
+        test=f"{STANDBY_TESTS}::test_owner_when_paused_and_continued_then_it_is_fenced_and_takes_its_shards_back",
     ),
 )

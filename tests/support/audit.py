@@ -2,32 +2,40 @@
 
 identity     one ce_id, one value, one key, one set of headers
 numbering    per account and stream the ids are 1..n, first seen in that order
-recompute    figures, plan and marks of each event follow from the inputs and marks it names
-cause        its band is what the ladder says for its figures
+recompute    figures, plan, detail and marks of each event follow from the inputs and marks it names
+cause        its band is what the ladder says for its figures, and a band that is entered is named
+behind       each plan and detail names the verdict that it comes behind, which was published; each verdict on liquidation
+             has its plan, or was over before
 story        per pool the events of both streams chain from healthy to what Redis says now; one episode at a time
 quarantine   exactly the records that the replay refuses, with their bytes and reasons
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
 
-from engine.accounts import AccountState, digest
-from engine.effects import AccountRisk, EventType, RiskEvent, Stream
+from engine.events.contents import detail_of
+from engine.events.dependencies import price_symbols_of
+from engine.events.effects import AccountRisk, EventType, RiskEvent, Stream
+from engine.events.pools import pool_figures
+from engine.events.reasons import reasons_due
 from engine.inputs import Mark, Topic
-from engine.judgement import pool_figures, price_symbols_of
 from engine.ladder import SEVERITY, Band, LadderState, advance, band_at, exit_line
 from engine.ladder.episode import Facts, due_ns, triggers
 from engine.ladder.table import TRANSITIONS, Trigger
+from engine.ledger.accounts import AccountState, encode
+from engine.ledger.executions import execution_of
 from engine.liquidation.planner import liquidation_plan
+from engine.margin.dust import without_dust
 from engine.margin.figures import Figures
-from engine.marks import Prices
+from engine.marks.mark_book import Prices
 from engine.numbers import canonical, exact
 from engine.policy import Policy
 from engine.rejections import Rejection
-from streams.codec import decode_prices
+from streams.contract.cloudevents import read_risk_event
+from streams.contract.codec import decode_prices
 from tests.support.cluster import Cluster
 from tests.support.kafka_log import LogRecord, read_topic
 from tests.support.redis_view import Stored, read_all
@@ -35,7 +43,8 @@ from tests.support.replay import Replay
 
 QUARANTINE_BYTES_MAX = 1_000_000
 """Key and value of a quarantined record; what is longer is cut there."""
-_TAKES_OVER = {EventType.LIQUIDATION_REQUESTED, EventType.ACCOUNT_BANKRUPT}
+_BEHIND = {EventType.LIQUIDATION_REQUESTED, EventType.EXPLAINED}
+_ASKS_FOR_A_PLAN = {EventType.LIQUIDATION_ENTERED, EventType.ACCOUNT_BANKRUPT, EventType.LIQUIDATION_FAILED}
 
 
 class Audited(NamedTuple):
@@ -58,7 +67,8 @@ def audit(cluster: Cluster, *, untrusted: Iterable[tuple[str, int]] = ()) -> Aud
     events: list[RiskEvent] = []
     repeats = 0
     for stream in Stream:
-        records = read_topic(cluster.bootstrap, stream)
+        # what is said of prices, or of a breaker, recomputes from no account
+        records = [it for it in read_topic(cluster.bootstrap, stream) if read_risk_event(it.value or b"")]
         firsts = _firsts(records)
         said = [_event(record, cluster) for record in firsts]
         _check_numbering(said)
@@ -66,14 +76,15 @@ def audit(cluster: Cluster, *, untrusted: Iterable[tuple[str, int]] = ()) -> Aud
         events += said
     for event in events:
         _check_recomputes(event, replay, marks)
+    _check_behind(events)
     _check_stories(events, stored)
     _check_quarantine(cluster, replay)
     return Audited(replay, stored, events, repeats)
 
 
 def _check_states(replay: Replay, stored: Stored) -> None:
-    wanted = {account: digest(state) for account, state in replay.states.items()}
-    found = {account: digest(state) for account, state in stored.states.items()}
+    wanted = {account: encode(state) for account, state in replay.states.items()}
+    found = {account: encode(state) for account, state in stored.states.items()}
     different = sorted(account for account in wanted | found if wanted.get(account) != found.get(account))
     if different:
         account = different[0]
@@ -107,7 +118,8 @@ def _firsts(records: list[LogRecord]) -> list[LogRecord]:
 
 
 def _event(record: LogRecord, cluster: Cluster) -> RiskEvent:
-    event = msgspec.json.decode(record.value or b"", type=RiskEvent)
+    event = read_risk_event(record.value or b"")
+    assert event is not None
     said = record.headers
     assert (said["ce_id"], said["ce_type"], said["ce_subject"]) == (event.id, event.type, event.account)
     assert event.id == f"{event.account}/{record.topic}/{event.sequence}"
@@ -139,10 +151,13 @@ def _check_recomputes(event: RiskEvent, replay: Replay, marks: dict[tuple[str, i
     pool = event.position or ""
     needed = price_symbols_of(state, pool, replay.policy)
     stale = {symbol for symbol in needed if symbol not in used or event.marks[symbol].stale}
-    prices = Prices(used, frozenset(stale))
-    figures = pool_figures(state, pool, prices, replay.policy)
+    doubts = {symbol: it.doubt for symbol, it in event.marks.items() if it.doubt is not None}
+    prices = Prices(used, frozenset(stale), aged=doubts)
+    figures = pool_figures(state, pool, prices, replay.policy, event.ladder_before)
     _check_figures(event, figures, replay)
+    state = without_dust(state, replay.policy)
     _check_plan(event, state, prices, replay)
+    _check_detail(event, state, prices, figures, replay)
     _check_cause(event, figures, replay)
 
 
@@ -164,41 +179,92 @@ def _check_figures(event: RiskEvent, figures: Figures, replay: Replay) -> None:
 
 
 def _check_plan(event: RiskEvent, state: AccountState, prices: Prices, replay: Replay) -> None:
-    """The plan is the one that these inputs and marks give, digit for digit, under the id of the first request for it."""
-    if event.type not in _TAKES_OVER:
-        assert event.plan is None, f"{event.id}: nothing to liquidate"
-        about = event.ladder_before.request if event.stream is Stream.LIQUIDATIONS else None
+    """The plan is the one that these inputs and marks give, digit for digit, under the id of its request."""
+    pool, running = event.position or "", event.ladder_before.request
+    if event.type is not EventType.LIQUIDATION_REQUESTED:
+        assert (event.plan, event.replaces) == (None, None), f"{event.id}: a plan that nobody requests"
+        about = running if event.stream is Stream.LIQUIDATIONS else None
         if event.type is EventType.LIQUIDATION_PROGRESSED:
             # an older plan may still run when its replacement has been asked for
-            about = state.executions.get(event.position or "")
+            about = execution_of(state, pool)
             assert event.executed == about, f"{event.id}: the fills did {about}"
         wanted_id = about.liquidation_id if about else None
         assert event.liquidation_id == wanted_id, f"{event.id}: it is about {wanted_id}"
         return
-    pool = event.position or ""
     with exact():
         line = exit_line(event.ladder, replay.policy.ladder)
     wanted = liquidation_plan(state, pool, prices, replay.policy, exit_line=line)
     assert msgspec.json.encode(event.plan) == msgspec.json.encode(wanted), (
         f"{event.id}: {event.plan} is {wanted}"
     )
-    # a bankruptcy that comes from above the liquidation line was asked for by the event just before it
-    fell_through = SEVERITY[event.previous_band] < SEVERITY[Band.LIQUIDATION]
-    asked = event.sequence - (event.type is EventType.ACCOUNT_BANKRUPT and fell_through)
-    assert event.liquidation_id == f"{event.account}/{pool or 'cross'}/{asked}", f"{event.id}: its plan's id"
+    assert event.liquidation_id == f"{event.account}/{pool or 'cross'}/{event.sequence}", (
+        f"{event.id}: its plan's id"
+    )
+    replaced = running.liquidation_id if running else None
+    assert event.replaces == replaced, f"{event.id}: it replaces {replaced}"
+    withheld = event.degraded and replay.policy.ladder.withhold_liquidation_when_degraded
+    due = event.ladder_before.plan_due and event.ladder_before.exit_since_ns is None
+    assert due, f"{event.id}: no plan was due of {event.ladder_before}"
+    assert (withheld, event.breaker) == (False, None), f"{event.id}: planned though it was to wait"
+    assert not event.ladder.plan_due, f"{event.id}: still due"
+
+
+def _check_detail(
+    event: RiskEvent, state: AccountState, prices: Prices, figures: Figures, replay: Replay
+) -> None:
+    """What explains a verdict is what these inputs and marks give, digit for digit; nothing else carries it."""
+    if event.type is not EventType.EXPLAINED:
+        assert event.detail is None, f"{event.id}: a detail beside its verdict"
+        return
+    pool, policy = event.position or "", replay.policy
+    wanted = detail_of(state, pool, prices, policy, figures, lambda at: pool_figures(state, pool, at, policy))
+    assert msgspec.json.encode(event.detail) == msgspec.json.encode(wanted), (
+        f"{event.id}: {event.detail} is {wanted}"
+    )
+    was, now = event.ladder_before.detail_due, event.ladder.detail_due
+    assert (was, now) == (True, False), f"{event.id}: nothing was to be explained"
+
+
+def _check_behind(events: list[RiskEvent]) -> None:
+    """What comes behind a verdict names it: an event of its pool that was published, by which a worse band was entered."""
+    verdicts = {event.id: event for event in events if event.entered is not None}
+    explained = Counter(event.verdict for event in events if event.type is EventType.EXPLAINED)
+    assert all(count == 1 for count in explained.values()), f"explained twice: {explained.most_common(3)}"
+    for event in events:
+        if event.type not in _BEHIND:
+            assert event.verdict is None, f"{event.id} comes behind {event.verdict}"
+            continue
+        verdict = verdicts.get(event.verdict or "")
+        assert verdict is not None, f"{event.id}: its verdict {event.verdict} was never said"
+        assert (verdict.account, verdict.position, verdict.episode_id) == (
+            event.account,
+            event.position,
+            event.episode_id,
+        ), f"{event.id} names a verdict of another story: {verdict.id}"
+        assert verdict.time_ns <= event.time_ns, f"{event.id} comes before its verdict"
+        assert event.ladder.verdict_id == event.verdict, f"{event.id}: not the last verdict"
+        # the pool may have got better since, never worse
+        assert SEVERITY[event.band] <= SEVERITY[verdict.entered or event.band], event.id
+        assert event.previous_band is event.band, f"{event.id} changes the band"
 
 
 def _check_cause(event: RiskEvent, figures: Figures, replay: Replay) -> None:
     ladder = replay.policy.ladder
     if event.degraded != figures.degraded:
         assert event.degraded, f"{event.id}: a price it needs was stale, it says nothing of that"
-        stopped = replay.was_refused_after(event.account, event.inputs)
-        assert stopped, f"{event.id}: degraded without a stale price or a refused input"
+        held = figures.doubted and event.ladder.degraded_until_ns is not None
+        stopped = held or replay.was_refused_after(event.account, event.inputs)
+        assert stopped, f"{event.id}: degraded without a doubted price or a refused input"
     entered = band_at(figures, ladder)
-    withheld = event.degraded and ladder.withhold_liquidation_when_degraded
+    doubted = event.degraded and ladder.withhold_liquidation_when_degraded
+    withheld = doubted or event.ladder.held_by is not None
     if withheld:
         entered = min(entered, Band.REDUCE_ONLY, key=SEVERITY.__getitem__)
     now, before = SEVERITY[event.band], SEVERITY[event.previous_band]
+    worse = TRANSITIONS.get((event.previous_band, Trigger.WORSE, event.band), ())
+    fell_through = event.type is EventType.LIQUIDATION_ENTERED and event.band is Band.BANKRUPT
+    named = event.band if event.type in worse and not fell_through else None
+    assert event.entered is named, f"{event.id}: {event.entered} entered, it says {named}"
     if now > before:
         assert event.band is entered, f"{event.id}: {event.band} entered, figures say {entered}"
     elif now < before:
@@ -233,6 +299,7 @@ def _check_stories(events: list[RiskEvent], stored: Stored) -> None:
 def _check_story(what: str, streams: dict[Stream, list[RiskEvent]], now: LadderState) -> None:
     """The two streams merge into one chain of transitions, each starting where the one before ended."""
     margin, liquidations = streams[Stream.MARGIN_EVENTS], streams[Stream.LIQUIDATIONS]
+    _check_answered(what, liquidations, now)
     start = (Band.HEALTHY, False, None)
     frontier = {(0, 0, start, start)}
     for _ in range(len(margin) + len(liquidations)):
@@ -260,6 +327,25 @@ def _check_story(what: str, streams: dict[Stream, list[RiskEvent]], now: LadderS
             for event in sorted((*margin, *liquidations), key=lambda event: event.time_ns)
         )
         raise AssertionError(f"{what}: the events do not lead to {wanted}, but to {ends}\n{tale}")
+
+
+def _check_answered(what: str, liquidations: list[RiskEvent], now: LadderState) -> None:
+    """Who enters liquidation gets a plan, or leaves it before; nothing is completed that was not entered."""
+    entered, open_since = False, None
+    for event in liquidations:
+        if event.type is EventType.LIQUIDATION_ENTERED:
+            assert not entered, f"{what}: {event.id} enters again"
+            entered = True
+        elif event.type is not EventType.LIQUIDATION_PROGRESSED:
+            assert entered, f"{what}: {event.id} without having entered"
+        if event.type in _ASKS_FOR_A_PLAN:
+            open_since = event.id
+        elif event.type is EventType.LIQUIDATION_REQUESTED:
+            assert open_since or event.replaces, f"{what}: {event.id} asks for what nothing is due of"
+            open_since = None
+        elif event.type is EventType.LIQUIDATION_COMPLETED:
+            entered, open_since = False, None
+    assert open_since is None or now.plan_due, f"{what}: no plan was ever made for {open_since}"
 
 
 def _episode_goes_on(event: RiskEvent, episode_id: str | None) -> bool:
@@ -300,8 +386,12 @@ def unsettled(cluster: Cluster, prices: dict[str, Mark]) -> str | None:
             settled = LadderState(ladder.band, ladder.episode_id, ladder.degraded)
             if advance(settled, figures, 0, cluster.policy.ladder) != settled:
                 return f"{account}/{pool or 'cross'} stands at {ladder}, its figures: {figures}"
+            if due := reasons_due(ladder, cluster.policy):
+                return f"{account}/{pool or 'cross'} is about to say {due}: {ladder}"
             if pending := _pending(ladder, figures, state, pool, cluster.policy):
-                return f"{account}/{pool or 'cross'} is about to say {pending}"
+                return (
+                    f"{account}/{pool or 'cross'} is about to say {pending}: {ladder}, its figures: {figures}"
+                )
     return None
 
 
@@ -312,5 +402,5 @@ def _pending(
     with exact():
         shortfall = figures.shortfall(exit_line(ladder, policy.ladder))
     due = (due_ns(msgspec.structs.replace(ladder, exit_since_ns=None, deadline_ns=None), policy)) or 0
-    facts = Facts(due, shortfall, state.fills.offset, state.ledger.offset, state.executions.get(pool))
+    facts = Facts(due, shortfall, state.fills.offset, state.ledger.offset, execution_of(state, pool))
     return triggers(ladder, msgspec.structs.replace(ladder, exit_since_ns=None), facts, policy)

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
-from engine.accounts import AccountState, IsolatedPosition, Position
 from engine.inputs import AccountInput, Deposit, Fill, Mark, Topic
-from engine.ledger import apply, stopped
-from engine.marks import NANOSECONDS, Prices
+from engine.ledger.accounts import AccountState, IsolatedPosition, Position
+from engine.ledger.applying import apply, stopped
+from engine.marks.mark_book import NANOSECONDS, Prices
 from engine.numbers import canonical
 from engine.policy import Policy, parse
 from engine.rejections import Rejection
@@ -18,6 +18,7 @@ name = "sample"
 account_currency = "USD"
 
 [prices]
+stale_grace_seconds = 0
 stale_after_seconds = 10
 future_tolerance_seconds = 2
 jump_fraction = 0.1

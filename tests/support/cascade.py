@@ -5,6 +5,7 @@ once         no id is executed by two lives of the exchange
 at most      of each symbol, leg and side no more is closed than the plan says, each step rounded up to the market's lot
 fence        between the inputs that a plan was computed from and what executes it, no other plan of the pool was executed
 ended        each id was either completed or replaced, once, or has failed; no other id is said to have ended
+asked        who enters liquidation is asked for a plan, unless it is over before: then its end names none
 """
 
 import json
@@ -20,19 +21,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from engine.effects import EventType, RiskEvent
+from engine.events.effects import EventType, RiskEvent
 from engine.inputs import AccountInput, Fill, MarginMode, Mark, Topic
 from engine.liquidation.plan import NetStep, ReduceStep, TakeOverStep
 from engine.numbers import ZERO, to_step
 from engine.position_keys import position_key
-from streams.codec import decode_account_input
-from streams.simulate.desk import tag_in, tag_of
-from streams.supervisor import unimargin
+from streams.contract.codec import decode_account_input
+from streams.embedded.supervisor import unimargin
+from streams.exchange.clearing.input_desk import tag_in, tag_of
 from tests.support.cluster import Cluster
 from tests.support.kafka_log import read_topic
 from tests.support.sender import Sender
 
-PLANS = frozenset({EventType.LIQUIDATION_REQUESTED, EventType.ACCOUNT_BANKRUPT})
 Leg = tuple[str, str | None, str]
 """Symbol, leg and side of the trade."""
 
@@ -111,7 +111,7 @@ def executions(cluster: Cluster) -> list[Execution]:
             assert isinstance(message, AccountInput), message
             ids[message.account, message.input_id] += 1
             tag = tag_in(message)
-            named = message.liquidation_id if isinstance(message, Fill) else None
+            named = getattr(message, "liquidation_id", None)
             if tag is not None:
                 found.append(Execution(topic, record.partition, record.offset, message, tag))
             assert named is None or tag == tag_of(named), message
@@ -154,15 +154,19 @@ def check_liquidations(
 
 
 def _plans(events: Sequence[RiskEvent]) -> dict[str, RiskEvent]:
-    """By liquidation id the event that asks for it; a bankruptcy said in the same breath asks for the same."""
+    """By liquidation id the event that asks for it: one, of the number that the id ends with."""
     plans: dict[str, RiskEvent] = {}
+    verdicts = {event.id for event in events if event.entered is not None}
     for event in events:
-        if event.type not in PLANS:
+        if event.type is not EventType.LIQUIDATION_REQUESTED:
+            assert event.plan is None, f"a plan that nobody asks for: {event}"
             continue
-        assert event.liquidation_id is not None
-        first = plans.setdefault(event.liquidation_id, event)
-        assert (first.account, first.position, first.inputs) == (event.account, event.position, event.inputs)
-        assert first.plan == event.plan, f"two plans under one id:\n{first}\n{event}"
+        wanted = f"{event.account}/{event.position or 'cross'}/{event.sequence}"
+        assert event.liquidation_id == wanted, event
+        assert event.plan is not None, event
+        assert event.verdict in verdicts, f"{event.id}: its verdict {event.verdict} was never said"
+        assert wanted not in plans, f"two plans under one id:\n{plans[wanted]}\n{event}"
+        plans[wanted] = event
     return plans
 
 
@@ -218,8 +222,9 @@ def _check_fence(plans: dict[str, RiskEvent], done: dict[str, list[Execution]]) 
 
 def _check_ended(plans: dict[str, RiskEvent], events: Sequence[RiskEvent]) -> tuple[int, Counter[EventType]]:
     replaced = Counter(asked.replaces for asked in plans.values() if asked.replaces)
+    _check_asked(events)
     ended = {
-        kind: Counter(event.liquidation_id for event in events if event.type is kind)
+        kind: Counter(event.liquidation_id for event in events if event.type is kind and event.liquidation_id)
         for kind in (EventType.LIQUIDATION_COMPLETED, EventType.LIQUIDATION_FAILED)
     }
     gone = replaced + ended[EventType.LIQUIDATION_COMPLETED]
@@ -230,3 +235,21 @@ def _check_ended(plans: dict[str, RiskEvent], events: Sequence[RiskEvent]) -> tu
     running = sorted(set(plans) - set(gone) - set(ended[EventType.LIQUIDATION_FAILED]))
     assert not running, f"{len(running)} of {len(plans)} liquidations never ended: {running[:5]}"
     return len(replaced), Counter({kind: its.total() for kind, its in ended.items()})
+
+
+def _check_asked(events: Sequence[RiskEvent]) -> None:
+    waiting: dict[tuple[str, str | None], RiskEvent] = {}
+    for event in sorted(events, key=lambda it: it.sequence):
+        pool = event.account, event.position
+        if event.type in {EventType.LIQUIDATION_ENTERED, EventType.ACCOUNT_BANKRUPT}:
+            waiting[pool] = event
+        elif event.type is EventType.LIQUIDATION_REQUESTED:
+            waiting.pop(pool, None)
+        elif event.type is EventType.LIQUIDATION_COMPLETED:
+            unasked = waiting.pop(pool, None)
+            running = event.ladder_before.request
+            assert event.liquidation_id == (running.liquidation_id if running else None), event
+            assert event.liquidation_id or unasked, (
+                f"completed without a plan, and none was waited for: {event}"
+            )
+    assert not waiting, f"{len(waiting)} verdicts without a plan or an end: {list(waiting.values())[:3]}"

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from typer.testing import CliRunner
 
-from streams.cli import app
+from streams.cli.unimargin import app
 
 NOWHERE = "127.0.0.1:1"
 """A port that nothing listens on."""

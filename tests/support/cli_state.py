@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from engine.accounts import AccountState, encode
-from engine.effects import AccountRisk
+from engine.events.effects import AccountRisk
 from engine.inputs import Mark
-from streams.commit import Commit
-from streams.metrics import Metrics
-from streams.redis_client import connect
-from streams.store import ShardStore
+from engine.ledger.accounts import AccountState, encode
+from streams.contract.commit import Commit
+from streams.observe.metrics import Metrics
+from streams.store.redis_client import connect
+from streams.store.shard_store import ShardStore
 from tests.support.builders import Number, mark
 
 OWNER = "worker-1"

@@ -14,8 +14,8 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from engine.policy import Policy, parse
-from streams.app import account_partitioner
-from streams.embedded.redis import EmbeddedRedis
+from streams.embedded.embedded_redis import EmbeddedRedis
+from streams.worker.app import account_partitioner
 from tests.support.kafka_server import RealKafka
 from tests.support.waiting import wait_for
 from tests.support.workers import TREE, WORKER_COMMAND, Worker

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from streams import cli, processor
+from streams.cli import unimargin
+from streams.shards import processor
 
 COMMAND = (sys.executable, "-m", "tests.support.faulty_worker", "worker")
 
@@ -24,7 +25,7 @@ def main() -> None:
         return sound(state, message, *rest)
 
     processor.apply = faulty
-    cli.main()
+    unimargin.main()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Fetch the jars of Apache Kafka once, into `.cache/kafka/libs` of this checkout.
+"""Fetch jars once: those of Apache Kafka into `.cache/kafka/libs` of this checkout.
 
     python -m tests.support.kafka_jars
 
@@ -8,15 +8,15 @@ does it ahead of the tests. `kafka/pom.xml` names what is fetched; a change of i
 import fcntl
 import hashlib
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.commands import output_of
+
 POM = Path(__file__).parent / "kafka" / "pom.xml"
 CACHE = Path(__file__).parents[2] / ".cache" / "kafka"
-LIBS = CACHE / "libs"
 # Written last: says of which pom.xml the jars are complete.
-STAMP = LIBS / "complete.sha256"
+STAMP = "complete.sha256"
 # 45 MB over a slow line.
 FETCH_TIMEOUT_S = 900
 
@@ -27,39 +27,33 @@ class KafkaJarsError(RuntimeError):
 
 def kafka_jars() -> Path:
     """Return the directory with the jars, fetching them first if they are not there. Safe to call from many processes."""
-    wanted = hashlib.sha256(POM.read_bytes()).hexdigest()
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as lock:
+    return jars_of(POM, CACHE)
+
+
+def jars_of(pom: Path, cache: Path) -> Path:
+    """Return the directory below `cache` with the jars that `pom` names, in the same way. Raises KafkaJarsError."""
+    wanted = hashlib.sha256(pom.read_bytes()).hexdigest()
+    libs = cache / "libs"
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not STAMP.exists() or STAMP.read_text() != wanted:
-            _fetch()
-            STAMP.write_text(wanted)
-    return LIBS
+        stamp = libs / STAMP
+        if not stamp.exists() or stamp.read_text() != wanted:
+            _fetch(pom, libs)
+            stamp.write_text(wanted)
+    return libs
 
 
-def _fetch() -> None:
+def _fetch(pom: Path, libs: Path) -> None:
     maven = shutil.which("mvn")
     if maven is None:
         raise KafkaJarsError("mvn is not on PATH: .ci/services installs it (Debian package maven)")
-    shutil.rmtree(LIBS, ignore_errors=True)
+    shutil.rmtree(libs, ignore_errors=True)
     command = [
-        *(maven, "-q", "-B", "-f", str(POM), "-Dmaven.wagon.http.retryHandler.count=3"),
-        *("dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={LIBS}"),
+        *(maven, "-q", "-B", "-f", str(pom), "-Dmaven.wagon.http.retryHandler.count=3"),
+        *("dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={libs}"),
     ]
-    try:
-        said = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            timeout=FETCH_TIMEOUT_S,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise KafkaJarsError(f"Maven did not finish in {FETCH_TIMEOUT_S} s: {' '.join(command)}") from error
-    if said.returncode != 0:
-        raise KafkaJarsError(f"Maven failed: {' '.join(command)}\n{said.stdout[-4000:]}")
+    output_of(command, timeout_s=FETCH_TIMEOUT_S, failure=KafkaJarsError)
 
 
 if __name__ == "__main__":

@@ -1,28 +1,32 @@
 """What was said of accounts, held against the life cycle of a liquidation as it is heard.
 
 A *breath* is what one judgement says of one pool: transitions that take place in the band before, then at most one change of
-band. The journal knows the engine's transition table and its words, none of its state: everything else it counts itself.
+band. What is said behind it, a plan or an explanation, comes in breaths of its own, whenever it comes. The journal knows the
+engine's transition table and its words, none of its state: everything else it counts itself.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from engine.accounts import AccountState, Execution
-from engine.effects import AccountRisk, EventType, InputOffsets, RiskEvent, Stream
-from engine.judgement import CROSS, Judgement
+from engine.events.effects import AccountRisk, EventType, InputOffsets, RiskEvent, Stream
+from engine.events.judgement import Judgement
+from engine.events.pools import CROSS
 from engine.ladder import SEVERITY, Band, LadderState, band_at
 from engine.ladder.episode import PATIENCE_DOUBLINGS_MAX
 from engine.ladder.table import LIQUIDATING, TRANSITIONS, Trigger
+from engine.ledger.accounts import AccountState, Execution
 from engine.margin.figures import Figures
-from engine.marks import NANOSECONDS
+from engine.marks.mark_book import NANOSECONDS
 from engine.policy import Ladder, Policy
 
-PLANNED = {EventType.LIQUIDATION_REQUESTED, EventType.ACCOUNT_BANKRUPT}
+REASONS = (EventType.LIQUIDATION_REQUESTED, EventType.EXPLAINED)
+"""What is said behind a verdict, in order."""
 _TRUST = {EventType.DEGRADED, EventType.RECOVERED}
-_TIMED = {Trigger.MOVED, Trigger.OUTDATED, Trigger.STUCK}
+_TIMED = {Trigger.MOVED, Trigger.STUCK}
 _CHANGES = {Trigger.WORSE, Trigger.BETTER}
 _BESIDE_A_CHANGE = {Trigger.DEGRADED, Trigger.RECOVERED, Trigger.EXPIRED, Trigger.EXECUTED}
 """Transitions within a band that a change of band may follow."""
+_BEHIND = {Trigger.PLANNED, Trigger.EXPLAINED}
 _WELL = LadderState()
 
 
@@ -35,6 +39,16 @@ class Story:
     band: Band = Band.HEALTHY
     degraded: bool = False
     episode_id: str | None = None
+    verdict: str | None = None
+    """The last word of the last breath that told of a worse band; None while the pool is healthy."""
+    entered: bool = False
+    """Liquidation was entered, and is not completed."""
+    plan_due: bool = False
+    """Something was said of liquidation that a request is to follow."""
+    outdated: bool = False
+    """A word on something else told in passing that the running plan is out of date."""
+    detail_due: bool = False
+    """The verdict is to be explained."""
     running: str | None = None
     """The liquidation that was asked for last and still runs."""
     newest: RiskEvent | None = None
@@ -69,21 +83,40 @@ class Journal:
         self._asked: dict[str, str] = {}
         """Story of every liquidation id."""
         self._ended: dict[str, str] = {}
-        """How liquidations ended: failed, completed, or by which newer one they were replaced."""
+        """How liquidations ended: completed, or by which newer one they were replaced."""
+        self._failed: set[str] = set()
+        self._verdicts: dict[str, str] = {}
+        """Story of every verdict that was said, by id."""
+        self.planned_late = self.explained_late = self.never_planned = 0
+        """Reasons that came when something else had been said since; liquidations that ended before any plan: for tests that ask
+        whether they saw enough."""
 
     def story(self, account: str, pool: str) -> Story:
         """The story of a pool."""
         return self.stories.setdefault((account, pool), Story(f"{account}/{pool or 'cross'}"))
 
     def hear(self, judgement: Judgement, state: AccountState, policy: Policy) -> None:
-        """Take what a judgement of `state` says."""
+        """Take the verdicts that a judgement of `state` says."""
+        for pool, events in self._breaths(judgement).items():
+            self._breath(self.story(state.account, pool), events, state, policy)
+        self.agrees(judgement.risk)
+
+    def hear_reasons(self, judgement: Judgement, state: AccountState, policy: Policy) -> None:
+        """Take what is said behind verdicts on `state`."""
+        assert judgement.events, "taken though nothing was due"
+        for pool, events in self._breaths(judgement).items():
+            types = [event.type for event in events]
+            assert types == [it for it in REASONS if it in types]
+            for event in events:
+                self._reason(self.story(state.account, pool), event, state, policy)
+        self.agrees(judgement.risk)
+
+    def _breaths(self, judgement: Judgement) -> dict[str, list[RiskEvent]]:
         breaths: dict[str, list[RiskEvent]] = {}
         for event in judgement.events:
             self._number(event)
             breaths.setdefault(event.position or CROSS, []).append(event)
-        for pool, events in breaths.items():
-            self._breath(self.story(state.account, pool), events, state, policy)
-        self.agrees(judgement.risk)
+        return breaths
 
     def agrees(self, risk: AccountRisk) -> None:
         """The record of an account says what was said."""
@@ -93,6 +126,10 @@ class Journal:
                 running = kept.request.liquidation_id if kept.request else None
                 told = (story.band, story.degraded, story.episode_id, story.running)
                 assert (kept.band, kept.degraded, kept.episode_id, running) == told
+                assert (kept.verdict_id, kept.detail_due) == (story.verdict, story.detail_due)
+                # that a plan is out of date is found without a word
+                assert kept.plan_due or not (story.plan_due or story.outdated)
+                assert story.running is not None or kept.plan_due is story.plan_due
         silent = [pool for pool in risk.pools if (risk.account, pool) not in self.stories]
         assert silent == []
         numbers = {
@@ -114,18 +151,76 @@ class Journal:
             assert event.inputs == InputOffsets(state.fills.offset, state.ledger.offset)
             assert (event.previous_band, event.band) == (story.band, first.band)
             assert event.degraded == event.ladder.degraded
+            assert (event.plan, event.detail, event.verdict, event.replaces) == (None,) * 4
         found = transitions_of(first.previous_band, first.band, [event.type for event in events])
         self._episode(story, events)
         self._trust(story, found, first)
         self._in_time(story, found, first, policy)
         for event in events:
             if event.stream is Stream.LIQUIDATIONS:
-                self._liquidation(story, event, events, state, policy)
+                self._liquidation(story, event, state, policy)
+        self._verdict(story, events, found)
         if first.band is not first.previous_band:
             story.band, story.changed_ns = first.band, first.time_ns
+        assert story.entered is (first.band in LIQUIDATING)
         if first.band not in LIQUIDATING:
             assert story.running is None
         story.said_ns = first.time_ns
+
+    def _verdict(self, story: Story, events: Sequence[RiskEvent], found: Sequence[Trigger]) -> None:
+        """Who enters a worse band says so once in each stream, and what is due behind it is told with it."""
+        first, last = events[0], events[-1]
+        worse = TRANSITIONS[first.previous_band, Trigger.WORSE, first.band] if Trigger.WORSE in found else ()
+        for event in events:
+            fell_through = event.type is EventType.LIQUIDATION_ENTERED and first.band is Band.BANKRUPT
+            assert event.entered is (first.band if event.type in worse and not fell_through else None)
+        if worse:
+            assert last.entered is first.band
+            assert last.id not in self._verdicts
+            self._verdicts[last.id] = story.name
+            story.verdict, story.detail_due = last.id, last.ladder.detail_due
+        if Trigger.BETTER in found:
+            story.detail_due = False
+        if first.band is Band.HEALTHY:
+            story.verdict = None
+        if first.band not in LIQUIDATING:
+            story.plan_due = story.outdated = False
+        elif not {*_CHANGES, Trigger.STUCK}.isdisjoint(found):
+            story.plan_due = True
+        # a verdict that is already explained, or planned for, keeps its due as it was
+        assert (last.ladder.verdict_id, last.ladder.detail_due) == (story.verdict, story.detail_due)
+
+    def _reason(self, story: Story, event: RiskEvent, state: AccountState, policy: Policy) -> None:
+        """What is said behind a verdict: once, of the pool where it stands, naming what was said before."""
+        assert event.inputs == InputOffsets(state.fills.offset, state.ledger.offset)
+        assert (event.previous_band, event.band, event.degraded) == (story.band, story.band, story.degraded)
+        assert story.episode_id is not None
+        assert (event.episode_id, event.ladder.episode_id) == (story.episode_id, story.episode_id)
+        assert (event.entered, event.cause_time_ns, event.executed) == (None, None, None)
+        assert event.verdict == story.verdict
+        assert self._verdicts[event.verdict] == story.name
+        late = event.time_ns > story.said_ns
+        if event.type is EventType.EXPLAINED:
+            assert (event.plan, event.liquidation_id, event.replaces) == (None, None, None)
+            assert event.detail is not None
+            assert story.detail_due
+            story.detail_due = False
+            self.explained_late += late
+            return
+        assert (event.type, event.detail) == (EventType.LIQUIDATION_REQUESTED, None)
+        assert event.plan is not None
+        assert story.entered
+        assert event.ladder.exit_since_ns is None
+        assert event.breaker is None
+        assert not (event.degraded and policy.ladder.withhold_liquidation_when_degraded)
+        if not (story.plan_due or story.outdated):
+            # nothing that was said asks for it: the running plan was found out of date, which is looked at so often
+            assert story.running is not None
+            wait = policy.liquidation.replan_seconds * story.patience * NANOSECONDS
+            assert event.time_ns - story.said_ns >= wait
+        self.planned_late += late and story.plan_due
+        self._asking(story, event)
+        story.plan_due, story.outdated, story.said_ns = False, False, event.time_ns
 
     def _episode(self, story: Story, events: Sequence[RiskEvent]) -> None:
         """Opened once, resolved once, with everything between under one id that never comes back."""
@@ -163,7 +258,10 @@ class Journal:
         So a pool says no more than once a check interval, and for each fill, change of trust and call that expires.
         """
         rules, ladder = policy.liquidation, policy.ladder
-        if not _TIMED.isdisjoint(found):
+        told = story.plan_due or story.outdated or not {*_CHANGES, Trigger.STUCK}.isdisjoint(found)
+        outdated = said.ladder.plan_due and not told
+        story.outdated = story.outdated or outdated
+        if outdated or not _TIMED.isdisjoint(found):
             liquidating = story.band in LIQUIDATING
             check = rules.replan_seconds * story.patience if liquidating else ladder.update_check_seconds
             assert said.time_ns - story.said_ns >= check * NANOSECONDS
@@ -175,54 +273,53 @@ class Journal:
         begins = said.band in LIQUIDATING and story.band not in LIQUIDATING
         if begins or Trigger.EXECUTED in found:
             story.failures = 0
-        if begins:
-            story.executed = said.ladder.request.execution
-        if begins or Trigger.STUCK in found or Trigger.EXECUTED in found:
+        if Trigger.STUCK in found or Trigger.EXECUTED in found:
             story.progress_ns = said.time_ns
 
-    def _liquidation(
-        self,
-        story: Story,
-        event: RiskEvent,
-        breath: Sequence[RiskEvent],
-        state: AccountState,
-        policy: Policy,
-    ) -> None:
-        """A liquidation is asked for in one breath, and ends once: completed, failed, or replaced by one that names it."""
+    def _liquidation(self, story: Story, event: RiskEvent, state: AccountState, policy: Policy) -> None:
+        """A liquidation is entered, asked for, and ends once: completed, or replaced by one that names it; it may have failed before."""
         pool, name = event.position or CROSS, event.liquidation_id
-        assert name is not None
-        if event.type in PLANNED:
-            assert event.plan is not None
-            assert not (event.degraded and policy.ladder.withhold_liquidation_when_degraded)
-            self._asking(story, event, next(it for it in breath if it.type in PLANNED))
-            return
-        assert (event.plan, event.replaces) == (None, None)
+        assert event.type is not EventType.LIQUIDATION_REQUESTED, "a plan in one breath with its verdict"
         if event.type is EventType.LIQUIDATION_PROGRESSED:
+            assert name is not None
             assert self._asked[name] == story.name
             assert event.executed == state.executions[pool]
             assert event.executed.liquidation_id == name
             story.executed = event.executed
             return
+        assert event.executed is None
         assert name == story.running
-        self._end(name, event.type.value)
-        if event.type is EventType.LIQUIDATION_COMPLETED:
-            story.older.append(story.newest)
-            story.running = story.newest = None
+        if event.type in {EventType.LIQUIDATION_ENTERED, EventType.ACCOUNT_BANKRUPT}:
+            assert not (event.degraded and policy.ladder.withhold_liquidation_when_degraded)
+            assert story.entered is (event.type is EventType.ACCOUNT_BANKRUPT)
+            story.entered = True
+        elif event.type is EventType.LIQUIDATION_FAILED:
+            assert name is not None
+            assert name not in self._failed | self._ended.keys()
+            self._failed.add(name)
+        else:
+            assert (event.type, story.entered) == (EventType.LIQUIDATION_COMPLETED, True)
+            story.entered = False
+            self._completed(story)
 
-    def _asking(self, story: Story, event: RiskEvent, first: RiskEvent) -> None:
-        if event is not first:
-            # a request and a bankruptcy in one breath are one liquidation
-            assert (event.liquidation_id, event.replaces) == (first.liquidation_id, first.replaces)
-            assert event.plan == first.plan
-            story.newest = event
+    def _completed(self, story: Story) -> None:
+        if story.running is None:
+            assert story.plan_due, "entered and completed, and nobody was to plan anything"
+            self.never_planned += 1
             return
+        self._end(story.running, EventType.LIQUIDATION_COMPLETED)
+        story.older.append(story.newest)
+        story.running = story.newest = None
+
+    def _asking(self, story: Story, event: RiskEvent) -> None:
         name = event.liquidation_id
         assert name == f"{story.name}/{event.sequence}"
         assert name not in self._asked
         assert event.replaces == story.running
-        if story.running is not None:
-            if self._ended.get(story.running) != EventType.LIQUIDATION_FAILED:
-                self._end(story.running, f"replaced by {name}")
+        if story.running is None:
+            story.progress_ns, story.executed = event.time_ns, event.ladder.request.execution
+        else:
+            self._end(story.running, f"replaced by {name}")
             story.older.append(story.newest)
         self._asked[name] = story.name
         story.running, story.newest = name, event
@@ -239,10 +336,11 @@ def transitions_of(before: Band, after: Band, types: Sequence[EventType]) -> lis
         for (start, trigger, end), said in TRANSITIONS.items()
         if start is before and end is (after if trigger in _CHANGES else before)
         if trigger in _CHANGES | _BESIDE_A_CHANGE or before is after
+        if trigger not in _BEHIND
     }
     found, rest = [], tuple(types)
     while rest:
-        fitting = [trigger for trigger, said in legal.items() if rest[: len(said)] == said]
+        fitting = [trigger for trigger, said in legal.items() if said and rest[: len(said)] == said]
         assert len(fitting) == 1, (before, after, types)
         found.append(fitting[0])
         rest = rest[len(legal[fitting[0]]) :]
@@ -256,10 +354,13 @@ def stands_where_its_figures_say(pool: LadderState, figures: Figures, ladder: La
     entered, left = (
         _kept(band_at(figures, ladder, exiting=exiting), pool, ladder) for exiting in (False, True)
     )
-    withheld = figures.degraded and ladder.withhold_liquidation_when_degraded
+    withheld = pool.degraded and ladder.withhold_liquidation_when_degraded
     if withheld:
         entered = min(entered, Band.REDUCE_ONLY, key=SEVERITY.__getitem__)
-    assert pool.degraded is figures.degraded
+    held = pool.degraded_until_ns is not None and figures.doubted
+    # a pool that has just moved to a better band is asked from there at its next touch
+    moved = pool.said_ns is not None and pool.said_ns == pool.checked_ns
+    assert pool.degraded is (figures.degraded or held) or (moved and not pool.degraded), (pool, figures)
     assert SEVERITY[pool.band] >= SEVERITY[entered]
     leaving = SEVERITY[left] < SEVERITY[pool.band] and not (withheld and left is Band.LIQUIDATION)
     assert (pool.exit_since_ns is not None) is leaving

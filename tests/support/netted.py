@@ -6,10 +6,10 @@ from decimal import Decimal
 import msgspec
 
 from engine.margin.figures import Figures
-from engine.margin.portfolio_pool import portfolio_figures
-from engine.marks import Prices
+from engine.margin.portfolio.portfolio_pool import portfolio_figures
+from engine.marks.mark_book import Prices
 from engine.policy import Policy
-from engine.policy.portfolio import BasisRisk, Correlation, Grid, PortfolioRules, UnitRules
+from engine.policy.rules.portfolio_rules import BasisRisk, Correlation, Grid, PortfolioRules, UnitRules
 from tests.support.builders import Number, mark, prices
 from tests.support.wide import holding, wide, with_pool
 

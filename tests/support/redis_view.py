@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from engine.accounts import AccountState, decode
-from engine.effects import AccountRisk
-from streams.redis_client import connect
-from streams.store_keys import ShardMeta
-from streams.store_reader import StoreReader
+from engine.events.effects import AccountRisk
+from engine.ledger.accounts import AccountState, decode
+from streams.store.redis_client import connect
+from streams.store.store_keys import ShardMeta
+from streams.store.store_reader import StoreReader
 from tests.support.cluster import PARTITIONS
 
 

@@ -6,13 +6,13 @@ It remembers every id for ever, commits nothing, judges nothing; what it gives i
 from collections import defaultdict
 from typing import NamedTuple
 
-from engine.accounts import AccountState
-from engine.effects import InputOffsets
+from engine.events.effects import InputOffsets
 from engine.inputs import AccountInput, Topic
-from engine.ledger import apply, stopped
+from engine.ledger.accounts import AccountState
+from engine.ledger.applying import apply, stopped
 from engine.policy import Policy
 from engine.rejections import Duplicate, Rejection, RejectionCode
-from streams.codec import account_of_key, decode_account_input
+from streams.contract.codec import account_of_key, decode_account_input
 from tests.support.cluster import Cluster
 from tests.support.kafka_log import LogRecord, read_topic
 

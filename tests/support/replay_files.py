@@ -10,8 +10,8 @@ import msgspec
 
 from engine.inputs import AccountInput, Deposit, Fill, Mark
 from engine.policy import Policy
-from streams.feed.market import quotes
-from streams.feed.scenario import SyntheticCrash
+from streams.exchange.market.sample_market import quotes
+from streams.exchange.market.scenario import SyntheticCrash
 from tests.support.builders import Number, mark, seconds
 
 SAMPLE_QUOTES = {

@@ -11,7 +11,7 @@ from tests.support.redis_view import read_all
 from tests.support.traffic import Traffic
 from tests.support.waiting import wait_until_none
 
-SETTLE_S = 90.0
+SETTLE_S = 300.0
 
 
 def settle(cluster: Cluster, traffic: Traffic) -> None:

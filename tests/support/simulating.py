@@ -4,17 +4,19 @@ from typing import NamedTuple
 
 import msgspec
 
-from engine.accounts import AccountState
-from engine.effects import RiskEvent
+from engine.events.effects import RiskEvent
 from engine.inputs import AccountInput, Mark
+from engine.ledger.accounts import AccountState
 from engine.policy import Policy
-from streams.feed.population import Population
-from streams.settings import load_policy
-from streams.simulate.agents import AGENT_STYLES
-from streams.simulate.offline import OfflineEngine, run_offline
-from streams.simulate.path import ScenarioPath
-from streams.simulate.scenarios import SCENARIOS
-from streams.simulate.simulation import Simulation, SimulationOptions, Step
+from streams.cli.simulate.exchange_options import scenario_rules
+from streams.contract.cloudevents import read_risk_event
+from streams.exchange.market.market_path import ScenarioPath
+from streams.exchange.market.named_scenarios import SCENARIOS
+from streams.exchange.offline_simulation import OfflineEngine, run_offline
+from streams.exchange.simulation import Simulation, Step
+from streams.exchange.simulation_options import SimulationOptions
+from streams.exchange.traders.population import Population
+from streams.exchange.traders.trading_agents import AGENT_STYLES
 
 
 class Recorder(Simulation):
@@ -48,13 +50,22 @@ class Played(NamedTuple):
 
 
 def simulation(
-    scenario: str, *, seed: int = 1, accounts: int = 120, seconds: float = 24.0, policy: Policy | None = None, **options
-) -> Recorder:  # fmt: skip
-    """An exchange that is not open yet."""
-    rules = policy or load_policy(None)
-    path = ScenarioPath(SCENARIOS[scenario], rules, seed=seed, seconds=seconds)
-    population = Population(rules, accounts, seed, path.start_prices, AGENT_STYLES)
-    chosen = {"steps_per_second": 10.0, "funding_at": (0.2 * seconds,), **options}
+    scenario: str,
+    *,
+    seed: int = 1,
+    accounts: int = 120,
+    seconds: float = 24.0,
+    policy: Policy | None = None,
+    guarded: bool = True,
+    **options,
+) -> Recorder:
+    """An exchange that is not open yet; by the scenario's own policy where none is given."""
+    rules = policy or scenario_rules(None, scenario, guarded=guarded)
+    named = SCENARIOS[scenario]
+    path = ScenarioPath(named, rules, seed=seed, seconds=seconds)
+    population = Population(rules, accounts, seed, path.start_prices, AGENT_STYLES, named.incident.favoured)
+    of_scenario = {"fund_part": named.fund_part, "incident": named.incident}
+    chosen = {**of_scenario, "steps_per_second": 10.0, "funding_at": (0.2 * seconds,), **options}
     return Recorder(rules, population, path, SimulationOptions(seconds=seconds, **chosen))
 
 
@@ -64,8 +75,8 @@ def played(market: Recorder, *, plain: bool = False) -> Played:
     data: list[bytes] = []
     for _ in run_offline(market, engine, data.append):
         pass
-    decode = msgspec.json.Decoder(RiskEvent).decode
-    return Played(market, engine, [decode(line) for line in data], data)
+    read = (read_risk_event(line) for line in data)
+    return Played(market, engine, [event for event in read if event is not None], data)
 
 
 def without_offsets(state: AccountState | None) -> AccountState | None:

@@ -5,8 +5,8 @@ from decimal import Decimal
 
 import msgspec
 
-from engine.accounts import FLAT, AccountState, IsolatedPosition, OpenOrder, Position
-from engine.booking import filled
+from engine.ledger.accounts import FLAT, AccountState, IsolatedPosition, OpenOrder, Position
+from engine.ledger.booking import filled
 from engine.numbers import canonical, exact
 from engine.policy import MarginRules, Policy, parse
 from tests.support.builders import Number, sample_text

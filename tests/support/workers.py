@@ -39,6 +39,7 @@ class Worker:
     """One worker that comes back after every end but an orderly one, as `restart: on-failure` does.
 
     `environment` gives the UNIMARGIN_* variables; `worker_id` is called at each start. All its output goes to `log`.
+    It runs in `directory`.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Worker:
         *,
         worker_id: Callable[[], str] | None = None,
         command: Sequence[str] = WORKER_COMMAND,
+        directory: Path = TREE,
     ) -> None:
         self.name, self.log = name, log
         self.statuses: list[int] = []
@@ -56,6 +58,7 @@ class Worker:
         self._environment = dict(environment)
         self._worker_id = worker_id or (lambda: name)
         self._command = tuple(command)
+        self._directory = directory
         self._tether: subprocess.Popen[bytes] | None = None
         self._pid = 0
         self._log_from = 0
@@ -189,7 +192,7 @@ class Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                cwd=TREE,
+                cwd=self._directory,
                 env=os.environ | environment,
                 start_new_session=True,
             )

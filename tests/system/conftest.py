@@ -1,4 +1,4 @@
-"""Options of the kill test, and one Kafka, Redis and set of topics per test.
+"""Options of the kill tests, and one Kafka, Redis and set of topics per test.
 
 make test ARGS="tests/system/test_kill.py --kills 300 --seed 7"
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.embedded.redis import EmbeddedRedis
+from streams.embedded.embedded_redis import EmbeddedRedis
 from tests.conftest import system_redis_server
 from tests.support.cluster import Cluster
 from tests.support.kafka_server import RealKafka
@@ -19,15 +19,21 @@ KILLS = 20
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--kills", type=int, default=KILLS, help="kill -9 of workers in the kill test")
+    parser.addoption("--kills", type=int, default=None, help="kill -9 of workers in the kill tests")
     parser.addoption("--seed", type=int, default=None, help="repeat the traffic and the kills of a run")
 
 
 @pytest.fixture
 def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Write a line to the terminal, captured or not."""
-    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
-    return lambda line: reporter.write_line(f"\n{request.node.name}: {line}")
+    plugins = request.config.pluginmanager
+    reporter, capture = plugins.get_plugin("terminalreporter"), plugins.get_plugin("capturemanager")
+
+    def write(line: str) -> None:
+        with capture.global_and_fixture_disabled():
+            reporter.write_line(f"\n{request.node.name}: {line}")
+
+    return write
 
 
 @pytest.fixture

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from engine.effects import EventType, Stream
+from engine.events.effects import EventType, Stream
 from engine.inputs import Topic
 from engine.ladder.table import LIQUIDATING
 from engine.policy import Policy
-from streams.commands.simulate import make_simulation
-from streams.settings import Settings, load_policy
-from streams.simulate.live import Live, LiveOptions
-from streams.simulate.report import SimulationSummary
-from streams.simulate.simulation import Simulation
+from streams.cli.simulate.exchange_options import make_simulation
+from streams.config.settings import Settings, load_policy
+from streams.exchange.simulation import Simulation
+from streams.exchange.simulation_report import SimulationSummary
+from streams.exchange.wire.live_simulation import Live, LiveOptions
 from tests.support.audit import audit, unsettled
 from tests.support.cascade import ExchangeProcess, check_liquidations, mark_again
 from tests.support.cluster import Cluster
@@ -43,7 +43,7 @@ QUICKER = {
     "update_seconds": 3600,
 }
 """Than the shipped policy, so that a cascade of seconds has time for new plans and cures."""
-ACCOUNTS, MARKS_PER_SECOND, ORDERS_PER_SECOND, MARKS_PER_RECORD = 500, 210, 10, 100
+ACCOUNTS, MARKS_PER_SECOND, ORDERS_PER_SECOND = 500, 210, 10
 FIRST_LIFE_SECONDS = 45.0
 """Length of the market in which the exchange is killed."""
 EXECUTED_BEFORE_KILL = 10
@@ -115,7 +115,6 @@ def _options(policy_file: Path, seed: int) -> list[str]:
     options = {
         "policy": policy_file, "seed": seed, "accounts": ACCOUNTS, "seconds": FIRST_LIFE_SECONDS,
         "ticks-per-second": MARKS_PER_SECOND, "orders-per-second": ORDERS_PER_SECOND,
-        "marks-per-record": MARKS_PER_RECORD,
     }  # fmt: skip
     return [
         *(word for name, value in options.items() for word in (f"--{name}", str(value))),
@@ -138,7 +137,7 @@ def _run(cluster: Cluster, simulation: Simulation) -> SimulationSummary:
     settings = Settings(
         kafka_bootstrap_servers=cluster.bootstrap, kafka_fetch_wait_ms=20, group=cluster.group
     )
-    options = LiveOptions(source="flash-crash", marks_per_record=MARKS_PER_RECORD, await_workers=False)
+    options = LiveOptions(source="flash-crash", await_workers=False)
     live = Live(settings, simulation, options)
     asyncio.run(asyncio.wait_for(live.run(), RUN_S_MAX))
     return live.summary()

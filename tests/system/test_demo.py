@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from streams.supervisor import unimargin
+from streams.embedded.supervisor import unimargin
+from tests.support.interrupts import heeding_ctrl_c
 
 MARK = "DEMO_TEST_RUN"
 RUN_SECONDS_MAX = 240
@@ -25,13 +26,15 @@ class DemoProcess:
 
     def __init__(self, mark: str, home: Path, *arguments: str) -> None:
         self._mark = f"{MARK}={mark}".encode()
-        self._process = subprocess.Popen(
-            unimargin("demo", *arguments),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, MARK: mark, "TMPDIR": str(home)},
-        )
+        with heeding_ctrl_c():
+            self._process = subprocess.Popen(
+                unimargin("demo", *arguments),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                env={**os.environ, MARK: mark, "TMPDIR": str(home)},
+                cwd=home,
+            )
 
     def until_said(self, pattern: str) -> None:
         """Read standard error until a line matches."""

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from confluent_kafka import Producer
 
-from engine.effects import EventType, Stream
+from engine.events.effects import EventType, Stream
 from engine.inputs import Topic
 from tests.support.cli import unimargin
 from tests.support.cluster import POLICY_FILE, Cluster
@@ -21,6 +21,8 @@ pytestmark = pytest.mark.system
 
 WANTED = {
     ("owner", EventType.WARNING_OPENED),
+    ("owner", EventType.EXPLAINED),
+    ("owner", EventType.LIQUIDATION_ENTERED),
     ("owner", EventType.LIQUIDATION_REQUESTED),
     ("owner", EventType.ACCOUNT_BANKRUPT),
     ("owner", EventType.LIQUIDATION_COMPLETED),

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from engine.accounts import AccountState
 from engine.inputs import Topic
+from engine.ledger.accounts import AccountState
 from tests.support import faulty_worker
 from tests.support.cluster import PARTITIONS, Cluster
 from tests.support.inputs import deposit, fill
@@ -243,7 +243,10 @@ def test_worker_when_told_to_end_then_loses_nothing_and_its_successor_takes_over
         assert worker.terminate() == 0
         assert not worker.events("shutdown_unfinished")
         with cluster.client() as client:
-            assert [client.llen(f"unimargin:{{shard-{it}}}:outbox") for it in range(PARTITIONS)] == [0] * 4
+            for outbox in ("outbox", "outbox-liquidations"):
+                assert [client.llen(f"unimargin:{{shard-{it}}}:{outbox}") for it in range(PARTITIONS)] == [
+                    0
+                ] * 4
         successor = cluster.worker("worker-b", worker_id=lambda: "worker-a", **session)
         successor.wait_ready(seconds_max=60)
         wait_for_shards(successor, PARTITIONS)

@@ -88,5 +88,5 @@ def _wait_for_all_shards(worker: Worker) -> None:
     wait_for(
         f"{worker.name} runs all shards",
         lambda: worker.metric("margin_shards", condition="running") == PARTITIONS,
-        seconds_max=90,
+        seconds_max=240,
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.effects import EventType
+from engine.events.effects import EventType
 from engine.rejections import RejectionCode
 from tests.deploy.files import DASHBOARD
 from tests.support.cluster import PARTITIONS, Cluster

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Awaitable
 import pytest
 from redis.asyncio import Redis
 
-from streams.commit import Commit, OutboxEntry
-from streams.metrics import Metrics
-from streams.redis_client import connect
-from streams.store import ShardStore
+from streams.contract.commit import Commit, OutboxEntry
+from streams.observe.metrics import Metrics
+from streams.store.redis_client import connect
+from streams.store.shard_store import ShardStore
 
 pytestmark = pytest.mark.system
 

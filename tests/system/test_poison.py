@@ -8,11 +8,11 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
-from engine.accounts import AccountState
-from engine.effects import EventType, RiskEvent
+from engine.events.effects import EventType, RiskEvent
 from engine.inputs import MarkBatch, Topic
+from engine.ledger.accounts import AccountState
 from engine.rejections import RejectionCode
-from streams.embedded.redis import EmbeddedRedis
+from streams.embedded.embedded_redis import EmbeddedRedis
 from tests.conftest import system_redis_server
 from tests.support.audit import QUARANTINE_BYTES_MAX, audit
 from tests.support.cluster import Cluster

@@ -1,20 +1,24 @@
 """The promise inside one shard's memory: what one commit carries, before any server is involved."""
 
+from itertools import chain
+
 import msgspec
 import pytest
 
-from engine.accounts import decode
-from engine.book.columnar import ColumnarBook
-from engine.effects import AccountRisk, RiskEvent, Stream
+from engine.book.columnar_book import ColumnarBook
+from engine.events.effects import AccountRisk, RiskEvent, Stream
 from engine.inputs import AccountInput, Topic
 from engine.ladder import Band
+from engine.ledger.accounts import decode
 from engine.rejections import RejectionCode
-from streams.app import account_partitioner
-from streams.commit import Commit, merge
-from streams.newest import Newest
-from streams.processor import Outcome, Record, ShardProcessor
+from streams.contract.commit import Commit, merge
+from streams.contract.record import Record
+from streams.shards.newest import Newest
+from streams.shards.processor import Outcome, ShardProcessor
+from streams.worker.app import account_partitioner
 from tests.support.builders import mark, prices, sample
 from tests.support.inputs import deposit, fill
+from tests.support.instants import singly
 
 POLICY = sample(("exit_hold_seconds = 5", "exit_hold_seconds = 0"))
 FRESH = prices({"BTC-PERP": 50000, "BTC-USD": 50000, "USDT-USD": 1, "ETH-PERP": 3000})
@@ -47,11 +51,17 @@ def apply(processor: ShardProcessor, topic: Topic, *records: Record) -> Outcome:
 
 
 def judge_from(processor: ShardProcessor) -> Commit:
-    return merge(processor.start_judging(list(FRESH.marks.values()), 0, frozenset()))
+    return merge(list(chain.from_iterable(processor.start_judging(FRESH))))
 
 
 def falling(processor: ShardProcessor, price: int, sequence: int) -> Commit:
-    return merge(processor.on_marks([mark("BTC-PERP", price, sequence, at=sequence)]))
+    return merge(
+        list(
+            chain.from_iterable(
+                processor.on_instants(singly([mark("BTC-PERP", price, sequence, at=sequence)]))
+            )
+        )
+    )
 
 
 def events_of(commit: Commit) -> list[RiskEvent]:
@@ -146,16 +156,21 @@ def test_adopt_when_both_streams_tell_of_one_pool_then_the_latest_event_counts(
     assert not successor.adopt(newest), "a second time changes nothing"
 
 
-def test_adopt_when_an_older_event_was_published_again_then_the_newer_one_counts(
-    processor: ShardProcessor,
-) -> None:
-    # a Redis restored from an older copy still has the first event in its outbox: it is published once more
+def warned_and_called(processor: ShardProcessor) -> list[RiskEvent]:
+    """What is said of alice, who holds one contract, while its price falls twice."""
     apply(processor, Topic.LEDGER, record(0, deposit("alice", "8000")))
     apply(processor, Topic.FILLS, record(0, fill("alice", "1")))
     judge_from(processor)
     # (price - 42,000) / (price / 20): 1.4 is warned, 1.12 called
     commits = [falling(processor, price, number) for number, price in enumerate([45165, 44500], start=2)]
-    warned, called = (event for commit in commits for event in events_of(commit))
+    return [event for commit in commits for event in events_of(commit)]
+
+
+def test_adopt_when_an_older_event_was_published_again_then_the_newer_one_counts(
+    processor: ShardProcessor,
+) -> None:
+    # a Redis restored from an older copy still has the first event in its outbox: it is published once more
+    warned, called = warned_and_called(processor)
     assert (warned.band, called.band) == (Band.WARNING, Band.MARGIN_CALL)
 
     successor, newest = make_processor(), Newest()
@@ -163,6 +178,29 @@ def test_adopt_when_an_older_event_was_published_again_then_the_newer_one_counts
         newest.add(event)
     assert successor.adopt(newest)
     assert successor.book.risk("alice") == processor.book.risk("alice")
+
+
+def test_adopt_when_the_log_ends_with_an_old_event_and_a_new_one_of_the_other_stream_then_no_number_goes_back(
+    processor: ShardProcessor,
+) -> None:
+    # rewound twice: the first event was published again by an older copy, the liquidation is not in the copy there is now
+    warned, called = warned_and_called(processor)
+    liquidated = [
+        event for event in events_of(falling(processor, 44000, 4)) if event.stream is Stream.LIQUIDATIONS
+    ]
+
+    successor, first, second = make_processor(), Newest(), Newest()
+    for event in (warned, called):
+        first.add(event)
+    assert successor.adopt(first)
+    for event in (warned, *liquidated):
+        second.add(event)
+    assert successor.adopt(second)
+    assert successor.book.risk("alice").sequences == {
+        Stream.MARGIN_EVENTS: called.sequence,
+        Stream.LIQUIDATIONS: liquidated[-1].sequence,
+    }
+    assert called.sequence > warned.sequence
 
 
 def test_settle_when_the_deposit_comes_after_the_fill_it_paid_for_then_nobody_is_called(
@@ -173,7 +211,7 @@ def test_settle_when_the_deposit_comes_after_the_fill_it_paid_for_then_nobody_is
     assert not fills.commit.outbox
     assert not falling(processor, 49900, 2).outbox, "judged as it was: without the position"
     apply(processor, Topic.LEDGER, record(0, deposit("alice", "8000")))
-    assert not merge(processor.settle()).outbox, "8,000 covers it"
+    assert not merge(list(chain.from_iterable(processor.settle()))).outbox, "8,000 covers it"
     # and it is judged from here on: (8,000 - 4,600) / 2,270 = 1.498: warning
     (opened,) = events_of(falling(processor, 45400, 3))
     assert opened.band is Band.WARNING
@@ -184,4 +222,6 @@ def test_settle_when_a_fill_breaks_a_line_then_the_call_is_said(processor: Shard
     apply(processor, Topic.LEDGER, record(0, deposit("alice", "3000")))
     apply(processor, Topic.FILLS, record(0, fill("alice", "1")))
     # 3,000 / (5 % of 50,000) = 1.2: warning
-    assert [event.band for event in events_of(merge(processor.settle()))] == [Band.WARNING]
+    assert [event.band for event in events_of(merge(list(chain.from_iterable(processor.settle()))))] == [
+        Band.WARNING
+    ]

@@ -7,8 +7,9 @@ import redis
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from confluent_kafka import KafkaException, Producer
 
-from streams.embedded.redis import EmbeddedRedis
+from streams.embedded.embedded_redis import EmbeddedRedis
 from tests.support.kafka_server import RealKafka
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.system
 
@@ -50,6 +51,8 @@ def test_create_topics_when_done_gives_the_partitions_asked_for(
 ) -> None:
     fills, state = unique("fills"), unique("state")
     real_kafka.create_topics({fills: 4, state: 2}, {"cleanup.policy": "compact"})
+    # the controller has answered; the broker that is asked may learn of it a moment later
+    wait_for("the topics are known", lambda: {fills, state} <= real_kafka.describe_topics().keys())
     topics = real_kafka.describe_topics()
     assert (topics[fills], topics[state]) == (4, 2)
 

@@ -7,22 +7,25 @@ import signal
 import subprocess
 import time
 from collections import Counter
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from engine.accounts import Progress
-from engine.effects import EventType
+from engine.events.effects import EventType
 from engine.inputs import Topic
 from engine.ladder import Band
-from engine.ledger import with_progress
-from streams.commands.simulate import make_simulation
-from streams.settings import Settings, load_policy
-from streams.simulate.live import Live, LiveOptions
-from streams.simulate.simulation import Simulation
-from streams.supervisor import unimargin
+from engine.ledger.accounts import Progress
+from engine.ledger.applying import with_progress
+from engine.numbers import to_step
+from streams.cli.simulate.exchange_options import make_simulation
+from streams.config.settings import Settings, load_policy
+from streams.embedded.supervisor import unimargin
+from streams.exchange.simulation import Simulation
+from streams.exchange.wire.live_simulation import Live, LiveOptions
+from streams.kafka.fund_reader import read_funds
 from tests.support.cluster import Cluster
 from tests.support.kafka_log import read_topic
 from tests.support.redis_view import read_all
@@ -47,13 +50,17 @@ def made(policy: Any, seconds: float) -> Simulation:
     return simulation
 
 
+def settings_of(cluster: Cluster) -> Settings:
+    return Settings(
+        kafka_bootstrap_servers=cluster.bootstrap,
+        kafka_fetch_wait_ms=20,
+        group=cluster.group,
+        fund_topic_enabled=True,
+    )
+
+
 def run_live(cluster: Cluster, simulation: Simulation) -> Live:
-    settings = Settings(
-        kafka_bootstrap_servers=cluster.bootstrap, kafka_fetch_wait_ms=20, group=cluster.group
-    )
-    live = Live(
-        settings, simulation, LiveOptions(source="flash-crash", marks_per_record=100, await_workers=True)
-    )
+    live = Live(settings_of(cluster), simulation, LiveOptions(source="flash-crash", await_workers=True))
     asyncio.run(asyncio.wait_for(live.run(), RUN_SECONDS_MAX))
     return live
 
@@ -110,6 +117,11 @@ def test_a_crash_on_real_servers_then_liquidations_are_executed_and_both_sides_h
     simulation = made(load_policy(POLICY), SECONDS)
     summary = run_live(cluster, simulation).summary(cascade=True)
     assert summary.conserved
+    (fund,) = asyncio.run(read_funds(settings_of(cluster)))
+    has = {asset: it.fund for asset, it in simulation.balances.items() if it.fund}
+    assert fund.balances == {
+        asset: to_step(amount, Decimal("1e-18"), "down") for asset, amount in has.items()
+    }
     assert all(it.difference == 0 for it in summary.conservation.values())
     assert simulation.books.recounted()
     assert summary.liquidations_executed > 0
@@ -158,7 +170,7 @@ def kill_in_cascade(cluster: Cluster, tmp_path: Path) -> dict[str, int]:
         "--json",
     ]
     arguments += ["--seed", str(SEED), "--accounts", str(ACCOUNTS), "--ticks-per-second", "210"]
-    arguments += ["--orders-per-second", "10", "--await-workers", "--marks-per-record", "100"]
+    arguments += ["--orders-per-second", "10", "--await-workers"]
     log = tmp_path / "exchange.log"
     environment = {"UNIMARGIN_GROUP": cluster.group}
     with log.open("wb") as err:

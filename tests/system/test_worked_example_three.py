@@ -16,11 +16,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engine.accounts import Execution, IsolatedPosition, Position
-from engine.effects import EventType, RiskEvent, Stream
+from engine.events.effects import EventType, RiskEvent, Stream
 from engine.inputs import MarginMode
 from engine.ladder import Band
+from engine.ledger.accounts import Execution, IsolatedPosition, Position
 from engine.liquidation.plan import ReduceStep, TakeOverStep
+from streams.contract.cloudevents import read_risk_event
 from tests.support.cli import unimargin
 from tests.support.cluster import POLICY_FILE, Cluster
 from tests.support.inputs import MARKS, deposit, fill, mark
@@ -77,8 +78,8 @@ class Market:
             if stream in {None, topic}
             for it in read_topic(self._cluster.bootstrap, topic)
         ]
-        events = [msgspec.json.decode(it.value or b"", type=RiskEvent) for it in records]
-        return [event for event in events if event.account == account]
+        events = [read_risk_event(it.value or b"") for it in records]
+        return [event for event in events if event is not None and event.account == account]
 
     def types(self, account: str, stream: Stream) -> list[EventType]:
         """What was said of an account, in order; progress once, however many fills one judgement saw."""
@@ -148,7 +149,13 @@ def execute_whole_account(market: Market, sender: Sender) -> None:
     request = the_request(market, UNIFIED)
     plan = request.plan
     assert plan is not None
-    assert (request.position, request.previous_band, request.band) == (None, Band.WARNING, Band.LIQUIDATION)
+    entered = next(it for it in market.said(UNIFIED, Stream.LIQUIDATIONS) if it.type is T.LIQUIDATION_ENTERED)
+    assert (entered.position, entered.previous_band, entered.entered) == (
+        None,
+        Band.WARNING,
+        Band.LIQUIDATION,
+    )
+    assert (request.position, request.band, request.verdict) == (None, Band.LIQUIDATION, entered.id)
     # 10,000 + 2,000 + 0 - 7,500 against 2,000 + 1,500 + 1,500
     assert (request.equity, request.maintenance_margin, str(request.ratio)) == (4_500, 5_000, "0.9")
     # every position frees as much per cost, so the largest loss goes first; the one in profit goes as well
@@ -188,19 +195,22 @@ def execute_the_loser(market: Market, sender: Sender) -> None:
 
 def check_the_end(cluster: Cluster, market: Market) -> None:
     # the band is left once the pool has been well for a second
-    assert market.types(UNIFIED, Stream.MARGIN_EVENTS) == [
+    told = [it for it in market.types(UNIFIED, Stream.MARGIN_EVENTS) if it is not T.EXPLAINED]
+    assert told == [
         T.WARNING_OPENED,
         T.REDUCE_ONLY_ESCALATED,
         T.REDUCE_ONLY_RESOLVED,
     ]
     assert market.types(UNIFIED, Stream.LIQUIDATIONS) == [
+        T.LIQUIDATION_ENTERED,
         T.LIQUIDATION_REQUESTED,
         T.LIQUIDATION_PROGRESSED,
         T.LIQUIDATION_COMPLETED,
     ]
     assert market.types(SEGREGATED, Stream.LIQUIDATIONS) == [
-        T.LIQUIDATION_REQUESTED,
+        T.LIQUIDATION_ENTERED,
         T.ACCOUNT_BANKRUPT,
+        T.LIQUIDATION_REQUESTED,
         T.LIQUIDATION_PROGRESSED,
         T.LIQUIDATION_COMPLETED,
     ]
@@ -212,7 +222,7 @@ def check_the_end(cluster: Cluster, market: Market) -> None:
     }
     for account, (fills, quantities) in closed.items():
         events = market.said(account)
-        (name,) = {it.liquidation_id for it in events if it.stream is Stream.LIQUIDATIONS}
+        (name,) = {it.liquidation_id for it in events if it.liquidation_id is not None}
         assert len({event.episode_id for event in events}) == 1
         progress = [it.executed for it in events if it.type is T.LIQUIDATION_PROGRESSED]
         assert progress[-1] == Execution(str(name), fills, quantities)

@@ -3,23 +3,24 @@
 from collections import Counter
 from collections.abc import Callable, Mapping
 
-from engine.accounts import AccountState
-from engine.book.boxes.facts import Facts
+from engine.book.boxes.mark_facts import Facts
 from engine.book.boxes.reach import Box, box
 from engine.book.boxes.swing import UnboundedError
 from engine.book.encode import Need
 from engine.book.expressible import has_pool_orders
-from engine.effects import AccountRisk
-from engine.judgement import CROSS, pool_figures
+from engine.events.effects import AccountRisk
+from engine.events.pools import CROSS, pool_figures
 from engine.ladder import LadderState
+from engine.ledger.accounts import AccountState
 from engine.margin.figures import Figures
-from engine.margin.isolated import judged_isolated
-from engine.marks import Prices
+from engine.margin.isolated_pool import judged_isolated
+from engine.marks.mark_book import Prices
 from engine.policy import Policy
 
 _WELL = LadderState()
 _NEAR = "near_a_line"
 _LEAVING = "recovering_degraded"
+_DOUBTED = "doubted_price"
 
 
 class BoxKeeper:
@@ -45,8 +46,8 @@ class BoxKeeper:
         found = None
         try:
             pools = self._pools(state, risk, cross, prices)
-            found = None if pools is None else box(state, pools, prices, self.facts, self._policy)
-            missing = _LEAVING if pools is None else _NEAR
+            found = None if isinstance(pools, str) else box(state, pools, prices, self.facts, self._policy)
+            missing = pools if isinstance(pools, str) else _NEAR
         except (UnboundedError, OverflowError, ZeroDivisionError) as unbounded:
             missing = str(unbounded) if isinstance(unbounded, UnboundedError) else "beyond_floats"
         if found is None:
@@ -62,15 +63,18 @@ class BoxKeeper:
 
     def _pools(
         self, state: AccountState, risk: AccountRisk, cross: Figures, prices: Prices
-    ) -> Mapping[str, tuple[Need, Figures]] | None:
-        """Of each pool whose figures can move: what it needs, and its figures now."""
+    ) -> Mapping[str, tuple[Need, Figures]] | str:
+        """Of each pool whose figures can move: what it needs, and its figures now; or why there can be no box."""
         pools = {}
         # a pool without anything in it stays as it was just judged, until its hold timer runs out
         shared = state.balances or state.positions or has_pool_orders(state)
         for pool in (*((CROSS,) if shared else ()), *judged_isolated(state)):
-            need = self._need(risk.pools.get(pool, _WELL))
+            before = risk.pools.get(pool, _WELL)
+            need = self._need(before)
             if need is None:
-                return None
-            figures = cross if pool == CROSS else pool_figures(state, pool, prices, self._policy)
+                return _LEAVING
+            figures = cross if pool == CROSS else pool_figures(state, pool, prices, self._policy, before)
+            if figures.doubted and not before.degraded:
+                return _DOUBTED  # whether the verdict hangs on it depends on more than the figures
             pools[pool] = need, figures
         return pools

@@ -16,18 +16,19 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from engine.accounts import AccountState
-from engine.book.boxes.facts import Facts
-from engine.book.boxes.pools import PoolSwing, cross, isolated
+from engine.book.boxes.mark_facts import Facts
+from engine.book.boxes.pool_swings import PoolSwing, cross, isolated
 from engine.book.boxes.swing import UnboundedError
-from engine.book.boxes.units import portfolio
-from engine.book.boxes.view import View
+from engine.book.boxes.swing_view import View
+from engine.book.boxes.unit_swings import portfolio
 from engine.book.encode import Need
-from engine.judgement import CROSS
+from engine.events.pools import CROSS
+from engine.ledger.accounts import AccountState
 from engine.margin.figures import Figures
-from engine.margin.model import model_of
-from engine.marks import NANOSECONDS, Prices
+from engine.margin.margin_model import model_of
+from engine.marks.mark_book import NANOSECONDS, Prices
 from engine.policy import Policy
+from engine.policy.rules.policy_switches import MarginModel
 from engine.position_keys import symbol_of
 
 REACHES = (2.0**-4, 2.0**-8, 2.0**-12)
@@ -120,14 +121,14 @@ def _swings(state: AccountState, pool: str, view: View) -> PoolSwing:
     if pool != CROSS:
         return isolated(state, pool, view)
     model = model_of(state, view.policy)
-    if model == "health":
+    if model is MarginModel.HEALTH:
         raise UnboundedError("health_model")
-    return portfolio(state, view) if model == "portfolio" else cross(state, view)
+    return portfolio(state, view) if model is MarginModel.PORTFOLIO else cross(state, view)
 
 
 def _until_ns(state: AccountState, prices: Prices, policy: Policy) -> int:
     """How long time is bounded: for ever where it moves nothing, and never beyond the next expiry."""
-    if model_of(state, policy) != "portfolio":
+    if model_of(state, policy) is not MarginModel.PORTFOLIO:
         return FOREVER_NS
     expiries = {policy.instruments[symbol_of(key)].expiry_ns for key in state.positions}
     coming = [expiry_ns for expiry_ns in expiries if expiry_ns > prices.time_ns]

@@ -13,23 +13,28 @@ Each function below gives bounds of its result that follow from those of its arg
     max, min, | |       no further apart than the arguments are
     1 / a, a > 0        |1/a - 1/a0| = |a - a0| / (a * a0), at most |a - a0| / low^2
     tiers               at most the steepest rate in reach * |a - a0|, and every jump in reach once
+    rounded to steps    (a >= 0) less than a step further apart than the arguments are
+
+The functions are an `engine.margin.arithmetic.Arithmetic`, so the formulas of `engine.margin` that are generic run on swings.
 
 Floats round; `engine.book.boxes.reach` leaves room for all of it at once.
 """
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 
 import msgspec
 
 from engine.numbers import QUOTIENT_DIGITS
+from engine.policy.rules.asset_terms import TierLine
 
 ROUNDED = 10.0**-QUOTIENT_DIGITS
 """`numbers.divide` moves two quotients apart by at most this."""
 _EDGE = 1e-12
 """Amounts this close to a tier's floor (relative) may be on either side of it."""
 
-TierLine = tuple[float, float, float]
+_Line = tuple[float, float, float]
 """From this floor up, an amount counts rate * amount + offset."""
 
 
@@ -63,7 +68,9 @@ class Swing(msgspec.Struct, frozen=True):
             self.low - other.high, self.high - other.low, self.slope + other.slope, self.drift + other.drift
         )
 
-    def __mul__(self, other: "Swing") -> "Swing":
+    def __mul__(self, other: "Swing | Decimal") -> "Swing":
+        if not isinstance(other, Swing):
+            return self.times(float(other))
         ends = (self.low * other.low, self.low * other.high, self.high * other.low, self.high * other.high)
         mine, others = self.most, other.most
         return Swing(
@@ -89,9 +96,10 @@ NOTHING = Swing(0.0, 0.0)
 ONE = Swing(1.0, 1.0)
 
 
-def fixed(amount: float) -> Swing:
+def fixed(amount: Decimal | float) -> Swing:
     """A number that does not move."""
-    return Swing(amount, amount)
+    known = float(amount)
+    return Swing(known, known)
 
 
 def price(at: float, reach: float) -> Swing:
@@ -158,6 +166,39 @@ def magnitude(amount: Swing) -> Swing:
     return -amount if amount.high <= 0 else Swing(0.0, amount.most, amount.slope, amount.drift)
 
 
+def parts(amount: Swing) -> tuple[Swing | None, Swing | None]:
+    """max(0, amount) and max(0, -amount); None for one that is 0 all over the box."""
+    if amount.low >= 0:
+        return amount, None
+    return (None if amount.high <= 0 else above_zero(amount)), above_zero(-amount)
+
+
+def weighted(profit: Swing, weight: Decimal) -> Swing:
+    """A profit at its weight, a loss whole: no further apart than the profit itself."""
+    share = float(weight)
+    low, high = (amount * share if amount > 0 else amount for amount in (profit.low, profit.high))
+    return Swing(low, high, profit.slope, profit.drift)
+
+
+def dampened(profit: Swing, dampener: Decimal) -> Swing:
+    """A loss less the dampener, a profit as it is: no further apart than the profits are."""
+    less = float(dampener)
+    low, high = (min(0.0, it + less) if it < 0 else it for it in (profit.low, profit.high))
+    return Swing(low, high, profit.slope, profit.drift)
+
+
+def stepped(amount: Swing, step: Decimal, rounding: str) -> Swing:  # noqa: ARG001
+    """The amount (>= 0) rounded to steps, whichever way: two of them are less than a step further apart."""
+    return amount.loosened(float(step))
+
+
+def divide(numerator: Swing, denominator: Swing | Decimal) -> Swing:
+    """Quotient, rounded."""
+    if isinstance(denominator, Swing):
+        return (reciprocal(denominator) * numerator).loosened(ROUNDED)
+    return numerator.times(1 / float(denominator)).loosened(ROUNDED)
+
+
 def reciprocal(amount: Swing) -> Swing:
     """1 / amount, not rounded."""
     if amount.low <= 0:
@@ -166,8 +207,9 @@ def reciprocal(amount: Swing) -> Swing:
     return Swing(1 / amount.high, 1 / amount.low, amount.slope * steep, amount.drift * steep)
 
 
-def tiered(amount: Swing, lines: Sequence[TierLine]) -> Swing:
+def tiered(amount: Swing, by: Sequence[TierLine]) -> Swing:
     """The amount (>= 0) counted by the line of the tier that holds it."""
+    lines = [(float(floor), float(rate), float(offset)) for floor, rate, offset in by]
     floors = [line[0] for line in lines]
     low, high = max(amount.low, 0.0), max(amount.high, 0.0)
     first = max(bisect_right(floors, low * (1 - _EDGE)) - 1, 0)
@@ -182,5 +224,5 @@ def tiered(amount: Swing, lines: Sequence[TierLine]) -> Swing:
     return Swing(min(ends), max(ends), steep * amount.slope, steep * amount.drift + jumps)
 
 
-def _counted(line: TierLine, amount: float) -> float:
+def _counted(line: _Line, amount: float) -> float:
     return line[1] * amount + line[2]

@@ -2,19 +2,24 @@
 
 Sources: OKX, portfolio margin MR3..MR9; Bybit, portfolio margin contingencies; Deribit, delta and roll shock;
 Derive v2-core, PMRMLib_2. Call everything here inside `numbers.exact()`.
+
+Twin: `engine.book.boxes.charge_swings`, for what is not generic over its number here.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from decimal import Decimal
 
 import msgspec
 
-from engine.margin.black76 import SECONDS_PER_YEAR, to_places
+from engine.margin import exact_arithmetic
+from engine.margin.arithmetic import Arithmetic, N
+from engine.margin.options.black76 import SECONDS_PER_YEAR, to_places
 from engine.margin.portfolio.exposure import Exposure, delta_of, greeks_of, index_of
 from engine.margin.portfolio.shocks import FACTOR_PLACES, SECONDS_PER_DAY
 from engine.numbers import ZERO, divide
-from engine.policy.portfolio import (
+from engine.policy.rules.asset_terms import joined
+from engine.policy.rules.portfolio_rules import (
     BasisRisk,
     ChargeTier,
     DeltaOneCharge,
@@ -24,6 +29,9 @@ from engine.policy.portfolio import (
     ShortOptionCharge,
     VegaRisk,
 )
+from engine.policy.rules.portfolio_switches import BasisNetting, Compounding, ShortNetting
+
+_EACH, _LINEAR_COMPOUNDING, _BY_STRIKE = BasisNetting.EACH, Compounding.LINEAR, ShortNetting.STRIKE
 
 
 class Charge(msgspec.Struct, frozen=True):
@@ -63,10 +71,10 @@ def basis_charge(exposures: Sequence[Exposure], rules: BasisRisk) -> Charge:
         groups[key] = groups.get(key, ZERO) + delta_of(one)
         if key != _SPOT_GROUP:
             terms[key] = max(terms.get(key, ZERO), one.seconds_to_expiry)
-    if rules.netting == "each":
+    if rules.netting is _EACH:
         # sum of |net delta| * move to expiry
         charge = sum(
-            (abs(delta) * basis_move(rules, terms.get(key, ZERO)) for key, delta in groups.items()), ZERO
+            [abs(delta) * basis_move(rules, terms.get(key, ZERO)) for key, delta in groups.items()], ZERO
         )
         base = sum(map(abs, groups.values()), ZERO)
     else:
@@ -76,7 +84,7 @@ def basis_charge(exposures: Sequence[Exposure], rules: BasisRisk) -> Charge:
         base = sum((amount for amount, _ in pairs), ZERO)
     return Charge(
         "basis",
-        f"sum of {'|net delta| * move' if rules.netting == 'each' else 'offset delta * move'} by expiry",
+        f"sum of {'|net delta| * move' if rules.netting is _EACH else 'offset delta * move'} by expiry",
         {"delta": base, "move_min": rules.move_min, "annualised_move": rules.annualised_move},
         charge,
         charge,
@@ -87,8 +95,10 @@ def basis_move(rules: BasisRisk, seconds: Decimal) -> Decimal:
     """max(e^(annualised move * years) - 1 | annualised move * years, move min)."""
     if not rules.annualised_move:
         return rules.move_min
+    if not seconds:
+        return max(ZERO, rules.move_min)
     years = divide(seconds, Decimal(SECONDS_PER_YEAR))
-    if rules.compounding == "linear":
+    if rules.compounding is _LINEAR_COMPOUNDING:
         return max(rules.annualised_move * years, rules.move_min)
     return max(to_places(math.expm1(float(rules.annualised_move * years)), FACTOR_PLACES), rules.move_min)
 
@@ -119,7 +129,7 @@ def vega_charge(exposures: Sequence[Exposure], rules: VegaRisk) -> Charge:
 
 def short_option_charge(exposures: Sequence[Exposure], rules: ShortOptionCharge) -> Charge:
     """Rate * short options * index."""
-    short = short_option_value(exposures, netting=rules.netting == "strike")
+    short = short_option_value(exposures, netting=rules.netting is _BY_STRIKE)
     return Charge(
         "short_option",
         "rate * short quantity * index",
@@ -135,19 +145,33 @@ def short_option_charge(exposures: Sequence[Exposure], rules: ShortOptionCharge)
 
 def short_option_value(exposures: Iterable[Exposure], *, netting: bool) -> Decimal:
     """Short options at the index price; longs of the same strike and expiry deducted where `netting`."""
-    by_strike: dict[tuple[object, ...], Decimal] = {}
-    for place, one in enumerate(exposures):
-        if one.kind == "option":
-            key = (one.expiry or one.seconds_to_expiry, one.strike) if netting else (place,)
-            size = one.quantity * index_of(one) * one.conversion
-            by_strike[key] = by_strike.get(key, ZERO) + size
-    return sum((max(ZERO, -size) for size in by_strike.values()), ZERO)
+    written = [one for one in exposures if one.kind == "option"]
+    values = (
+        (
+            (one.expiry or str(one.seconds_to_expiry), one.strike),
+            one.quantity * index_of(one) * one.conversion,
+        )
+        for one in written
+    )
+    return net_short(values, exact_arithmetic, netting=netting)
+
+
+def net_short(values: Iterable[tuple[Hashable, N]], numbers: Arithmetic[N], *, netting: bool) -> N:
+    """Sum of the short (< 0) ones of these values, those of one key netted where `netting`."""
+    by_key: dict[Hashable, N] = {}
+    for place, (series, value) in enumerate(values):
+        key = series if netting else place
+        by_key[key] = by_key[key] + value if key in by_key else value
+    short = numbers.NOTHING
+    for value in by_key.values():
+        short += numbers.above_zero(-value)
+    return short
 
 
 def liquidity_charge(exposures: Sequence[Exposure], rules: LiquidityCharge) -> Charge:
     """|net delta| * min(rate max, slope * max(0, |net delta| - threshold))."""
     delta = abs(sum((delta_of(one) for one in exposures), ZERO))
-    rate = min(rules.rate_max, rules.slope * max(ZERO, delta - rules.threshold))
+    rate = liquidity_rate(delta, rules, exact_arithmetic)
     return Charge(
         "liquidity",
         "|net delta| * min(rate max, slope * max(0, |net delta| - threshold))",
@@ -157,44 +181,62 @@ def liquidity_charge(exposures: Sequence[Exposure], rules: LiquidityCharge) -> C
     )
 
 
+def liquidity_rate(delta: N, rules: LiquidityCharge, numbers: Arithmetic[N]) -> N:
+    """Rate on a net delta of this magnitude."""
+    over = numbers.above_zero(delta - numbers.fixed(rules.threshold))
+    # min(rate max, slope * max(0, |net delta| - threshold))
+    return numbers.smaller(numbers.fixed(rules.rate_max), over * rules.slope)
+
+
 def minimum_charge(exposures: Sequence[Exposure], rules: MinimumCharge) -> Decimal:
     """Rate on futures and short options, scaled by tiers."""
     delta = sum((abs(delta_of(one)) for one in exposures if one.kind in FUTURES), ZERO)
     raw = rules.delta_one_rate * delta
     if rules.option_rate:
         raw += rules.option_rate * short_option_value(exposures, netting=False)
-    return scaled_charge(raw, rules.tiers)
+    return scaled_charge(raw, rules.tiers, exact_arithmetic)
 
 
-def scaled_charge(raw: Decimal, tiers: Sequence[ChargeTier]) -> Decimal:
+def scaled_charge(raw: N, tiers: Sequence[ChargeTier], numbers: Arithmetic[N]) -> N:
     """Sum over tiers of the part of `raw` in the tier * its multiplier; unscaled without tiers."""
     if not tiers:
         return raw
-    scaled = ZERO
-    for place, tier in enumerate(tiers):
-        if raw <= tier.floor:
-            break
-        ceiling = tiers[place + 1].floor if place + 1 < len(tiers) else raw
-        scaled += (min(raw, ceiling) - tier.floor) * tier.multiplier
-    return scaled
+    return numbers.tiered(raw, joined((tier.floor, tier.multiplier) for tier in tiers))
 
 
 def settle_hedge_charges(exposures: Sequence[Exposure], hedges: Iterable[SettleHedge]) -> Iterator[Charge]:
-    """Per pair of settle assets: rate * the delta by which they still offset each other, in the order listed."""
+    """Per pair of settle assets: a rate on the delta by which they still offset each other, in the order listed."""
     deltas: dict[str, Decimal] = {}
     for one in exposures:
         if one.kind != "cash":
             deltas[one.settle] = deltas.get(one.settle, ZERO) + delta_of(one)
+    for hedge, offset in settle_offsets(deltas, hedges, exact_arithmetic):
+        if offset:
+            charge = hedge_charge(offset, hedge, exact_arithmetic)
+            formula = "rate * tiered offset delta" if hedge.tiers else "rate * offset delta"
+            name = f"settle_hedge {hedge.first}/{hedge.second}"
+            yield Charge(name, formula, {"offset": offset, "rate": hedge.rate}, charge, charge)
+
+
+def hedge_charge(offset: N, hedge: SettleHedge, numbers: Arithmetic[N]) -> N:
+    """What an offset delta (>= 0) of a pair of settle assets is charged. Source of the tiers: OKX, MR9."""
+    # rate * sum over tiers of the part of the offset in the tier * its multiplier
+    return scaled_charge(offset, hedge.tiers, numbers) * hedge.rate
+
+
+def settle_offsets(
+    deltas: dict[str, N], hedges: Iterable[SettleHedge], numbers: Arithmetic[N]
+) -> Iterator[tuple[SettleHedge, N]]:
+    """Of each pair the delta by which it offsets, >= 0; it is taken out of `deltas` (by settle asset)."""
     for hedge in hedges:
-        first, second = deltas.get(hedge.first, ZERO), deltas.get(hedge.second, ZERO)
-        if first * second >= 0:
-            continue
-        offset = min(abs(first), abs(second))
-        deltas[hedge.first] = first - offset if first > 0 else first + offset
-        deltas[hedge.second] = second - offset if second > 0 else second + offset
-        charge = hedge.rate * offset
-        name = f"settle_hedge {hedge.first}/{hedge.second}"
-        yield Charge(name, "rate * offset delta", {"offset": offset, "rate": hedge.rate}, charge, charge)
+        first = deltas.get(hedge.first, numbers.NOTHING)
+        second = deltas.get(hedge.second, numbers.NOTHING)
+        # what a long in one and a short in the other have in common
+        falling = numbers.above_zero(numbers.smaller(first, -second))
+        rising = numbers.above_zero(numbers.smaller(-first, second))
+        deltas[hedge.first] = first - falling + rising
+        deltas[hedge.second] = second + falling - rising
+        yield hedge, falling + rising
 
 
 def offsets(groups: Iterable[tuple[Decimal, Decimal]]) -> list[tuple[Decimal, Decimal]]:

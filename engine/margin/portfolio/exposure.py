@@ -5,8 +5,16 @@ from typing import Literal
 
 import msgspec
 
-from engine.margin.black76 import Greeks, OptionQuote, Right, option_greeks, option_price
-from engine.numbers import ONE, ZERO, divide, exact
+from engine.margin.options.black76 import Greeks, OptionQuote, option_greeks, option_price
+from engine.numbers import ONE, ZERO, divide
+from engine.policy.rules.instrument_rules import OptionRight
+from engine.policy.rules.portfolio_switches import ReferencePrice
+
+_AT_INDEX = ReferencePrice.INDEX
+
+
+ExposureKind = Literal["cash", "spot", "linear", "inverse", "option"]
+"""Cash is worth its mark and carries no risk; a linear or inverse contract is a perpetual or a future."""
 
 
 class Exposure(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,8 +26,7 @@ class Exposure(msgspec.Struct, frozen=True, kw_only=True):
     symbol: str
     underlying: str
     """The risk unit it belongs to."""
-    kind: Literal["cash", "spot", "linear", "inverse", "option"]
-    """Cash is worth `mark` and carries no risk; a linear or inverse contract is a perpetual or a future."""
+    kind: ExposureKind
     quantity: Decimal
     """Signed. Units of the underlying (contracts * multiplier); of an inverse contract, units of its quote currency."""
     mark: Decimal | None = None
@@ -46,7 +53,7 @@ class Exposure(msgspec.Struct, frozen=True, kw_only=True):
     """Of the oracles that price it, 0..1: the least of them."""
     index_confidence: Decimal = ONE
 
-    right: Right = "call"
+    right: OptionRight = "call"
     strike: Decimal = ZERO
     volatility: Decimal = ZERO
     forward: Decimal = ZERO
@@ -88,7 +95,7 @@ def value_of(exposure: Exposure, rate_min: Decimal | None = None) -> Decimal:
     return exposure.quantity * price * exposure.conversion
 
 
-def delta_of(exposure: Exposure, price: Literal["index", "mark"] = "mark") -> Decimal:
+def delta_of(exposure: Exposure, price: ReferencePrice = ReferencePrice.MARK) -> Decimal:
     """Gain in account currency when the underlying doubles, to first order. Call it inside `numbers.exact()`.
 
     linear, spot   quantity * price * conversion
@@ -106,25 +113,10 @@ def delta_of(exposure: Exposure, price: Literal["index", "mark"] = "mark") -> De
         case _:
             if exposure.kind == "spot" and not exposure.offsets_risk:
                 return ZERO
-            at = index_of(exposure) if price == "index" else exposure.mark or ZERO
+            at = index_of(exposure) if price is _AT_INDEX else exposure.mark or ZERO
             return exposure.quantity * at * exposure.conversion
 
 
 def greeks_of(exposure: Exposure) -> Greeks:
     """Sensitivities of one unit of an option exposure."""
     return option_greeks(quote_of(exposure))
-
-
-def contract_profit(
-    quantity: Decimal,
-    mark: Decimal,
-    entry: Decimal,
-    funding_index: Decimal = ZERO,
-    funding_index_entry: Decimal = ZERO,
-) -> Decimal:
-    """Unrealised P&L of a linear contract with the funding it has run up since its funding was last settled.
-
-    quantity * (mark - entry) - quantity * (funding index - funding index then); the index accumulates what one unit pays
-    """
-    with exact():
-        return quantity * (mark - entry) - quantity * (funding_index - funding_index_entry)

@@ -4,6 +4,8 @@
     confidence   (1 - confidence) * rate * value            when confidence < threshold
     peg          rate * max(0, threshold - price) * index * (futures + short options)
 Source: Derive v2-core, PMRMLib_2 and StandardManager.
+
+Twin: `engine.book.boxes.unit_swings`.
 """
 
 from collections.abc import Sequence
@@ -12,7 +14,10 @@ from decimal import Decimal
 from engine.margin.portfolio.contingencies import FUTURES, Charge
 from engine.margin.portfolio.exposure import Exposure, delta_of, index_of, value_of
 from engine.numbers import ONE, ZERO
-from engine.policy.portfolio import OracleConfidence, StablecoinPeg
+from engine.policy.rules.portfolio_rules import OracleConfidence, StablecoinPeg
+from engine.policy.rules.portfolio_switches import CountedOptions
+
+_ALL_OPTIONS = CountedOptions.GROSS
 
 
 def haircut_charge(exposures: Sequence[Exposure]) -> Charge | None:
@@ -47,7 +52,7 @@ def confidence_charge(exposures: Sequence[Exposure], rules: OracleConfidence) ->
         if one.kind == "option":
             by_expiry.setdefault(one.expiry or one.seconds_to_expiry, []).append(one)
     for held in by_expiry.values():
-        counted = held if rules.options == "gross" else [one for one in held if one.quantity < 0]
+        counted = held if rules.options is _ALL_OPTIONS else [one for one in held if one.quantity < 0]
         least = min(bound, *(_least(one) for one in held))
         weighted += _doubt(least, sum(map(_size_value, counted), ZERO), rules)
     return Charge(

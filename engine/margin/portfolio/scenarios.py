@@ -6,15 +6,19 @@
     scenario        weight * P&L, a loss less the dampener
 
 A scenario that moves the skew counts the change of every expiry as a loss: the skew may turn either way.
+
+Twin: `engine.book.boxes.unit_swings` and `engine.book.boxes.series_swings`.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from decimal import Decimal
 
 import msgspec
 
-from engine.margin.black76 import SECONDS_PER_YEAR, price_float, to_places
+from engine.margin import exact_arithmetic
+from engine.margin.arithmetic import Arithmetic, N
+from engine.margin.options.black76 import SECONDS_PER_YEAR, price_float, to_places
 from engine.margin.portfolio.exposure import Exposure, delta_of, index_of, quote_of
 from engine.margin.portfolio.shocks import (
     SECONDS_PER_DAY,
@@ -23,22 +27,14 @@ from engine.margin.portfolio.shocks import (
     skew_multiplier,
     volatility_shocks,
 )
-from engine.numbers import ONE, ZERO, divide, exact
-from engine.policy.portfolio import Scenario, UnitRules
+from engine.numbers import ONE, ZERO, divide
+from engine.policy.rules.portfolio_rules import Scenario, UnitRules
+from engine.policy.rules.portfolio_switches import Direction, InverseConversion, ReferencePrice, SkewMove
+
+_NO_MOVE, _AT_CURRENT, _AT_INDEX = Direction.NONE, InverseConversion.CURRENT, ReferencePrice.INDEX
+_LINEAR_SKEW, _NO_SKEW = SkewMove.LINEAR, SkewMove.NONE
 
 _NOW = Scenario()
-
-
-class ScenarioProfit(msgspec.Struct, frozen=True):
-    """Simulated P&L of a unit in one scenario, in account currency, after weight and dampener."""
-
-    scenario: Scenario
-    profit: Decimal
-
-    @property
-    def loss(self) -> Decimal:
-        """max(0, -P&L)."""
-        return max(ZERO, -self.profit)
 
 
 class _Series(msgspec.Struct):
@@ -87,9 +83,25 @@ class UnitBook:
                 self._linear += delta_of(exposure, rules.shock_on)
         self._expiries = [self._expiry(held) for held in by_expiry.values()]
 
-    def profits(self, scenarios: Sequence[Scenario]) -> list[ScenarioProfit]:
-        """P&L in each scenario, in their order."""
-        return [ScenarioProfit(scenario, self._profit(scenario)) for scenario in scenarios]
+    @property
+    def linear(self) -> bool:
+        """Whether scenarios of the same price, weight and dampener do the same to it: it has no options that they reprice."""
+        return not self._expiries
+
+    def profits(self) -> list[Decimal]:
+        """P&L in each of `UnitRules.all_scenarios`, in account currency, after weight and dampener."""
+        rules = self._rules
+        if self._expiries:
+            return [self._profit(scenario) for scenario in rules.all_scenarios]
+        linear, inverse, moves = self._linear, self._inverse, rules.linear_moves
+        if moves is not None and not inverse:
+            found = [linear * move for move in moves]
+        else:
+            found = [
+                scenario_profit(scenario, linear, inverse, (), rules, exact_arithmetic)
+                for scenario in rules.unlike
+            ]
+        return list(map(found.__getitem__, rules.alike))
 
     def forward_loss(self) -> Decimal:
         """Loss when each expiry's forward moves alone, by the worst of its moves; the expiries add up."""
@@ -115,17 +127,13 @@ class UnitBook:
         return max(ZERO, -min(shifted))
 
     def _profit(self, scenario: Scenario) -> Decimal:
-        price = scenario.price
-        # futures and spot: price move * delta; coin-settled at the current price: move / (1 + move)
-        inverse_move = divide(price, ONE + price) if self._rules.inverse_conversion == "current" else price
-        profit = price * self._linear + inverse_move * self._inverse
-        for expiry in self._expiries:
-            moved = self._value(expiry, scenario)
-            long, short = expiry.discounts
-            change = moved * (long if moved >= 0 else short) - expiry.value
-            profit += change if scenario.skew == "none" else -abs(change)
-        profit *= scenario.weight
-        return min(ZERO, profit + scenario.dampener) if profit < 0 else profit
+        changes = [self._change(expiry, scenario) for expiry in self._expiries]
+        return scenario_profit(scenario, self._linear, self._inverse, changes, self._rules, exact_arithmetic)
+
+    def _change(self, expiry: _Expiry, scenario: Scenario) -> Decimal:
+        moved = self._value(expiry, scenario)
+        long, short = expiry.discounts
+        return moved * (long if moved >= 0 else short) - expiry.value
 
     def _value(self, expiry: _Expiry, scenario: Scenario, rate_shift: float = 0.0) -> Decimal:
         """Model value of one expiry's options in a scenario, before discounts."""
@@ -134,9 +142,9 @@ class UnitBook:
         value = ZERO
         for series in expiry.series:
             volatility = series.volatility
-            if scenario.skew != "none":
-                volatility *= series.linear_skew if scenario.skew == "linear" else series.absolute_skew
-            if scenario.volatility != "none":
+            if scenario.skew is not _NO_SKEW:
+                volatility *= series.linear_skew if scenario.skew is _LINEAR_SKEW else series.absolute_skew
+            if scenario.volatility is not _NO_MOVE:
                 volatility = moved_volatility(rules.volatility, volatility, series.shocks, scenario)
             years = max(series.seconds - passed, 0.0) / SECONDS_PER_YEAR
             worth = price_float(
@@ -167,7 +175,7 @@ class UnitBook:
         rules = self._rules
         quote = quote_of(exposure, rules.rate_min)
         forward, seconds = float(quote.forward), max(float(quote.seconds_to_expiry), 0.0)
-        moving = float(index_of(exposure)) if rules.shock_on == "index" else forward
+        moving = float(index_of(exposure)) if rules.shock_on is _AT_INDEX else forward
         if seconds < rules.settlement_seconds:
             # the share of the settlement average that is still to come
             moving *= seconds / float(rules.settlement_seconds)
@@ -190,21 +198,24 @@ class UnitBook:
         )
 
 
-def worst_of(profits: Sequence[ScenarioProfit]) -> ScenarioProfit | None:
-    """The scenario with the largest loss, the first of equals; None without scenarios."""
-    return min(profits, key=lambda one: one.profit) if profits else None
-
-
-def netted(arrays: Sequence[Sequence[Decimal]], quantities: Sequence[Decimal]) -> list[Decimal]:
-    """Risk array of a book: the arrays of P&L per unit, times the quantities, added scenario by scenario.
-
-    Raises ValueError when the arrays differ in length. Source: SPAN, scanning risk.
-    """
-    with exact():
-        return [
-            sum((quantity * cell for quantity, cell in zip(quantities, row, strict=True)), ZERO)
-            for row in zip(*arrays, strict=True)
-        ]
+def scenario_profit(
+    scenario: Scenario,
+    linear: N,
+    inverse: N,
+    changes: Iterable[N],
+    rules: UnitRules,
+    numbers: Arithmetic[N],
+) -> N:
+    """P&L of a unit in a scenario that changes the values of its options, by expiry, by so much."""
+    price = scenario.price
+    # futures and spot: price move * delta; coin-settled at the current price: move / (1 + move)
+    inverse_move = divide(price, ONE + price) if rules.inverse_conversion is _AT_CURRENT else price
+    profit = linear * price + inverse * inverse_move
+    for change in changes:
+        profit += change if scenario.skew is _NO_SKEW else -numbers.magnitude(change)
+    if scenario.weight != ONE:
+        profit *= scenario.weight
+    return numbers.dampened(profit, scenario.dampener) if scenario.dampener else profit
 
 
 def scanning_risk(profits: Iterable[Decimal]) -> Decimal:

@@ -1,6 +1,6 @@
 """How volatility, skew and value of options are moved, by their term.
 
-Everything here only enters Black-76 and is float64; see `engine.margin.black76` for why. The discounts multiply
+Everything here only enters Black-76 and is float64; see `engine.margin.options.black76` for why. The discounts multiply
 amounts, so they become `Decimal` of `FACTOR_PLACES` decimal places.
 Source of the term structure: Deribit, "Portfolio margin"; of skew and discounts: Derive v2-core, PMRMLib_2.
 """
@@ -9,10 +9,13 @@ import math
 from decimal import Decimal
 from typing import Protocol, TypeVar
 
-from engine.margin.black76 import to_places, years_of
+from engine.margin.options.black76 import to_places, years_of
 from engine.margin.portfolio.exposure import Exposure
 from engine.numbers import ZERO
-from engine.policy.portfolio import ExpiryDiscount, Scenario, SkewShock, VolatilityShock
+from engine.policy.rules.portfolio_rules import ExpiryDiscount, Scenario, SkewShock, VolatilityShock
+from engine.policy.rules.portfolio_switches import Direction, VolatilityMode
+
+_DOWN, _UP, _RELATIVE = Direction.DOWN, Direction.UP, VolatilityMode.RELATIVE
 
 FACTOR_PLACES = 15
 SECONDS_PER_DAY = 86_400
@@ -44,11 +47,11 @@ def moved_volatility(
 ) -> float:
     """Volatility in a scenario that moves it up or down."""
     up, down = shocks
-    relative = rules.mode == "relative"
-    if scenario.volatility == "up":
+    relative = rules.mode is _RELATIVE
+    if scenario.volatility is _UP:
         moved = volatility * (1 + up) if relative else volatility + up
         return max(moved, float(rules.up_volatility_min))
-    if scenario.volatility == "down":
+    if scenario.volatility is _DOWN:
         return volatility * max(0.0, 1 - down) if relative else max(0.0, volatility - down)
     return volatility
 

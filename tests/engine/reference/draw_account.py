@@ -3,9 +3,9 @@
 from decimal import Decimal
 from random import Random
 
-from engine.accounts import AccountState, OpenOrder, Position
 from engine.inputs import Mark
-from engine.marks import AssetTotals, Prices
+from engine.ledger.accounts import AccountState, OpenOrder, Position
+from engine.marks.mark_book import AssetTotals, Prices
 from engine.numbers import canonical, exact
 from engine.policy import Instrument, Policy
 from engine.position_keys import position_key, symbol_of

@@ -7,8 +7,8 @@ from random import Random
 import msgspec
 
 from engine.policy import Instrument, Policy
-from engine.policy.checks import check
-from engine.policy.portfolio import OptionRules, Rates
+from engine.policy.reading.policy_checks import check
+from engine.policy.rules.portfolio_rules import OptionRules, Rates
 from tests.engine.reference.draw_policy import MULTIPLIERS, switches
 from tests.engine.reference.draws import dec
 

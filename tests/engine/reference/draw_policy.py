@@ -2,8 +2,9 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from enum import StrEnum
 from random import Random
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_type_hints
 
 from engine.policy import (
     Asset,
@@ -17,7 +18,7 @@ from engine.policy import (
     RiskTier,
     SizeRates,
 )
-from engine.policy.checks import check
+from engine.policy.reading.policy_checks import check
 from tests.engine.reference.draws import chance, dec, rising
 
 ASSETS = ("USD", "USDT", "BTC", "ETH", "SOL")
@@ -47,11 +48,11 @@ def draw_policy(random: Random) -> Policy:
 
 
 def switches(table: type) -> dict[str, tuple[Any, ...]]:
-    """Every field of `table` that is one of a few names, with the names."""
+    """Every field of `table` that is a switch, with its members."""
     return {
-        name: get_args(hint)
+        name: tuple(hint)
         for name, hint in get_type_hints(table).items()
-        if get_args(hint) and all(isinstance(it, str) for it in get_args(hint))
+        if isinstance(hint, type) and issubclass(hint, StrEnum)
     }
 
 

@@ -11,7 +11,7 @@ from tests.engine.reference.rounding import quotient
 
 
 class Pool(NamedTuple):
-    """What `engine.margin.cross.cross_figures` answers, as fractions, with everything derived from it."""
+    """What `engine.margin.cross.cross_pool.cross_figures` answers, as fractions, with everything derived from it."""
 
     equity: Fraction
     collateral_value: Fraction

@@ -1,0 +1,138 @@
+"""The durable state of one account: a pure function of its fills prefix and its ledger prefix.
+
+Marks never appear here, so the state does not depend on how prices and inputs were interleaved. A position
+keeps its *entry value* (sum of quantity x multiplier x price), not an average price: additions are exact, and
+what a reduction takes out plus what stays is always what was there. Every amount is stored in its canonical
+form (`engine.numbers.canonical`).
+"""
+
+from decimal import Decimal
+
+import msgspec
+
+from engine.numbers import ZERO
+from engine.rejections import RejectionCode
+
+
+class Position(msgspec.Struct, frozen=True):
+    """Open contracts of one symbol."""
+
+    quantity: Decimal
+    """Signed contracts; > 0 is long. Never zero in a stored state."""
+    entry_value: Decimal
+    """Signed value of the open quantity at its entry prices, in settle asset: quantity x multiplier x average entry
+    price, or quantity x multiplier / price for an inverse contract."""
+
+
+FLAT = Position(quantity=ZERO, entry_value=ZERO)
+
+
+class IsolatedPosition(msgspec.Struct, frozen=True):
+    """A position with its own ring-fenced margin; either part may be zero, not both."""
+
+    position: Position
+    margin: Decimal
+    """Settle asset held by this position alone, realised P&L and funding included."""
+
+
+class OpenOrder(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is left of an order that rests in the exchange's book."""
+
+    symbol: str
+    quantity: Decimal
+    """Signed contracts (or base units of a spot pair) still to be filled; > 0 buys."""
+    price: Decimal
+    isolated: bool = False
+    reduce_only: bool = False
+    leg: str | None = None
+
+
+class Late(msgspec.Struct, frozen=True):
+    """What came for an older liquidation once a newer one of the pool had begun."""
+
+    liquidation_id: str
+    inputs: int
+
+
+class Execution(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the inputs that name one liquidation have done so far."""
+
+    liquidation_id: str
+    fills: int
+    closed: dict[str, Decimal]
+    """Contracts (or base units of a spot pair) by symbol, each > 0."""
+    entries: int = 0
+    """Of the ledger."""
+    moved: dict[str, Decimal] = {}
+    """Coins by asset that its entries have brought into the wallet; < 0 have been taken out of it."""
+    late: Late | None = None
+    """The last older one that something came for meanwhile."""
+
+
+class Stop(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why this topic of the account no longer moves it, and since which input offset."""
+
+    code: RejectionCode
+    offset: int
+    through_seq: int | None = None
+    """After a gap: the highest `account_seq` refused so far. The stop ends by itself once all up to it came."""
+
+
+class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How far one input topic has been applied to the account."""
+
+    offset: int = -1
+    """Offset of the last applied input of this account; -1 before the first."""
+    next_seq: int | None = None
+    """The `account_seq` expected next, once the exchange has sent one."""
+    stop: Stop | None = None
+
+
+class AccountState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One account. Mappings are never changed in place; zero entries are never kept."""
+
+    account: str
+    balances: dict[str, Decimal] = {}
+    """Wallet by asset; negative is a liability."""
+    positions: dict[str, Position] = {}
+    """Cross positions by position key: the symbol, or symbol and leg in hedge mode."""
+    isolated: dict[str, IsolatedPosition] = {}
+    """By position key (`engine.position_keys`), as `positions`."""
+    leverage: dict[str, Decimal] = {}
+    """By symbol."""
+    fills: Progress = Progress()
+    ledger: Progress = Progress()
+    orders: dict[str, OpenOrder] = {}
+    """Open orders by order id."""
+    margin_model: str | None = None
+    """"cross" or "portfolio"; None follows the policy."""
+    collateral_off: tuple[str, ...] = ()
+    """Assets that the account does not pledge as collateral, sorted."""
+    executions: dict[str, Execution] = {}
+    """The newest liquidation that fills have named, by pool: "" is the shared one, else the isolated position's key."""
+    conversions: dict[str, Execution] = {}
+    """The newest liquidation that ledger entries have named, by pool; each topic counts by itself (`ledger.executions`)."""
+    funded_ns: dict[str, int] = {}
+    """The settlement up to which funding is booked, by key of the cross position; only where the policy counts what accrues. Kept when the
+    position is closed."""
+    isolated_funded_ns: dict[str, int] = {}
+    """The same of isolated positions."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether an input was refused and the account must not be trusted."""
+        return self.fills.stop is not None or self.ledger.stop is not None
+
+
+_encoder = msgspec.json.Encoder(order="deterministic")
+_decoder = msgspec.json.Decoder(AccountState)
+
+
+def encode(state: AccountState) -> bytes:
+    """JSON with sorted keys. Every amount of a state is `numbers.canonical`, so equal states give equal bytes."""
+    return _encoder.encode(state)
+
+
+def decode(data: bytes) -> AccountState:
+    """Read what `encode` wrote. Raises `msgspec.MsgspecError` for anything else: a broken invariant."""
+    return _decoder.decode(data)

@@ -1,0 +1,96 @@
+"""Booking: one input applied to one account state gives the next state, a duplicate, or a rejection.
+
+Rules
+-----
+* Pure and total: every well-typed input has an answer; nothing here looks at prices.
+* After a rejection nothing of the same topic is applied (the state stays the result of a *prefix*), until the
+  missing numbers of `account_seq` have come, or an operator's `Resume`.
+* Amounts that move between pools come from the exchange, so the two topics commute (see `engine.inputs`).
+"""
+
+import msgspec
+
+from engine.inputs import AccountInput, Resume, Topic
+from engine.ledger.accounts import AccountState, Progress, Stop
+from engine.ledger.booking import book
+from engine.numbers import exact
+from engine.policy import Policy
+from engine.position_keys import symbol_of
+from engine.rejections import Duplicate, Rejection, RejectionCode
+
+_replace = msgspec.structs.replace
+
+
+def apply(
+    state: AccountState, message: AccountInput, topic: Topic, offset: int, policy: Policy
+) -> AccountState | Duplicate | Rejection:
+    """Apply `message`, read at `offset` of `topic`, to `state`.
+
+    A rejection leaves the account's money untouched; the caller stores `stopped(state, ...)` for it.
+    """
+    progress = state.fills if topic is Topic.FILLS else state.ledger
+    if isinstance(message, Resume):
+        lifts = message.stop_offset
+        if lifts is not None and (progress.stop is None or progress.stop.offset != lifts):
+            return Duplicate(message.input_id)
+        told = message.next_account_seq
+        resumed = Progress(offset=offset, next_seq=progress.next_seq if told is None else told)
+        return with_progress(state, topic, resumed)
+    verdict = _check_sequence(progress, message)
+    if verdict is not None:
+        return verdict
+    with exact():
+        booked = book(state, message, policy)
+    if isinstance(booked, Rejection):
+        return booked
+    return with_progress(booked, topic, _advanced(progress, message, offset))
+
+
+def stopped(
+    state: AccountState, topic: Topic, offset: int, code: RejectionCode, account_seq: int | None
+) -> AccountState:
+    """The state after a refusal: the first stop is kept, and a gap remembers how far it reaches.
+
+    A refused input without a number cannot be missed by counting, so it makes a gap one that only `Resume` ends.
+    """
+    progress = state.fills if topic is Topic.FILLS else state.ledger
+    stop = progress.stop or Stop(code=code, offset=offset)
+    if stop.code is RejectionCode.SEQUENCE_GAP:
+        if account_seq is None:
+            stop = Stop(code=code, offset=stop.offset)
+        else:
+            stop = _replace(stop, through_seq=max(account_seq, stop.through_seq or account_seq))
+    return with_progress(state, topic, _replace(progress, stop=stop))
+
+
+def unlisted_holding(state: AccountState, policy: Policy) -> str | None:
+    """An instrument or asset that the account holds and `policy` does not list, or None."""
+    held = {symbol_of(key) for key in (*state.positions, *state.isolated)}
+    ordered = {order.symbol for order in state.orders.values()}
+    symbols = (held | ordered | set(state.leverage)) - set(policy.instruments)
+    assets = set(state.balances) - set(policy.assets)
+    return min(symbols | assets, default=None)
+
+
+def with_progress(state: AccountState, topic: Topic, progress: Progress) -> AccountState:
+    """The same account at another place of one input topic."""
+    return _replace(state, fills=progress) if topic is Topic.FILLS else _replace(state, ledger=progress)
+
+
+def _check_sequence(progress: Progress, message: AccountInput) -> Duplicate | Rejection | None:
+    expected, got, stop = progress.next_seq, message.account_seq, progress.stop
+    if got is not None and expected is not None and got < expected:
+        return Duplicate(message.input_id)
+    in_turn = expected is not None and got == expected
+    if stop is not None and not (in_turn and stop.code is RejectionCode.SEQUENCE_GAP):
+        return Rejection(RejectionCode.ACCOUNT_STOPPED, f"stopped at offset {stop.offset} by {stop.code}")
+    if got is not None and expected is not None and got > expected:
+        return Rejection(RejectionCode.SEQUENCE_GAP, f"account_seq {got} came, {expected} was expected")
+    return None
+
+
+def _advanced(progress: Progress, message: AccountInput, offset: int) -> Progress:
+    got, stop = message.account_seq, progress.stop
+    if stop is not None and stop.through_seq is not None and got is not None and got >= stop.through_seq:
+        stop = None
+    return Progress(offset=offset, next_seq=progress.next_seq if got is None else got + 1, stop=stop)

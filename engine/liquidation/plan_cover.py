@@ -1,0 +1,107 @@
+"""Who would bear what a takeover is expected to leave unpaid: the fund of each contract's group, then the winners of the other side.
+
+    deficit of a group = expected shortfall * sum of expected losses of its legs / sum of those of all legs     legs that lose
+
+Closing winners costs no fee and no slippage, so a leg asks them for its part of the shortfall at most at what closing it gives.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+
+import msgspec
+
+from engine.liquidation.adl import AdlCandidate
+from engine.liquidation.adl_holders import Side
+from engine.liquidation.deficit_cover import DeficitCover, cover_deficit
+from engine.liquidation.deleveraging import AdlCut, Closing
+from engine.liquidation.fund_groups import FundBalance, fund_of, fund_value
+from engine.liquidation.plan import LiquidationPlan, TakeOverStep
+from engine.margin.quotes import index_price
+from engine.marks.mark_book import Prices
+from engine.numbers import ZERO, canonical, divide, exact
+from engine.policy import Policy
+
+Holders = Callable[[str, Side], Sequence[AdlCandidate]]
+"""Positions of one side in a contract, over all accounts."""
+
+
+def losing_legs(plan: LiquidationPlan) -> list[TakeOverStep]:
+    """Takeovers that are expected to lose something, of a plan that leaves something unpaid."""
+    steps = [step for step in plan.steps if isinstance(step, TakeOverStep)]
+    return [step for step in steps if step.expected_loss > 0] if plan.expected_shortfall else []
+
+
+def other_side(step: TakeOverStep) -> Side:
+    """Who is deleveraged: a long that is sold is closed against shorts."""
+    return "short" if step.side == "sell" else "long"
+
+
+def fund_values(funds: Sequence[FundBalance], prices: Prices, policy: Policy) -> dict[str, Decimal]:
+    """By group, what its fund is worth in account currency."""
+    return {fund.group: fund_value(fund, prices, policy) for fund in funds}
+
+
+def with_cover(
+    plan: LiquidationPlan,
+    funds: Sequence[FundBalance],
+    values: Mapping[str, Decimal],
+    holders: Holders,
+    prices: Prices,
+    policy: Policy,
+) -> tuple[LiquidationPlan, dict[str, Decimal]]:
+    """The plan of a takeover with who bears its shortfall, any other plan as it is; and what the funds are worth after it.
+
+    `values`: by group what its fund still has (`fund_values` at first), so that no two plans are paid out of the same money.
+    """
+    legs, after = losing_legs(plan), dict(values)
+    if not legs:
+        return plan, after
+    with exact():
+        lost = sum((leg.expected_loss for leg in legs), ZERO)
+        by_group: dict[str, list[TakeOverStep]] = {}
+        for leg in legs:
+            fund = fund_of(leg.symbol, funds)
+            by_group.setdefault(fund.group if fund else "", []).append(leg)
+        covers, left = [], plan.expected_shortfall
+        for place, (group, of_it) in enumerate(by_group.items(), 1):
+            part = sum((leg.expected_loss for leg in of_it), ZERO)
+            # the last one has what rounding leaves
+            deficit = left if place == len(by_group) else divide(plan.expected_shortfall * part, lost)
+            left -= deficit
+            closings = _closings(of_it, holders, prices, policy)
+            covers.append(cover_deficit(deficit, after.get(group, ZERO), closings, policy.deleveraging))
+            if group:
+                after[group] = covers[-1].fund_after
+        return msgspec.structs.replace(plan, cover=_summed(covers)), after
+
+
+def _closings(
+    legs: Sequence[TakeOverStep], holders: Holders, prices: Prices, policy: Policy
+) -> list[tuple[Closing, Sequence[AdlCandidate]]]:
+    closings: list[tuple[Closing, Sequence[AdlCandidate]]] = []
+    for leg in legs:
+        instrument = policy.instruments[leg.symbol]
+        closing = Closing(
+            instrument=instrument,
+            quantity=leg.quantity if leg.side == "sell" else -leg.quantity,
+            price=leg.price,
+            mark=leg.mark,
+            index=index_price(policy, instrument.settle, prices)[0],
+        )
+        closings.append((closing, holders(leg.symbol, other_side(leg))))
+    return closings
+
+
+def _summed(covers: Sequence[DeficitCover]) -> DeficitCover:
+    def total(name: str) -> Decimal:
+        return canonical(sum((getattr(cover, name) for cover in covers), ZERO))
+
+    cuts: list[AdlCut] = [cut for cover in covers for cut in cover.cuts]
+    return DeficitCover(
+        total("deficit"),
+        total("from_fund"),
+        total("fund_after"),
+        tuple(cuts),
+        total("overshoot"),
+        total("uncovered"),
+    )

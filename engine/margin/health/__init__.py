@@ -1,0 +1,1 @@
+"""Weighted health: one number per account, in account currency, that must not fall below 0."""

@@ -1,0 +1,105 @@
+"""The facts that a mark may carry beside its price: in which range each is believed, and what is a jump of it.
+
+    volatility      0 .. volatility_max                          jump: times or divided by more than 1 + volatility_jump
+    funding_rate    within +- funding_rate_max                   jump: a change by more than funding_rate_jump
+    average_price   price / factor .. price * factor, above 0    jump: a fraction as of a price
+    confidence      0 .. 1                                       jump: a change by more than confidence_jump
+
+A fact that is refused refuses its mark: a price without the facts that came with it is not what was sent.
+"""
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+from engine.inputs import Mark
+from engine.numbers import ONE, ZERO, exact
+from engine.policy import PriceCheck
+
+FACTS = ("volatility", "funding_rate", "average_price", "confidence")
+SIGNED = frozenset({"funding_rate"})
+
+
+def facts_of(mark: Mark) -> Iterator[tuple[str, Decimal]]:
+    """Name and value of each fact that the mark carries."""
+    for name in FACTS:
+        value = getattr(mark, name)
+        if value is not None:
+            yield name, value
+
+
+def range_fault(name: str, value: Decimal, price: Decimal, check: PriceCheck) -> str | None:
+    """What range the value of a fact lies outside of, beside a mark's price; None if it lies in it."""
+    if name == "volatility":
+        return None if value <= check.volatility_max else f"above {check.volatility_max}"
+    if name == "funding_rate":
+        within = -check.funding_rate_max <= value <= check.funding_rate_max
+        return None if within else f"beyond +-{check.funding_rate_max}"
+    if name == "confidence":
+        return None if value <= ONE else "above 1"
+    if not price:
+        return None  # an option that is worth nothing may have been worth something
+    if value <= ZERO:
+        return "not above zero"
+    factor = check.average_price_factor_max
+    with exact():
+        within = value <= price * factor and value * factor >= price
+    return None if within else f"further than {factor} times from the price {price}"
+
+
+def near_price(value: Decimal, other: Decimal, fraction: Decimal) -> bool:
+    """Whether a price is no jump from another: |value - other| <= fraction * other."""
+    with exact():
+        return abs(value - other) <= fraction * other
+
+
+def near_fact(name: str, value: Decimal, other: Decimal, check: PriceCheck) -> bool:
+    """Whether the value of a fact is no jump from another."""
+    with exact():
+        if name == "volatility":
+            factor = ONE + check.volatility_jump
+            return value <= other * factor and other <= value * factor
+        if name == "funding_rate":
+            return abs(value - other) <= check.funding_rate_jump
+        if name == "confidence":
+            return abs(value - other) <= check.confidence_jump
+    return near_price(value, other, check.jump_fraction)
+
+
+FLOAT_MARGIN = 2.0**-40
+"""Bounds in floats are drawn in by this part of what they are computed from: thousands of times what that rounds."""
+
+
+class FloatBounds:
+    """The ranges and jumps above in floats: what lies between these bounds surely passes the exact checks."""
+
+    __slots__ = ("_average_factor", "_confidence_step", "_fraction", "_funding_max", "_funding_step", "_volatility_factor",
+                 "_volatility_max")  # fmt: skip
+
+    def __init__(self, check: PriceCheck) -> None:
+        self._volatility_factor = (1 + float(check.volatility_jump)) * (1 - FLOAT_MARGIN)
+        self._volatility_max = float(check.volatility_max) * (1 - FLOAT_MARGIN)
+        self._funding_step, self._funding_max = float(check.funding_rate_jump), float(check.funding_rate_max)
+        self._average_factor = float(check.average_price_factor_max) * (1 - FLOAT_MARGIN)
+        self._fraction = float(check.jump_fraction)
+        self._confidence_step = float(check.confidence_jump)
+
+    def holds(self, name: str, value: float, last: float, reference: float, price: float) -> bool:
+        """Whether a fact surely lies in its range and is no jump, from the last value and that of a moment ago."""
+        lower, upper = (last, reference) if last < reference else (reference, last)
+        if name == "volatility":
+            factor = self._volatility_factor
+            return upper / factor < value < min(lower * factor, self._volatility_max)
+        if name == "average_price":
+            near = (
+                upper * (1 - self._fraction + FLOAT_MARGIN)
+                < value
+                < lower * (1 + self._fraction) * (1 - FLOAT_MARGIN)
+            )
+            return near and price / self._average_factor < value < price * self._average_factor
+        step = self._funding_step if name == "funding_rate" else self._confidence_step
+        step -= max(abs(lower), abs(upper), step) * FLOAT_MARGIN
+        if not upper - step < value < lower + step:
+            return False
+        if name == "funding_rate":
+            return abs(value) < self._funding_max * (1 - FLOAT_MARGIN)
+        return 0 < value < 1

@@ -1,0 +1,145 @@
+"""The rules that every listed instrument of a policy keeps."""
+
+from decimal import Decimal
+
+from engine.policy.rules.document import Policy
+from engine.policy.rules.instrument_rules import Instrument, OpenInterestScaling
+from engine.policy.rules.policy_switches import InitialRule, InstrumentKind, MaintenanceRule, Payoff
+from engine.policy.rules.price_rules import PriceCheck
+from engine.policy.rules.requirements import amounts_of, require
+from engine.position_keys import LEG_SEPARATOR
+
+_TIER_STRATEGIES = frozenset({"leverage_or_tier", "tier", "tier_over_leverage"})
+_FUNDING_HOURS_MIN = Decimal("0.001")
+"""3.6 seconds: an interval is counted in nanoseconds and divided by."""
+
+
+def check_instrument(policy: Policy, symbol: str, instrument: Instrument) -> None:
+    """Raise `PolicyError` naming the key and the rule that the instrument breaks."""
+    require(bool(symbol), "instruments", "a symbol must not be empty")
+    require(LEG_SEPARATOR not in symbol, f"instruments.{symbol}", f"must not contain {LEG_SEPARATOR!r}")
+    key = f"instruments.{symbol}"
+    require(instrument.settle in policy.assets, f"{key}.settle", f"{instrument.settle!r} is not in assets")
+    require(instrument.multiplier > 0, f"{key}.multiplier", "must be > 0")
+    require(
+        instrument.margin == "default" or instrument.margin in policy.margin,
+        f"{key}.margin",
+        f"{instrument.margin!r} is not in margin",
+    )
+    for name in ("quantity_step", "price_step", "order_quantity_min", "market_order_quantity_max"):
+        step = getattr(instrument, name)
+        require(step >= 0, f"{key}.{name}", "must be >= 0")
+    largest, least = instrument.market_order_quantity_max, instrument.order_quantity_min
+    # so that whatever may be traded can be cut into orders that may be
+    enough = largest >= max(2 * least, instrument.quantity_step)
+    require(
+        not largest or enough,
+        f"{key}.market_order_quantity_max",
+        "must be >= twice order_quantity_min, and >= quantity_step",
+    )
+    require(
+        instrument.funding_interval_hours >= _FUNDING_HOURS_MIN,
+        f"{key}.funding_interval_hours",
+        f"must be >= {_FUNDING_HOURS_MIN}",
+    )
+    require(
+        0 <= instrument.funding_offset_hours < instrument.funding_interval_hours,
+        f"{key}.funding_offset_hours",
+        "must be >= 0, and below funding_interval_hours",
+    )
+    require(
+        instrument.expiry is None or instrument.expiry.tzinfo is not None,
+        f"{key}.expiry",
+        "needs a time zone",
+    )
+    if instrument.kind is InstrumentKind.SPOT:
+        require(instrument.base in policy.assets, f"{key}.base", f"{instrument.base!r} is not in assets")
+        require(instrument.payoff is Payoff.LINEAR, f"{key}.payoff", "a spot pair is linear")
+    elif instrument.kind is InstrumentKind.OPTION:
+        _check_option(policy, key, symbol, instrument)
+    else:
+        _check_contract(policy, key, symbol, instrument)
+    if instrument.price is not None:
+        check_prices(f"{key}.price", instrument.price)
+        reference = instrument.price.reference
+        require(
+            not reference or (reference in policy.price_symbols and reference != symbol),
+            f"{key}.price.reference",
+            f"{reference!r} is no other price symbol",
+        )
+        require(
+            instrument.kind is InstrumentKind.OPTION or not instrument.price.zero_allowed,
+            f"{key}.price.zero_allowed",
+            "only an option may be worth nothing",
+        )
+
+
+def _check_contract(policy: Policy, key: str, symbol: str, instrument: Instrument) -> None:
+    rules = policy.margin_rules(symbol)
+    if instrument.tiers or rules.initial in _TIER_STRATEGIES or rules.maintenance in _TIER_STRATEGIES:
+        require(instrument.tiers in policy.tiers, f"{key}.tiers", f"{instrument.tiers!r} is not in tiers")
+    if rules.initial is InitialRule.SIZE or rules.maintenance is MaintenanceRule.SIZE:
+        require(
+            instrument.size_rates is not None, f"{key}.size_rates", "needed by margin rules that say size"
+        )
+    for path, amount in amounts_of(f"{key}.size_rates", instrument.size_rates):
+        require(amount >= 0, path, "must be >= 0")
+    if instrument.open_interest is not None:
+        _check_scaling(f"{key}.open_interest", instrument.open_interest)
+    require(
+        (instrument.expiry is not None) == (instrument.kind is InstrumentKind.FUTURE),
+        f"{key}.expiry",
+        "needed by a delivery future, and only there (and by an option)",
+    )
+
+
+def _check_option(policy: Policy, key: str, symbol: str, instrument: Instrument) -> None:
+    require(instrument.expiry is not None, f"{key}.expiry", "an option needs it")
+    require(instrument.right is not None, f"{key}.right", "an option needs it")
+    require(
+        instrument.strike is not None and instrument.strike > 0,
+        f"{key}.strike",
+        "an option needs it, > 0",
+    )
+    rules = policy.margin_rules(symbol)
+    require(
+        rules.option in policy.option_margin,  # under portfolio margin too: an account may choose cross
+        f"{key}.margin",
+        f"its rules name {rules.option!r}, which is not in option_margin",
+    )
+    require(
+        bool(instrument.forward) or instrument.base in policy.assets,
+        f"{key}.forward",
+        "needed where the underlying is no listed asset",
+    )
+
+
+def _check_scaling(key: str, scaling: OpenInterestScaling) -> None:
+    require(0 <= scaling.lower_cap < scaling.upper_cap, key, "need 0 <= lower_cap < upper_cap")
+    require(scaling.rate_step > 0, f"{key}.rate_step", "must be > 0")
+
+
+def check_prices(key: str, check: PriceCheck) -> None:
+    """Raise `PolicyError` naming the key and the rule that the price check breaks."""
+    require(
+        check.stale_after_seconds > 0,
+        f"{key}.stale_after_seconds",
+        "> 0",
+    )
+    require(
+        check.future_tolerance_seconds >= 0,
+        f"{key}.future_tolerance_seconds",
+        "must be >= 0",
+    )
+    for name in ("stale_grace_seconds", "stale_haircut_per_minute"):
+        require(getattr(check, name) >= 0, f"{key}.{name}", "must be >= 0")
+    require(0 <= check.stale_haircut_max <= 1, f"{key}.stale_haircut_max", "must lie in 0..1")
+    for name in (
+        "jump_fraction", "jump_window_seconds", "volatility_max", "volatility_jump", "funding_rate_max",
+        "funding_rate_jump", "confidence_jump", "reference_fraction",
+    ):  # fmt: skip
+        require(getattr(check, name) > 0, f"{key}.{name}", "must be > 0")
+    for name in ("jump_confirmations", "sequence_step_max"):
+        require(getattr(check, name) >= 1, f"{key}.{name}", "must be >= 1")
+    require(check.jump_confirm_spacing_ms >= 0, f"{key}.jump_confirm_spacing_ms", "must be >= 0")
+    require(check.average_price_factor_max > 1, f"{key}.average_price_factor_max", "must be > 1")

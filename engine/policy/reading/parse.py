@@ -1,0 +1,23 @@
+"""TOML text to a checked policy."""
+
+import tomllib
+from decimal import Decimal
+
+import msgspec
+
+from engine.policy.reading.policy_checks import PolicyError, check
+from engine.policy.rules.document import Policy
+
+__all__ = ["PolicyError", "parse"]
+
+
+def parse(text: str) -> Policy:
+    """Read and check a policy. Raises `PolicyError` naming the key and the rule it breaks."""
+    try:
+        policy = msgspec.convert(tomllib.loads(text, parse_float=Decimal), Policy)
+    except tomllib.TOMLDecodeError as error:
+        raise PolicyError(f"not valid TOML: {error}") from None
+    except msgspec.ValidationError as error:
+        raise PolicyError(str(error)) from None
+    check(policy)
+    return policy

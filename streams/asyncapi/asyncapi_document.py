@@ -1,0 +1,136 @@
+"""The AsyncAPI 3.0 document of the pipeline: servers, channels, operations, messages.
+
+The point of view is unimargin's: it *receives* what the exchange sends, and *sends* what the exchange acts on.
+"""
+
+from importlib.metadata import version
+from typing import Any
+
+from streams.asyncapi.example_day import example_day
+from streams.asyncapi.json_schemas import Schema
+from streams.asyncapi.message_catalogue import BINDING_VERSION, all_messages
+from streams.config.settings import Settings
+from streams.contract.topic_layout import TopicSpec, load_layout
+
+ABOUT = """\
+Streaming risk for unified (cross-collateral) margin: fills, ledger entries and prices in; margin calls and liquidation
+requests out.
+
+- Money is a decimal string, exact. Times are nanoseconds of event time since the Unix epoch, as integers: 64 bits, more than
+  a JavaScript number holds.
+- Inputs with a field that the schema does not have are refused. Events may gain fields: a consumer ignores those it does not know.
+- Topics keyed by account have one number of partitions, and Kafka's default (murmur2) partitioner puts an account into the
+  same partition of each.
+- Events come at least once, in the order of an account; `ce_id` tells a repetition, `sequence` that nothing is missing."""
+
+TOPICS = {
+    "prices": (
+        "receive",
+        "Prices",
+        "Mark prices of contracts and index prices of assets, one or many in a record; any key, each symbol in one partition.",
+    ),
+    "fills": ("receive", "Fills", "What the matching engine did to an account's positions and orders."),
+    "ledger": ("receive", "Ledger entries", "What else moved an account: money, transfers, settings."),
+    "margin-events": ("send", "Margin events", "Episodes of a pool, from opened to resolved; and, under keys of their own, the breaker of each shard and outages of prices."),
+    "liquidations": (
+        "send",
+        "Liquidations",
+        "Intents: the exchange executes the newest plan of a pool, and its fills name the `liquidation_id`.",
+    ),
+    "operator": (
+        "receive",
+        "Operators' commands",
+        "Who lets go on what the engine holds, and why. Only where UNIMARGIN_OPERATOR_TOPIC_ENABLED is on.",
+    ),
+    "fund": (
+        "receive",
+        "Insurance fund",
+        "What the insurance fund of each group of contracts has: key = group, compacted. Only where UNIMARGIN_FUND_TOPIC_ENABLED is on.",
+    ),
+    "quarantine": ("send", "Quarantine", "Records that could not be applied, with the place they came from and the reason."),
+}  # fmt: skip
+"""By role: what unimargin does there, title, description."""
+
+
+def asyncapi_document(settings: Settings) -> dict[str, Any]:
+    """The document for the brokers and the topic names of `settings`."""
+    messages = all_messages(example_day(settings))
+    layout = load_layout(
+        None, settings.model_copy(update={"operator_topic_enabled": True, "fund_topic_enabled": True})
+    )
+    addresses = {
+        "prices": settings.topic_prices,
+        "fills": settings.topic_fills,
+        "ledger": settings.topic_ledger,
+        "quarantine": settings.topic_quarantine,
+        "operator": settings.topic_operator,
+        "fund": settings.topic_fund,
+    }
+    channels = {
+        role: _channel(role, addresses.get(role, role), layout, messages.of_role[role]) for role in TOPICS
+    }
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "unimargin",
+            "version": version("unimargin"),
+            "description": ABOUT,
+            "license": {"name": "Apache-2.0"},
+        },
+        "defaultContentType": "application/json",
+        "servers": _servers(settings),
+        "channels": channels,
+        "operations": {
+            f"{action}-{role}": {
+                "action": action,
+                "channel": {"$ref": f"#/channels/{role}"},
+                "summary": about,
+            }
+            for role, (action, _, about) in TOPICS.items()
+        },
+        "components": {
+            "messages": messages.by_id,
+            "schemas": messages.schemas,
+            "securitySchemes": {"sasl": {"type": "plain", "description": "SASL/PLAIN."}},
+        },
+    }
+
+
+def _servers(settings: Settings) -> Schema:
+    """One server a bootstrap address."""
+    security = settings.kafka_security_protocol
+    server: Schema = {"protocol": "kafka-secure" if "SSL" in security else "kafka", "description": security}
+    if "SASL" in security:
+        server["security"] = [{"$ref": "#/components/securitySchemes/sasl"}]
+    hosts = settings.kafka_bootstrap_servers.split(",")
+    return {f"kafka-{number}": {"host": host.strip(), **server} for number, host in enumerate(hosts, 1)}
+
+
+def _channel(role: str, address: str, layout: dict[str, TopicSpec], messages: list[str]) -> Schema:
+    _, title, about = TOPICS[role]
+    spec = layout[address]
+    return {
+        "address": address,
+        "title": title,
+        "description": about,
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
+        "bindings": {
+            "kafka": {
+                "topic": address,
+                "partitions": spec.partitions,
+                "topicConfiguration": _topic_configuration(spec),
+                "bindingVersion": BINDING_VERSION,
+            }
+        },
+    }
+
+
+def _topic_configuration(spec: TopicSpec) -> Schema:
+    """The broker's settings of a topic as the binding wants them: numbers as numbers, policies as a list."""
+    configuration: Schema = {}
+    for name, value in spec.config.items():
+        if name == "cleanup.policy":
+            configuration[name] = value.split(",")
+        else:
+            configuration[name] = int(value) if value.lstrip("-").isdigit() else value
+    return configuration

@@ -1,0 +1,143 @@
+"""`unimargin breaker`: liquidations that wait for a person; look at them, release or void them."""
+
+import asyncio
+import time
+from typing import Annotated, Any
+from uuid import uuid4
+
+import msgspec
+import typer
+
+from engine.ladder.breaker import BreakerState
+from streams.cli.breaker.breaker_words import cause_words, stake_words
+from streams.config.invocation import ConfigOption, JsonOption, run, tell_mistakes
+from streams.config.problem import Problem
+from streams.config.settings import Settings, SettingsError, load_settings
+from streams.config.terminal import console, json_out, printable, table
+from streams.contract.cloudevents import rfc3339
+from streams.contract.operator_command import BreakerRelease, BreakerVoid, OperatorCommand
+from streams.kafka.topic_access import find_places, open_producer
+from streams.store.redis_access import open_redis, shard_count
+from streams.store.store_reader import StoreReader
+
+app = typer.Typer(
+    no_args_is_help=True, help="Liquidations that are held because too much was condemned at once."
+)
+
+WhoOption = Annotated[str, typer.Option("--who", help="Who decides: on record.", show_default=False)]
+WhyOption = Annotated[str, typer.Option("--why", help="Why: on record.", show_default=False)]
+ShardOption = Annotated[
+    int | None, typer.Option("--shard", min=0, help="Only this shard.", show_default="every one")
+]
+
+
+class ShardBreaker(msgspec.Struct, frozen=True):
+    """The breaker of one shard as Redis has it."""
+
+    shard: int
+    open: bool
+    state: BreakerState
+
+
+@app.command()
+@tell_mistakes
+def show(
+    as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
+    config: ConfigOption = None,
+) -> None:
+    """Show which shards hold liquidations, since when, why and how much."""
+    settings = load_settings(config)
+    found = run(_states(settings))
+    if as_json:
+        for it in found:
+            json_out(it)
+        return
+    out = console()
+    opened = [it for it in found if it.open]
+    if not opened:
+        out.print(f"nothing is held: the breakers of {len(found)} shards are closed")
+        return
+    out.print(_table(opened))
+    for it in opened:
+        out.print(_worst(it))
+
+
+@app.command()
+@tell_mistakes
+def release(who: WhoOption, why: WhyOption, shard: ShardOption = None, config: ConfigOption = None) -> None:
+    """Request the liquidations that are held, at the newest prices."""
+    command = BreakerRelease(id=uuid4().hex, who=who, why=why, time_ns=time.time_ns(), shard=shard)
+    _send(load_settings(config), command)
+
+
+@app.command()
+@tell_mistakes
+def void(who: WhoOption, why: WhyOption, shard: ShardOption = None, config: ConfigOption = None) -> None:
+    """Judge what is held afresh, once the cause is repaired; where it is still too much it is held again."""
+    command = BreakerVoid(id=uuid4().hex, who=who, why=why, time_ns=time.time_ns(), shard=shard)
+    _send(load_settings(config), command)
+
+
+def _send(settings: Settings, command: OperatorCommand) -> None:
+    if not settings.operator_topic_enabled:
+        raise SettingsError(
+            "UNIMARGIN_OPERATOR_TOPIC_ENABLED is off: the workers listen to no operator, so nothing was sent"
+        )
+    if not command.who.strip() or not command.why.strip():
+        raise SettingsError("--who and --why: say who decides and why; both go on record")
+    run(_publish(settings, command))
+    console().print(
+        f"sent {printable(command.id)} to {settings.topic_operator}; `unimargin breaker show` tells when it was done"
+    )
+
+
+async def _publish(settings: Settings, command: OperatorCommand) -> None:
+    await find_places(settings, [settings.topic_operator])
+    async with open_producer(settings) as producer:
+        sent = await producer.send(settings.topic_operator, value=msgspec.json.encode(command), partition=0)
+        await asyncio.wait_for(sent, timeout=30)
+
+
+async def _states(settings: Settings) -> list[ShardBreaker]:
+    async with open_redis(settings) as client:
+        reader = StoreReader(client, settings.redis_prefix)
+        shards = await shard_count(client, settings.redis_prefix)
+        stored = [await reader.breaker(shard) for shard in range(shards)]
+    found = []
+    for shard, data in enumerate(stored):
+        try:
+            state = msgspec.json.decode(data or b"{}", type=BreakerState)
+        except msgspec.MsgspecError as error:
+            raise Problem(f"the breaker of shard {shard} in Redis cannot be read: {error}") from None
+        found.append(ShardBreaker(shard, state.opening is not None, state))
+    return found
+
+
+def _table(opened: list[ShardBreaker]) -> Any:
+    rows = table(
+        "Liquidations held", ["shard", "opening", "since", "held", "cause"], right=["shard", "opening"]
+    )
+    for it in opened:
+        opening = it.state.opening
+        if opening is not None:
+            since = rfc3339(opening.cause.time_ns)
+            rows.add_row(
+                str(it.shard), str(opening.number), since, stake_words(it.state.held), cause_words(opening)
+            )
+    return rows
+
+
+def _worst(it: ShardBreaker) -> Any:
+    rows = table(
+        f"Largest held of shard {it.shard} when it opened",
+        ["account", "pool", "open interest", "equity"],
+        right=["open interest", "equity"],
+    )
+    for pool in it.state.opening.worst if it.state.opening else ():
+        rows.add_row(
+            printable(pool.account),
+            printable(pool.position or "cross"),
+            f"{pool.open_interest:,.2f}",
+            f"{pool.equity:,.2f}",
+        )
+    return rows

@@ -1,0 +1,1 @@
+"""A market crash on this machine."""

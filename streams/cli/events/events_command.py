@@ -1,0 +1,215 @@
+"""`unimargin events`: follow what the engine says."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.text import Text
+
+from engine.events.breaker_events import BreakerEvent
+from engine.events.effects import RiskEvent, Stream
+from engine.events.price_events import PriceEvent
+from engine.ladder import Band
+from engine.ladder.table import LIQUIDATING
+from engine.marks.mark_book import NANOSECONDS
+from streams.cli.breaker.breaker_words import said_of
+from streams.cli.events.outage_words import outage_in_words
+from streams.cli.liquidations.plan_words import plan_in_short
+from streams.config.invocation import AccountFilter, ConfigOption, JsonOption, run, tell_mistakes
+from streams.config.settings import Settings, load_settings
+from streams.config.terminal import BAND_STYLES, amount, console, json_out, printable
+from streams.contract.cloudevents import read_event
+from streams.kafka.topic_access import ConsumerRecord, find_places, open_reader
+
+app = typer.Typer(no_args_is_help=True, help="The events of the engine.")
+
+RATIO_PLACES = 4
+AMOUNT_PLACES = 2
+BAND_WIDTH = len("-> liquidation")
+
+
+class Entered(StrEnum):
+    """Bands that a pool comes into from a better one."""
+
+    WARNING = Band.WARNING.value
+    MARGIN_CALL = Band.MARGIN_CALL.value
+    REDUCE_ONLY = Band.REDUCE_ONLY.value
+    LIQUIDATION = Band.LIQUIDATION.value
+    BANKRUPT = Band.BANKRUPT.value
+
+
+class _Verdict(msgspec.Struct):
+    """What of an event says which band was entered."""
+
+    entered: Band | None = None
+
+
+_verdicts = msgspec.json.Decoder(_Verdict)
+
+
+class Topics(StrEnum):
+    """Which event topics to follow."""
+
+    MARGIN_EVENTS = "margin-events"
+    LIQUIDATIONS = "liquidations"
+    BOTH = "both"
+
+
+@app.callback()
+def events() -> None:
+    """The events of the engine."""
+
+
+@app.command()
+@tell_mistakes
+def tail(
+    topic: Annotated[Topics, typer.Option(help="Which events.")] = Topics.BOTH,
+    from_beginning: Annotated[  # noqa: FBT002 - an option of the command line
+        bool, typer.Option("--from-beginning", help="Also the events that the log already holds.")
+    ] = False,
+    account: AccountFilter = None,
+    type_prefix: Annotated[
+        str | None, typer.Option("--type", metavar="PREFIX", help='Only these, for example "margin.call".')
+    ] = None,
+    entered: Annotated[
+        Entered | None,
+        typer.Option(
+            help="Only verdicts by which a pool came into this band from a better one, in the topic that tells them."
+        ),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="End after this many events.")] = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
+    config: ConfigOption = None,
+) -> None:
+    """Print events as they are published, until Ctrl-C. An event may come twice, under the same ce_id."""
+    settings = load_settings(config)
+    band = None if entered is None else Band(entered.value)
+    try:
+        run(
+            _tail(
+                settings,
+                _streams(topic, band),
+                from_beginning=from_beginning,
+                account=account,
+                type_prefix=type_prefix or "",
+                entered=band,
+                limit=limit,
+                as_json=as_json,
+            )
+        )
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+
+
+def _streams(topic: Topics, entered: Band | None) -> list[Stream]:
+    """Both topics speak of who enters liquidation, each in its own words: a verdict is not to be shown twice."""
+    if topic is not Topics.BOTH:
+        return [Stream(topic.value)]
+    if entered is None:
+        return list(Stream)
+    return [Stream.LIQUIDATIONS if entered in LIQUIDATING else Stream.MARGIN_EVENTS]
+
+
+async def _tail(
+    settings: Settings,
+    streams: list[Stream],
+    *,
+    from_beginning: bool,
+    account: str | None,
+    type_prefix: str,
+    entered: Band | None,
+    limit: int | None,
+    as_json: bool,
+) -> None:
+    out = console()
+    shown = 0
+    async for record in _records(settings, streams, from_beginning=from_beginning, quiet=as_json):
+        headers = {name: value.decode(errors="backslashreplace") for name, value in record.headers}
+        if account is not None and record.key != account.encode():
+            continue
+        if not headers.get("ce_type", "").startswith(type_prefix):
+            continue
+        if entered is not None and _entered(record) is not entered:
+            continue
+        if as_json:
+            json_out(_as_json(record, headers))
+        else:
+            out.print(_as_line(record, headers), soft_wrap=True)
+        shown += 1
+        if shown == limit:
+            return
+
+
+async def _records(
+    settings: Settings, streams: list[Stream], *, from_beginning: bool, quiet: bool
+) -> AsyncIterator[ConsumerRecord]:
+    assigned = await find_places(settings, streams)
+    async with open_reader(settings) as consumer:
+        consumer.assign(assigned)
+        offsets = await (consumer.beginning_offsets if from_beginning else consumer.end_offsets)(assigned)
+        for place in assigned:
+            consumer.seek(place, offsets[place])
+        if not quiet:
+            typer.echo(f"following {' and '.join(streams)}; Ctrl-C ends", err=True)
+        while True:
+            yield await consumer.getone()
+            await asyncio.sleep(0)  # Ctrl-C works while the log has more at hand than is printed
+
+
+def _entered(record: ConsumerRecord) -> Band | None:
+    try:
+        return _verdicts.decode(record.value or b"").entered
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _as_json(record: ConsumerRecord, headers: dict[str, str]) -> dict[str, Any]:
+    try:
+        data = msgspec.json.decode(record.value or b"")
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        data = None
+    return {
+        "ce_id": headers.get("ce_id"),
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "headers": headers,
+        "data": data,
+    }
+
+
+def _as_line(record: ConsumerRecord, headers: dict[str, str]) -> Text:
+    try:
+        event = read_event(record.value or b"")
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        place = f"{record.topic}/{record.partition}/{record.offset}"
+        kind = printable(headers.get("ce_type", "without a type"))
+        return Text(f"{place}  {kind}  cannot be read as a risk event of this version: {error}", style="red")
+    when = datetime.fromtimestamp(event.time_ns / NANOSECONDS, UTC).isoformat(timespec="milliseconds")
+    if isinstance(event, PriceEvent):
+        return Text(
+            f"{when.removesuffix('+00:00')}Z  {event.type.value:<27}  {outage_in_words(event)}",
+            style="yellow",
+        )
+    if isinstance(event, BreakerEvent):
+        return Text(f"{when.removesuffix('+00:00')}Z  {event.type.value:<27}  {said_of(event)}", style="red")
+    line = Text(f"{when.removesuffix('+00:00')}Z  {event.type.value:<27}  ")
+    line.append(f"{printable(event.account):<16}  {printable(event.position or 'cross'):<10}  ")
+    line.append(f"ratio {amount(event.ratio, RATIO_PLACES):>9}  ")
+    line.append(f"{_band_in_words(event):<{BAND_WIDTH}}", style=BAND_STYLES[event.band])
+    line.append(f"  short {amount(event.shortfall_to_call, AMOUNT_PLACES)} to call")
+    if event.shortfall_to_liquidation:
+        line.append(f", {amount(event.shortfall_to_liquidation, AMOUNT_PLACES)} to liquidation")
+    if event.plan is not None:
+        line.append(f"  {plan_in_short(event.plan)}")
+    if event.degraded:
+        line.append("  degraded", style="yellow")
+    return line
+
+
+def _band_in_words(event: RiskEvent) -> str:
+    return event.band.value if event.entered is None else f"-> {event.entered.value}"

@@ -1,0 +1,1 @@
+"""An event recomputed from the log alone."""

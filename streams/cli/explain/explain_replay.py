@@ -1,0 +1,65 @@
+"""One account recomputed from the log alone, up to the inputs that an event names. Pure.
+
+Each record is taken as a worker takes it (`streams.shards.processor`): decoded, deduplicated within the same window, applied by
+the ledger, or refused, which stops the account in that topic.
+"""
+
+from collections.abc import Sequence
+
+from engine.inputs import Topic
+from engine.ledger.accounts import AccountState
+from engine.ledger.applying import apply, stopped
+from engine.policy import Policy
+from engine.rejections import Rejection
+from streams.contract.codec import decode_account_input
+from streams.contract.record import Record
+from streams.shards.windows import RecentIds
+
+
+class AccountReplay:
+    """The state of one account after the records it was given; topics one after the other, since they commute."""
+
+    def __init__(self, account: str, policy: Policy) -> None:
+        """Start before the account's first input."""
+        self.state = AccountState(account)
+        self._policy = policy
+        self._windows = {topic: RecentIds() for topic in Topic}
+
+    def take(self, topic: Topic, records: Sequence[Record]) -> None:
+        """Apply records of the account's key, in order of offset."""
+        for record in records:
+            self._take(topic, record)
+
+    def stopped_by(self, topic: Topic, following: Sequence[Record]) -> AccountState:
+        """The state with the stop that the first of the records after it makes; as it is where that one is applied.
+
+        What is refused leaves no trace in the offsets that an event names, but it degrades the account.
+        """
+        for record in following:
+            after = self._after(topic, record)
+            if after is not None:
+                return self.state if _offset(after, topic) == record.offset else after
+        return self.state
+
+    def _take(self, topic: Topic, record: Record) -> None:
+        self.state = self._after(topic, record) or self.state
+
+    def _after(self, topic: Topic, record: Record) -> AccountState | None:
+        """The state after a record; None where it is a repetition."""
+        message = decode_account_input(topic, record.key, record.value, record.taken_in_ns)
+        if isinstance(message, Rejection):
+            return stopped(self.state, topic, record.offset, message.code, None)
+        window = self._windows[topic]
+        if message.input_id in window:
+            return None
+        after = apply(self.state, message, topic, record.offset, self._policy)
+        if isinstance(after, Rejection):
+            return stopped(self.state, topic, record.offset, after.code, message.account_seq)
+        if isinstance(after, AccountState):
+            window.add(message.input_id)
+            return after
+        return None
+
+
+def _offset(state: AccountState, topic: Topic) -> int:
+    return (state.fills if topic is Topic.FILLS else state.ledger).offset

@@ -1,0 +1,1 @@
+"""What a move of the whole market would liquidate."""

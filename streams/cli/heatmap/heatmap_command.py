@@ -1,0 +1,53 @@
+"""`unimargin heatmap`: what a move of the whole market would liquidate, over all accounts of all shards."""
+
+from typing import Annotated
+
+import typer
+
+from engine.policy.rules.policy_switches import InstrumentKind
+from streams.config.invocation import (
+    ConfigOption,
+    JsonOption,
+    LastPricesOption,
+    moves_option,
+    run,
+    tell_mistakes,
+)
+from streams.config.settings import SettingsError, load_policy, load_settings
+from streams.config.terminal import present
+
+DEFAULT_MOVES = "-50..50/5"
+
+
+@tell_mistakes
+def heatmap(
+    moves: Annotated[
+        str, typer.Option(metavar="-20,-10,10", help="Moves in percent: a list, or a range like -50..50/5.")
+    ] = DEFAULT_MOVES,
+    symbol: Annotated[
+        list[str] | None,
+        typer.Option(metavar="S", help="Only positions in this contract; may be given several times."),
+    ] = None,
+    last_prices: LastPricesOption = False,  # noqa: FBT002 - an option of the command line
+    as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
+    config: ConfigOption = None,
+) -> None:
+    """Show the notional that each move of the whole market would be the first to liquidate, by symbol.
+
+    Every underlying moves by the same factor and currencies are held; each pool falls once in each direction, whole, at
+    the first move at which it stands below the liquidation line. At 0: what is being liquidated now.
+    """
+    # here, because its book needs the compiler's start, and a mistake or a question for help should not wait for that
+    from streams.cli.heatmap.heatmap_report import read_heat_map, report  # noqa: PLC0415
+    from streams.cli.heatmap.heatmap_tables import renderables  # noqa: PLC0415
+
+    settings = load_settings(config)
+    policy = load_policy(settings.policy_file)
+    asked = moves_option("--moves", moves)
+    for name in symbol or ():
+        listed = policy.instruments.get(name)
+        if listed is None or listed.kind is InstrumentKind.SPOT:
+            raise SettingsError(f"--symbol {name!r}: not a contract of this policy")
+    read = run(read_heat_map(settings, policy, asked, last_prices=last_prices))
+    said = report(read, policy, symbol or ())
+    present(said, renderables, as_json=as_json)

@@ -1,0 +1,1 @@
+"""Pools in liquidation and who would be deleveraged."""

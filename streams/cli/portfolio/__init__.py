@@ -1,0 +1,1 @@
+"""Portfolios that nobody holds."""

@@ -1,0 +1,1 @@
+"""The inputs of a day again, in one process."""

@@ -1,0 +1,1 @@
+"""Scenarios of stress: what ships, and one made of a recording."""

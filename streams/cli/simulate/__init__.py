@@ -1,0 +1,1 @@
+"""A simulated exchange, and the plain feed."""

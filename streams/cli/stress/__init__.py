@@ -1,0 +1,1 @@
+"""All accounts in another market."""

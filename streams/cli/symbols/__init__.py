@@ -1,0 +1,1 @@
+"""`unimargin symbols`: what is believed of each price symbol, and what was refused last."""

@@ -1,0 +1,1 @@
+"""The account after a move, an order or a deposit."""

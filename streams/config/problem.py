@@ -1,0 +1,8 @@
+"""What a command cannot do although it was asked rightly."""
+
+WRONG_POLICY = "Is UNIMARGIN_POLICY_FILE the policy that the workers use?"
+"""What to ask where an account holds something that the policy does not list."""
+
+
+class Problem(Exception):  # noqa: N818 - it names what a command found
+    """The command cannot give what was asked for, and it is not the user's mistake. Commands exit with 1."""

@@ -1,0 +1,136 @@
+"""Settings of every command: environment variables with the prefix `UNIMARGIN_`, or a file of such lines.
+
+The environment wins over the file. Secrets are typed (`SecretStr`) and never printed.
+"""
+
+import os
+import socket
+from decimal import Decimal
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from engine.policy import Policy, PolicyError, parse
+from streams.config.market_moves import moves_of
+
+
+class SettingsError(Exception):
+    """A setting or the policy file breaks a rule; the message names it. Commands exit with 2."""
+
+
+class Settings(BaseSettings):
+    """What a worker needs to know. Defaults suit one machine; only addresses must be given elsewhere."""
+
+    model_config = SettingsConfigDict(env_prefix="UNIMARGIN_", extra="forbid", frozen=True)
+
+    kafka_bootstrap_servers: str = "127.0.0.1:9092"
+    kafka_security_protocol: str = Field(
+        default="PLAINTEXT", pattern="^(PLAINTEXT|SSL|SASL_PLAINTEXT|SASL_SSL)$"
+    )
+    kafka_sasl_username: str = ""
+    kafka_sasl_password: SecretStr = SecretStr("")
+    kafka_session_timeout_seconds: float = Field(default=10.0, ge=1, le=300)
+    kafka_fetch_wait_ms: int = Field(default=100, ge=1, le=1000)
+    """How long a broker may hold an empty fetch. Kafka answers at once when a record comes; librdkafka's mock
+    broker does not, so there this is the latency of a mark and must be small."""
+    kafka_idempotent_producer: bool = True
+
+    redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    """May carry a password, so it is a secret as a whole."""
+    redis_prefix: str = Field(default="unimargin", pattern="^[a-zA-Z0-9_-]+$")
+    redis_retry_seconds: float = Field(default=60.0, ge=0)
+    """How long a commit is repeated while Redis is away before the worker gives up and exits."""
+
+    snapshot_seconds: float = Field(default=60.0, ge=0)
+    """How often a worker looks whether the packed snapshot of a shard is worth writing anew; 0 never does. A snapshot takes some 250
+    bytes an account of Redis' memory, and a start with one a tenth of the time."""
+
+    group: str = "unimargin"
+    worker_id: str = Field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}")
+    topic_prices: str = "prices"
+    topic_fills: str = "fills"
+    topic_ledger: str = "ledger"
+    topic_quarantine: str = "quarantine"
+    topic_operator: str = "operator"
+    operator_topic_enabled: bool = False
+    """Whether workers take operators' commands from that topic, and commands send them. Whoever may write to it may release
+    liquidations, so a deployment first says who may."""
+    topic_fund: str = "fund"
+    fund_topic_enabled: bool = False
+    """Whether the exchange states in that topic what its insurance fund has, for commands that say who would bear a deficit."""
+    policy_file: Path | None = None
+    """Default: the policy that ships with the package."""
+    marks_judged: Literal["every", "conflate"] = "every"
+    """Whether accounts are judged after every mark of a batch, or only after the lowest, the highest and the last of each
+    symbol. A worker that falls behind conflates by itself until it has caught up, and counts it."""
+
+    heat_map_seconds: float = Field(default=15.0, ge=0)
+    """How often the heat map of the metrics is brought up to date; 0 never does. It costs some 3 us an account."""
+    heat_map_moves: Annotated[tuple[Decimal, ...], NoDecode] = moves_of(
+        "-50,-40,-30,-20,-15,-10,-5,5,10,15,20,30,40,50"
+    )
+    """Moves of the whole market that it is computed at, in percent: a list, or a range like -50..50/5."""
+    heat_map_symbols: int = Field(default=10, ge=0, le=100)
+    """How many symbols it names; all others are one series."""
+
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = Field(default=9108, ge=0, le=65535)
+    """0 takes a free port and says which in the log."""
+    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+
+    stall_seconds: float = Field(default=30.0, ge=1)
+    """A loop with work waiting and no progress for this long ends the process."""
+    standby_patience_seconds: float = Field(default=3.0, ge=1, le=60)
+    """A standby takes a shard over when its owner has given no sign of life for this long. Owners give one every half second, from
+    the event loop: what holds it for longer than this costs the owner its shard for a moment. So it must be above the longest
+    `margin_loop_lag_seconds` of any worker; loading 100,000 accounts into one shard is some two seconds of it."""
+    shutdown_seconds: float = Field(default=20.0, ge=1)
+    """Bound on finishing commits and publications after SIGTERM."""
+
+    @field_validator("heat_map_moves", mode="before")
+    @classmethod
+    def _moves(cls, value: object) -> object:
+        return moves_of(value) if isinstance(value, str) else value
+
+
+def load_settings(file: Path | None = None) -> Settings:
+    """Settings from the environment, over those of `file` (lines `UNIMARGIN_NAME=value`) if given."""
+    if file is not None and not file.is_file():
+        raise SettingsError(f"settings file {file} does not exist")
+    try:
+        return Settings(_env_file=file)  # type: ignore[call-arg]
+    except ValidationError as error:
+        problems = "; ".join(f"{_env_name(e['loc'])}: {e['msg']}" for e in error.errors(include_input=False))
+        raise SettingsError(problems) from None
+
+
+def policy_text(file: Path | None) -> str:
+    """The text of the policy `file`, or of the one that ships with the package."""
+    try:
+        shipped = shipped_file("default_policy.toml", "policies/default.toml")
+        return (file or shipped).read_text(encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"policy file {file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"policy file {file}: not UTF-8 text") from None
+
+
+def load_policy(file: Path | None) -> Policy:
+    """Read and check the policy `file`, or the one that ships with the package."""
+    try:
+        return parse(policy_text(file))
+    except PolicyError as error:
+        raise SettingsError(f"policy file {file or 'default.toml'}: {error}") from None
+
+
+def shipped_file(packaged: str, in_deploy: str) -> Path:
+    """A file that ships with the package: in a wheel inside it, in a checkout under deploy/."""
+    path = Path(str(resources.files("streams"))) / packaged
+    return path if path.is_file() else Path(__file__).parents[2] / "deploy" / in_deploy
+
+
+def _env_name(location: tuple[int | str, ...]) -> str:
+    return "UNIMARGIN_" + "_".join(map(str, location)).upper().removeprefix("UNIMARGIN_")

@@ -1,0 +1,91 @@
+"""What one atomic commit carries, as plain records: the border between the processor and the store."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+import msgspec
+
+from engine.events.effects import Stream
+
+DEDUPE_WINDOW = 4096
+"""Newest input ids remembered per account and topic. A producer's re-send comes within seconds; a market maker
+with 100 fills a second is covered for 40 s. Where the exchange sends `account_seq` the check has no window."""
+
+
+class Lane(StrEnum):
+    """The two ways from a commit to Kafka. Each is in order and waits for nothing in the other; a topic has one of them."""
+
+    LIQUIDATIONS = "liquidations"
+    """What an exchange has to execute."""
+    ORDINARY = "ordinary"
+    """All else: it may be plenty."""
+
+
+class OutboxEntry(msgspec.Struct, frozen=True):
+    """One Kafka record that must be published at least once, exactly as it stands here."""
+
+    topic: str
+    partition: int | None
+    key: bytes | None
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+    event_type: str
+    cause_time_ns: int | None = None
+    """Event time of the mark that caused it, for the tick-to-event latency."""
+
+    @property
+    def lane(self) -> Lane:
+        """The way it goes."""
+        return Lane.LIQUIDATIONS if self.topic == Stream.LIQUIDATIONS else Lane.ORDINARY
+
+
+class Commit(msgspec.Struct, frozen=True):
+    """Everything that becomes durable together, or not at all."""
+
+    advance: dict[str, tuple[int, int]] = {}
+    """Topic -> (expected watermark, new watermark): offsets of the next record to apply."""
+    accounts: dict[str, bytes] = {}
+    risks: dict[str, bytes] = {}
+    seen: dict[tuple[str, str], tuple[str, ...]] = {}
+    """(topic, account) -> newly applied input ids, oldest first."""
+    outbox: tuple[OutboxEntry, ...] = ()
+    breaker: bytes | None = None
+    """The state of the shard's breaker; None leaves it as it is."""
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to commit."""
+        return bool(self.advance or self.accounts or self.risks or self.outbox or self.breaker)
+
+    @property
+    def urgent(self) -> bool:
+        """Whether it cannot wait: it carries inputs, the breaker, or a liquidation."""
+        return bool(
+            self.advance
+            or self.accounts
+            or self.seen
+            or self.breaker
+            or any(entry.lane is Lane.LIQUIDATIONS for entry in self.outbox)
+        )
+
+
+def merge(commits: Sequence[Commit]) -> Commit:
+    """One commit with the effect of all, in order. Raises AssertionError if watermark ranges do not join."""
+    advance: dict[str, tuple[int, int]] = {}
+    accounts: dict[str, bytes] = {}
+    risks: dict[str, bytes] = {}
+    seen: dict[tuple[str, str], tuple[str, ...]] = {}
+    outbox: list[OutboxEntry] = []
+    breaker: bytes | None = None
+    for commit in commits:
+        for topic, (start, end) in commit.advance.items():
+            first, reached = advance.get(topic, (start, start))
+            if reached != start:
+                raise AssertionError(f"{topic}: a commit from {start} follows one up to {reached}")
+            advance[topic] = (first, end)
+        accounts |= commit.accounts
+        risks |= commit.risks
+        for place, ids in commit.seen.items():
+            seen[place] = seen.get(place, ()) + ids
+        outbox += commit.outbox
+        breaker = commit.breaker or breaker
+    return Commit(advance, accounts, risks, seen, tuple(outbox), breaker)

@@ -1,0 +1,93 @@
+"""Which topics the pipeline has and how they must be: read from a file such as deploy/kafka/topics.toml.
+
+The file speaks of topics by their role; the settings may give `prices`, `fills`, `ledger`, `quarantine`, `operator` and `fund`
+other names.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from engine.events.effects import Stream
+from streams.config.settings import Settings, SettingsError, shipped_file
+
+PARTITIONS_MAX = 10_000
+"""Far more shards than accounts need; a typing error with one zero too many ends here and not at the broker."""
+
+
+class TopicSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How one topic must be."""
+
+    partitions: Annotated[int, msgspec.Meta(ge=1, le=PARTITIONS_MAX)]
+    config: dict[str, str] = {}
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    topics: dict[str, TopicSpec]
+
+
+def account_keyed(settings: Settings) -> list[str]:
+    """The topics keyed by account: a partition is a shard, so their counts must be equal."""
+    return [settings.topic_fills, settings.topic_ledger, *Stream]
+
+
+def pipeline_topics(settings: Settings) -> list[str]:
+    """Every topic of the pipeline; those of the operators and of the fund only where the settings say so."""
+    wanted = [name for name, enabled in _switched(settings).items() if enabled]
+    return [settings.topic_prices, *account_keyed(settings), settings.topic_quarantine, *wanted]
+
+
+def _switched(settings: Settings) -> dict[str, bool]:
+    """Topics that a deployment may do without, and whether this one has them."""
+    return {
+        settings.topic_operator: settings.operator_topic_enabled,
+        settings.topic_fund: settings.fund_topic_enabled,
+    }
+
+
+def load_layout(file: Path | None, settings: Settings, partitions: int | None = None) -> dict[str, TopicSpec]:
+    """Topics by their real names; `partitions` overrides the count of the account-keyed ones.
+
+    Those that the settings switch off are left out. Raises `SettingsError` naming the file and the rule it breaks.
+    """
+    path = file or shipped_file("default_topics.toml", "kafka/topics.toml")
+    try:
+        parsed = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), _File)
+    except OSError as error:
+        raise SettingsError(f"topics file {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"topics file {path}: not UTF-8 text") from None
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise SettingsError(f"topics file {path}: {error}") from None
+    names = {
+        "prices": settings.topic_prices,
+        "fills": settings.topic_fills,
+        "ledger": settings.topic_ledger,
+        "quarantine": settings.topic_quarantine,
+        "operator": settings.topic_operator,
+        "fund": settings.topic_fund,
+    }
+    layout = {names.get(role, role): spec for role, spec in parsed.topics.items()}
+    for name, enabled in _switched(settings).items():
+        if not enabled:
+            layout.pop(name, None)
+    keyed = account_keyed(settings)
+    if partitions is not None:
+        layout |= {name: TopicSpec(partitions, layout[name].config) for name in keyed if name in layout}
+    counts = {name: layout[name].partitions for name in keyed if name in layout}
+    if len(set(counts.values())) > 1:
+        raise SettingsError(f"topics file {path}: {_listed(counts)} must have equal partition counts")
+    return layout
+
+
+def count_fault(counts: dict[str, int]) -> str | None:
+    """Why these account-keyed topics cannot work together, or None."""
+    if len(set(counts.values())) <= 1:
+        return None
+    return f"{_listed(counts)}: partition counts must be equal, for a partition is a shard of accounts"
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} ({count})" for name, count in counts.items())

@@ -1,0 +1,1 @@
+"""Made-up customers: wealth, style, leverage, and what they trade when. Pure."""

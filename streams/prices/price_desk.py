@@ -1,0 +1,173 @@
+"""Prices: read by every worker from all partitions, believed or refused once, judged by every shard.
+
+`price_reader` is the I/O and wakes the agent through a Faust channel; `PriceDesk` is what the agent calls.
+
+Life of a batch
+---------------
+1. `decode_prices`          raw bytes -> marks, or a rejection and quarantine
+2. `PriceIntake.take`       records become instants; each mark is believed or refused, once per worker
+3. `conflate`               only if the setting says so, or the desk is behind: then no crossing extreme is lost, but at the
+                            instants between nobody is judged, and they are counted. Falling further behind would be worse
+4. `InstantEncoder.encode`  into the columns' numbers, once per worker
+5. `judge`                  the book of every shard walks the batch, giving way after every slice of what it says
+All happens in one `turn`: no price is believed while accounts are judged at the prices before it.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from enum import StrEnum
+
+import structlog
+
+from engine.book.conflation import conflate
+from engine.book.instant_batch import EncodedInstants, InstantEncoder
+from engine.marks.instants import Instant, MarksRecord
+from engine.marks.intake import PriceIntake, Taken
+from engine.marks.mark_book import NANOSECONDS
+from engine.rejections import Rejection
+from streams.contract.codec import decode_prices
+from streams.contract.commit import OutboxEntry
+from streams.contract.quarantine_record import quarantine_entry
+from streams.observe.metrics import Metrics
+from streams.prices.price_reader import PriceRecord
+from streams.prices.symbol_beliefs import SymbolBeliefs
+
+TAKEN_TOGETHER = 400
+"""Records decoded and believed, or not, before the event loop has its turn: about 2 ms."""
+BEHIND_NS_MAX = NANOSECONDS // 10
+"""A large batch whose newest mark is older than this on receipt has waited for the desk: ten times the promised latency."""
+BEHIND_MARKS_MIN = 500
+"""A smaller batch is judged instant by instant, however old: behind is then the feed, and conflating would gain nothing."""
+BEHIND_BATCHES_MIN = 4
+"""So many batches waiting in the inbox mean the desk is behind too: some 50 ms of its time."""
+
+_log = structlog.get_logger()
+
+
+class Judged(StrEnum):
+    """At which instants of a batch accounts were judged."""
+
+    EVERY = "every"
+    CONFLATED = "conflated"
+    """Those of the extremes of each symbol and the last, because the setting says so."""
+    OVERLOAD = "overload"
+    """The same, because the desk was behind."""
+
+
+class PriceDesk:
+    """Turns raw price records into judgements. One per worker."""
+
+    def __init__(
+        self,
+        intake: PriceIntake,
+        encoder: InstantEncoder,
+        *,
+        topic: str,
+        quarantine_topic: str,
+        judge: Callable[[EncodedInstants], Awaitable[None]],
+        quarantine: Callable[[OutboxEntry], None],
+        metrics: Metrics,
+        beliefs: SymbolBeliefs,
+        turn: asyncio.Lock,
+        conflates: bool = False,
+    ) -> None:
+        """`judge` gets instants in order; `quarantine` gets records that are no prices; `beliefs` keeps what is refused.
+
+        `conflates`: always, and not only when behind.
+        """
+        self._intake, self._encoder, self._judge, self._quarantine = intake, encoder, judge, quarantine
+        self._metrics, self._beliefs, self._conflates = metrics, beliefs, conflates
+        self._topic, self._quarantine_topic, self._turn = topic, quarantine_topic, turn
+
+    async def on_records(self, records: Sequence[PriceRecord], batches_waiting: int = 0) -> None:
+        """Take one polled batch, behind which `batches_waiting` others wait."""
+        began = time.perf_counter()
+        async with self._turn:
+            received_ns = time.time_ns()
+            taken = Taken([], [], [])
+            for first in range(0, len(records), TAKEN_TOGETHER):
+                if first:
+                    await asyncio.sleep(0)
+                decoded = self._decoded(records[first : first + TAKEN_TOGETHER])
+                part = self._intake.take(decoded, received_ns)
+                taken.instants.extend(part.instants)
+                taken.refused.extend(part.refused)
+                taken.notices.extend(part.notices)
+            await self._take(taken, received_ns, batches_waiting)
+        self._metrics.mark_batch_seconds.observe(time.perf_counter() - began)
+
+    def _decoded(self, records: Sequence[PriceRecord]) -> list[MarksRecord]:
+        decoded: list[MarksRecord] = []
+        for record in records:
+            marks = decode_prices(record.value)
+            if isinstance(marks, Rejection):
+                self._to_quarantine(record, marks)
+            else:
+                decoded.append(MarksRecord(marks, record.partition, record.offset))
+        return decoded
+
+    async def on_time(self) -> None:
+        """Judge at the instants that have waited for records of other partitions for long enough."""
+        async with self._turn:
+            now_ns = time.time_ns()
+            await self._take(self._intake.due(now_ns), now_ns, 0)
+
+    async def _take(self, taken: Taken, received_ns: int, batches_waiting: int) -> None:
+        instants, refused, notices = taken
+        if refused:
+            self._beliefs.refuse(refused)
+            labels = Counter((self._beliefs.label(it.symbol), it.code) for it in refused)
+            for (symbol, reason), count in labels.items():
+                self._metrics.marks_refused_total.labels(symbol, reason).inc(count)
+        for notice in notices:
+            self._beliefs.tell(notice)
+            self._metrics.price_notices_total.labels(notice.symbol, notice.kind).inc()
+            _log.warning(
+                notice.kind.value, symbol=notice.symbol, event_time_ns=notice.time_ns, detail=notice.detail
+            )
+        if not instants:
+            return
+        marks_count = self._count_believed(instants)
+        how = self._how(instants, marks_count, received_ns, batches_waiting)
+        judged = instants if how is Judged.EVERY else conflate(instants)
+        self._metrics.mark_batches_total.labels(how).inc()
+        self._metrics.mark_batch_marks.observe(marks_count)
+        self._metrics.instants_conflated_total.inc(len(instants) - len(judged))
+        await self._judge(self._encoder.encode(judged))
+
+    def _how(
+        self, instants: Sequence[Instant], marks_count: int, received_ns: int, batches_waiting: int
+    ) -> Judged:
+        if self._conflates:
+            return Judged.CONFLATED
+        if batches_waiting >= BEHIND_BATCHES_MIN:
+            return Judged.OVERLOAD
+        if marks_count < BEHIND_MARKS_MIN:
+            return Judged.EVERY
+        behind_ns = received_ns - max(instant.name.time_ns for instant in instants)
+        return Judged.OVERLOAD if behind_ns > BEHIND_NS_MAX else Judged.EVERY
+
+    def _to_quarantine(self, record: PriceRecord, rejection: Rejection) -> None:
+        self._metrics.quarantined_total.labels(self._topic, rejection.code).inc()
+        self._quarantine(
+            quarantine_entry(
+                self._quarantine_topic,
+                self._topic,
+                record.partition,
+                record.offset,
+                record.key,
+                record.value,
+                rejection,
+            )
+        )
+
+    def _count_believed(self, instants: Sequence[Instant]) -> int:
+        """Count the believed marks by symbol; returns how many there are."""
+        believed = [mark for instant in instants for mark in instant.marks]
+        newest = {mark.symbol: mark.time_ns for mark in believed}
+        for symbol, count in Counter([mark.symbol for mark in believed]).items():
+            self._metrics.marks_accepted_total.labels(symbol).inc(count)
+            self._metrics.mark_event_timestamp_seconds.labels(symbol).set(newest[symbol] / NANOSECONDS)
+        return len(believed)

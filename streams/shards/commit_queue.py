@@ -1,0 +1,135 @@
+"""What waits to become durable: parts in, commits out, the urgent ones first.
+
+Two lanes
+---------
+* Urgent is what carries inputs, the breaker or a liquidation. Urgent parts are committed in the order in which they changed memory,
+  many in one commit (group commit): nothing that carries inputs is overtaken by what was judged after it.
+* All else, risks and events that are only to be known, waits by account while anything urgent does: the newest risk, and all
+  events in order. It is committed in small pieces, those who have waited longest first.
+* An urgent part takes along what waits of its accounts, in one commit with it. So the risk of an account never goes back, its events
+  stay in order, and what one judgement says becomes durable together.
+
+What a crash loses is judged again by the next owner: no event was published, and no input acknowledged, before its commit.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from itertools import islice
+
+from streams.contract.commit import Commit, merge
+
+COMMIT_ACCOUNTS_MAX = 500
+"""Inputs may change thousands of accounts at once; a commit of this many holds Redis for about 10 ms."""
+PIECE_ACCOUNTS_MAX = 100
+"""Of what is not urgent: what is urgent waits for the piece under way."""
+
+Acknowledge = Callable[[], object]
+
+
+class CommitQueue:
+    """The parts of one shard. One task takes commits: `next`, make it durable, `committed`."""
+
+    def __init__(self) -> None:
+        """Nothing waits."""
+        self._urgent: deque[Commit] = deque()
+        self._waiting: dict[str | int, Commit] = {}
+        """By account, and by a number what is said of none."""
+        self._acknowledgements: deque[tuple[int, Acknowledge]] = deque()
+        """With the number of urgent parts that have to be durable first."""
+        self._added = self._taken = self._numbered = 0
+        self._work = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def add(self, parts: Iterable[Commit]) -> None:
+        """Take parts in the order in which they changed memory. One that is not urgent speaks of one account at most."""
+        for part in parts:
+            if part.urgent:
+                self._add_urgent(part)
+            elif part:
+                self._wait(part)
+
+    def hurry(self) -> None:
+        """All that waits becomes durable before what is added from now on."""
+        for part in self._waiting.values():
+            self._put_first(part)
+        self._waiting.clear()
+
+    def acknowledge(self, calls: Iterable[Acknowledge]) -> None:
+        """Have these called once the inputs that were added so far are durable."""
+        self._acknowledgements += ((self._added, call) for call in calls)
+        self._stir()
+
+    async def next(self) -> Commit:
+        """Wait for the next commit. It may be empty: then there is only something to acknowledge."""
+        while not (self._urgent or self._waiting or self._ripe()):
+            self._work.clear()
+            await self._work.wait()
+        if not self._urgent:
+            piece = list(islice(self._waiting, PIECE_ACCOUNTS_MAX))
+            return merge([self._waiting.pop(account) for account in piece])
+        run = [self._urgent.popleft()]
+        size = _size(run[0])
+        while self._urgent and (size := size + _size(self._urgent[0])) <= COMMIT_ACCOUNTS_MAX:
+            run.append(self._urgent.popleft())
+        self._taken += len(run)
+        return merge(run)
+
+    def committed(self) -> list[Acknowledge]:
+        """What `next` gave last is durable; returns what may be acknowledged now."""
+        ripe = []
+        while self._ripe():
+            ripe.append(self._acknowledgements.popleft()[1])
+        if not (self._urgent or self._waiting):
+            self._idle.set()
+        return ripe
+
+    async def idle(self) -> None:
+        """Return once everything added is durable."""
+        await self._idle.wait()
+
+    async def durable(self) -> None:
+        """Return once the inputs that were added so far are durable; more may come meanwhile."""
+        reached = asyncio.Event()
+        self.acknowledge([reached.set])
+        await reached.wait()
+
+    def give_up(self) -> None:
+        """Nothing more becomes durable here: nobody need wait for it."""
+        self._idle.set()
+
+    def unacknowledged(self) -> list[Acknowledge]:
+        """What was to be acknowledged, after `give_up`."""
+        return [call for _, call in self._acknowledgements]
+
+    def _add_urgent(self, part: Commit) -> None:
+        accounts = {*part.risks, *part.accounts, *(account for _, account in part.seen)}
+        waited = [self._waiting.pop(account) for account in sorted(accounts & self._waiting.keys())]
+        self._put_first(merge([*waited, part]) if waited else part)
+
+    def _put_first(self, part: Commit) -> None:
+        self._urgent.append(part)
+        self._added += 1
+        self._stir()
+
+    def _wait(self, part: Commit) -> None:
+        if len(part.risks) > 1:
+            raise AssertionError(f"a part that can wait speaks of {len(part.risks)} accounts")
+        self._numbered += 1
+        account = next(iter(part.risks), self._numbered)
+        before = self._waiting.get(account)
+        self._waiting[account] = merge([before, part]) if before else part
+        self._stir()
+
+    def _stir(self) -> None:
+        if self._urgent or self._waiting:
+            self._idle.clear()
+        self._work.set()
+
+    def _ripe(self) -> bool:
+        return bool(self._acknowledgements) and self._acknowledgements[0][0] <= self._taken
+
+
+def _size(part: Commit) -> int:
+    return len(part.accounts) + len(part.risks)

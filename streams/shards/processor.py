@@ -1,0 +1,429 @@
+"""The Faust-free heart of a shard: raw records and marks in, one `Commit` out. No I/O, no clock.
+
+Life of a batch of account inputs
+---------------------------------
+1. `decode`   raw bytes -> typed messages or rejections
+2. the caller loads the deduplication windows that `missing_windows` names
+3. `apply`    in offset order, each record is one of
+     - below the watermark: delivered again, skipped
+     - a rejection, at decoding or in the ledger: quarantined; the account it belongs to is stopped
+     - a duplicate id or `account_seq`: counted
+     - applied: a new account state
+4. the returned `Commit` {watermark, states, ids, quarantine} becomes durable as a whole (`on_committed`); only then are
+   the records acknowledged, and only then may a window that has these ids be forgotten
+5. `settle`, once both topics have been applied up to one instant: the new states are put before the judge. Until then
+   an account is judged as it was: a fill must not be judged without the deposit that paid for it, which is on its
+   way in the other topic
+
+Life of a batch of prices: `on_instants` hands instants to the book, which judges their holders in order; what
+changed becomes `Commit` parts too. These are verdicts; `reasons` says behind them what takes longer to find out.
+
+Judging comes in slices, the most urgent first, each a bounded piece of work: the caller makes one durable and gives way before it
+asks for the next. Until it has taken all of them it must let nothing else judge, settle or operate this shard; `apply` may go on
+while it is `judging`.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import NamedTuple
+
+import msgspec
+
+from engine.book.account_book import AccountBook, Concerned
+from engine.events.breaker_events import BreakerEventType, after_event, breaker_event
+from engine.events.effects import AccountRisk, Stream
+from engine.events.judgement import Judgement
+from engine.events.price_events import PriceEvent
+from engine.inputs import AccountInput, Fill, Topic
+from engine.ladder import LadderState
+from engine.ladder.breaker import BreakerState, Opening
+from engine.ledger.accounts import AccountState, decode, encode
+from engine.ledger.applying import apply, stopped
+from engine.marks.instants import Instant
+from engine.marks.mark_book import Prices
+from engine.policy import Policy
+from engine.rejections import Duplicate, Rejection, RejectionCode
+from streams.contract.cloudevents import outbox_entry
+from streams.contract.codec import account_of_key, decode_account_input
+from streams.contract.commit import Commit, OutboxEntry
+from streams.contract.operator_command import BreakerRelease, OperatorCommand
+from streams.contract.quarantine_record import quarantine_entry
+from streams.contract.record import Decoded, Record
+from streams.shards.newest import Newest
+from streams.shards.taken_inputs import TakenInputs
+from streams.shards.windows import Windows
+
+Slices = Iterator[list[Commit]]
+"""What judging has to make durable, piece by piece."""
+
+
+class Outcome(NamedTuple):
+    """A commit and what happened on the way, for the metrics."""
+
+    commit: Commit
+    applied: int
+    duplicates: int
+    quarantined: Counter[RejectionCode]
+    executed: tuple[Fill, ...]
+    """Applied fills that name a liquidation."""
+
+
+class ShardProcessor:
+    """All account states, risk records and windows of one shard, kept ahead of the store by one commit."""
+
+    def __init__(
+        self,
+        shard: int,
+        policy: Policy,
+        book: AccountBook,
+        *,
+        partition_of: Callable[[bytes], int],
+        topics: dict[Topic, str],
+        quarantine_topic: str,
+        source: str,
+    ) -> None:
+        """Build an empty shard; `load` fills it. `topics` names the Kafka topic of each input topic."""
+        self.shard = shard
+        self.book = book
+        self.watermarks: dict[Topic, int] = dict.fromkeys(Topic, 0)
+        self.judging = False
+        """Off until prices have caught up: judging at unknown prices would degrade every account."""
+        self._policy = policy
+        self._partition_of = partition_of
+        self._topics = topics
+        self._quarantine_topic = quarantine_topic
+        self._source = source
+        self._windows = Windows()
+        self._ahead: dict[str, AccountState] = {}
+        """States newer than the book's, until `settle`."""
+        self._taken = TakenInputs()
+        """What the batch that `settle` ends has brought."""
+        self._stored = book.breaker.state
+        """The breaker as the newest commit has it."""
+
+    def load(
+        self,
+        stored: Iterable[bytes],
+        risks: Mapping[str, AccountRisk],
+        watermarks: dict[Topic, int],
+        breaker: BreakerState | None = None,
+    ) -> None:
+        """Take over what the store holds. Raises `UnlistedHolding` if the policy lacks something that is held."""
+        for _ in self.load_in_parts(stored, risks, watermarks, breaker):
+            pass
+
+    def load_in_parts(
+        self,
+        stored: Iterable[bytes],
+        risks: Mapping[str, AccountRisk],
+        watermarks: dict[Topic, int],
+        breaker: BreakerState | None,
+        packed: Sequence[bytes] = (),
+        outdated: AbstractSet[str] = frozenset(),
+    ) -> Iterator[None]:
+        """`load` in bounded pieces of work; with what `packed` holds of all accounts but those that are outdated and `stored`."""
+        self.book.breaker.load(breaker or BreakerState())
+        self._stored = self.book.breaker.state
+        yield from self.book.load_in_parts(stored, risks, packed, outdated)
+        self.watermarks |= watermarks
+
+    @property
+    def unsettled(self) -> Collection[str]:
+        """Accounts of which the book has an older state than the newest that was applied."""
+        return self._ahead.keys()
+
+    def renew(self, stored: Mapping[str, bytes], risks: Mapping[str, AccountRisk]) -> None:
+        """Take what has changed in the store since `load`, while another owns the shard. Raises `UnlistedHolding`."""
+        for account in sorted(stored.keys() | risks.keys()):
+            data = stored.get(account)
+            state = self.book.state(account) if data is None else decode(data)
+            self.book.put(state or AccountState(account), risks.get(account))
+
+    def decode(self, topic: Topic, records: Sequence[Record]) -> list[Decoded]:
+        """Records at or above the watermark, decoded."""
+        start = self.watermarks[topic]
+        return [
+            Decoded(record, decode_account_input(topic, record.key, record.value, record.taken_in_ns))
+            for record in records
+            if record.offset >= start
+        ]
+
+    def missing_windows(self, topic: Topic, decoded: Sequence[Decoded]) -> set[str]:
+        """Accounts whose applied ids must be fetched before `apply`; a new account has none."""
+        return {
+            message.account
+            for _, message in decoded
+            if not isinstance(message, Rejection)
+            and (topic, message.account) not in self._windows
+            and self.state(message.account) is not None
+        }
+
+    def add_windows(self, topic: Topic, windows: dict[str, list[str]]) -> None:
+        """Take fetched ids, oldest first."""
+        for account, ids in windows.items():
+            self._windows.fetched(topic, account, ids)
+
+    def apply(self, topic: Topic, decoded: Sequence[Decoded]) -> Outcome:
+        """Apply decoded records in order; see the life of a batch above."""
+        batch = _Batch()
+        start = self.watermarks[topic]
+        for record, message in decoded:
+            if record.offset < self.watermarks[topic]:
+                continue
+            self._apply_one(topic, record, message, batch)
+            self.watermarks[topic] = record.offset + 1
+        if self.judging:
+            self._ahead |= batch.states
+        else:
+            self.book.put_all(batch.states.values())
+        self._windows.shrink()
+        return Outcome(
+            Commit(
+                advance={topic: (start, self.watermarks[topic])} if self.watermarks[topic] > start else {},
+                accounts={account: encode(state) for account, state in batch.states.items()},
+                seen={(topic, account): tuple(ids) for account, ids in batch.seen.items()},
+                outbox=tuple(batch.quarantined),
+            ),
+            batch.applied,
+            batch.duplicates,
+            batch.reasons,
+            tuple(batch.executed),
+        )
+
+    def on_committed(self, commit: Commit) -> None:
+        """A commit of this processor has become durable."""
+        for topic, (_, end) in commit.advance.items():
+            self._windows.stored(Topic(topic), end)
+
+    def state(self, account: str) -> AccountState | None:
+        """The newest state of the account, which may be ahead of what is judged; None if there is none."""
+        return self._ahead.get(account) or self.book.state(account)
+
+    def settle(self) -> Slices:
+        """Both topics have been applied up to one instant: judge the accounts in their new state."""
+        settled, self._ahead = self._ahead, {}
+        self.book.put_all(settled.values())
+        inputs = self._taken.end(self._topics)
+        yield from self._spoken_in_slices(self.book.judge(sorted(settled), inputs))
+
+    def skip_to(self, topic: Topic, offset: int) -> Commit:
+        """Move the watermark over offsets that the log holds no record for (transaction markers)."""
+        start, self.watermarks[topic] = self.watermarks[topic], offset
+        return Commit(advance={topic: (start, offset)})
+
+    def on_instants(self, instants: Sequence[Instant]) -> Slices:
+        """Judge the holders of each of these instants, one after the other."""
+        yield from self._spoken_in_slices(self.book.on_instants(instants))
+
+    @property
+    def reasons_due(self) -> bool:
+        """Whether there may be plans or details to say."""
+        return self.judging and bool(self.book.reasons_due)
+
+    def reasons(self, accounts_max: int) -> list[Commit]:
+        """Plans and details that are due, of so many accounts, the worst first; [] where none is due."""
+        return list(map(self._spoken, self.book.reasons(accounts_max))) if self.judging else []
+
+    def all_reasons(self) -> Iterator[Commit]:
+        """All of these, for who need not give way."""
+        while parts := self.reasons(1):
+            yield from parts
+
+    def on_clock(self, prices: Prices) -> Slices:
+        """Judge whom the passing of time, or what it makes stale, concerns."""
+        yield from self._spoken_in_slices(self.book.on_clock(prices))
+
+    def stop_judging(self) -> None:
+        """The feed is silent: inputs are applied, and nobody is judged until `start_judging`."""
+        if self.judging:
+            self.book.put_all(self._ahead.values())
+            self._ahead = {}
+        self.judging = False
+
+    def is_home_of(self, subject: str) -> bool:
+        """Whether what is said of this subject, which is no account, is this shard's to say."""
+        return self._partition_of(subject.encode()) == self.shard
+
+    def concerned(self, symbol: str) -> Concerned:
+        """Accounts that an outage of the symbol concerns; without a symbol all of them."""
+        if symbol:
+            return self.book.concerned(symbol)
+        totals = self.book.totals(())
+        return Concerned(sum(totals.accounts_by_band.values()), totals.equity)
+
+    def say_of_prices(self, event: PriceEvent) -> Commit:
+        """Publish what is said of prices through this shard's outbox."""
+        return Commit(outbox=(outbox_entry(event, self.shard, self._source),))
+
+    def start_judging(self, prices: Prices) -> Slices:
+        """Prices have caught up: take them all, in time order, and judge every account at them."""
+        self.judging = True
+        self._taken = TakenInputs()
+        marks = sorted(prices.marks.values(), key=lambda mark: (mark.time_ns, mark.symbol))
+        self.book.prime(marks, prices)
+        yield from self._spoken_in_slices(self.book.judge_all())
+
+    def operate(self, command: OperatorCommand) -> Slices:
+        """An operator decides about what the breaker holds; nothing where the command is old, or of another shard, or was taken."""
+        breaker = self.book.breaker
+        if command.shard not in (None, self.shard) or not breaker.commanded(command.id, command.time_ns):
+            return
+        released = isinstance(command, BreakerRelease)
+        held = breaker.state.held
+        opening = breaker.close(released=released)
+        breaker.numbered()
+        kind = BreakerEventType.RELEASED if released else BreakerEventType.VOIDED
+        event = msgspec.structs.replace(
+            breaker_event(kind, self.shard, breaker.state, opening, command.time_ns, self._policy.digest),
+            held=held,
+            command_id=command.id,
+            who=command.who,
+            why=command.why,
+            commanded_ns=command.time_ns,
+        )
+        said = Commit(outbox=(outbox_entry(event, self.shard, self._source),), breaker=self._breaker_bytes())
+        yield [said]
+        yield from self._spoken_in_slices(self.book.judge_held())
+
+    def adopt(self, newest: Newest) -> list[Commit]:
+        """Take over the ladder states of events that were published but are not in the store (it was rewound)."""
+        parts = []
+        if newest.breaker is not None:
+            self.book.breaker.load(after_event(self.book.breaker.state, newest.breaker))
+            if self.book.breaker.state != self._stored:
+                parts.append(Commit(breaker=self._breaker_bytes()))
+        for account, sequences in newest.sequences.items():
+            risk = self.book.risk(account)
+            if all(sequence <= risk.sequences.get(stream, 0) for stream, sequence in sequences.items()):
+                continue
+            told = {
+                pool: event.ladder
+                for pool, event in newest.events[account].items()
+                if event.sequence > risk.sequences.get(event.stream, 0)
+            }
+            pools = {pool: it for pool, it in {**risk.pools, **told}.items() if it != LadderState()}
+            # the log may end with old events that were published again
+            highest = {
+                it: max(sequences.get(it, 0), risk.sequences.get(it, 0))
+                for it in {*sequences, *risk.sequences}
+            }
+            adopted = AccountRisk(account, pools, {it: highest[it] for it in Stream if it in highest})
+            self.book.put(self.book.state(account) or AccountState(account), adopted)
+            parts.append(Commit(risks={account: msgspec.json.encode(adopted)}))
+        return parts
+
+    def _apply_one(
+        self, topic: Topic, record: Record, message: AccountInput | Rejection, batch: "_Batch"
+    ) -> None:
+        if isinstance(message, Rejection):
+            self._refuse(topic, record, message, account_of_key(record.key), batch)
+            return
+        account = message.account
+        if self._windows.knows(topic, account, message.input_id):
+            batch.duplicates += 1
+            return
+        state = batch.states.get(account) or self.state(account)
+        if state is None:
+            if self._partition_of(account.encode()) != self.shard:
+                code = RejectionCode.WRONG_PARTITION
+                detail = f"account {account!r} belongs to partition {self._partition_of(account.encode())}"
+                self._refuse(topic, record, Rejection(code, detail), None, batch)
+                return
+            state = AccountState(account)
+        after = apply(state, message, topic, record.offset, self._policy)
+        if isinstance(after, Duplicate):
+            batch.duplicates += 1
+        elif isinstance(after, Rejection):
+            self._refuse(topic, record, after, account, batch, message.account_seq)
+        else:
+            batch.applied += 1
+            if self.judging:
+                self._taken.add(topic, record.offset, message)
+            batch.states[account] = after
+            batch.seen.setdefault(account, []).append(message.input_id)
+            self._windows.add(topic, account, message.input_id, record.offset + 1)
+            if isinstance(message, Fill) and message.liquidation_id is not None:
+                batch.executed.append(message)
+
+    def _refuse(
+        self,
+        topic: Topic,
+        record: Record,
+        rejection: Rejection,
+        account: str | None,
+        batch: "_Batch",
+        account_seq: int | None = None,
+    ) -> None:
+        """Quarantine the record and stop the account it names (if it is one of this shard)."""
+        batch.reasons[rejection.code] += 1
+        batch.quarantined.append(
+            quarantine_entry(
+                self._quarantine_topic,
+                self._topics[topic],
+                self.shard,
+                record.offset,
+                record.key,
+                record.value,
+                rejection,
+            )
+        )
+        if account is None or self._partition_of(account.encode()) != self.shard:
+            return
+        state = batch.states.get(account) or self.state(account) or AccountState(account)
+        batch.states[account] = stopped(state, topic, record.offset, rejection.code, account_seq)
+
+    def _spoken_in_slices(self, slices: Iterable[list[Judgement]]) -> Slices:
+        """A part for each judgement: it becomes durable as a whole, and each at its own pace."""
+        for judgements in slices:
+            yield [*self._of_breaker(), *map(self._spoken, judgements)]
+        if of_breaker := self._of_breaker():
+            yield of_breaker
+
+    def _of_breaker(self) -> list[Commit]:
+        """What has become of the breaker, before what is said of accounts: whoever takes over holds what we hold."""
+        breaker = self.book.breaker
+        if breaker.state is self._stored:
+            return []
+        outbox: list[OutboxEntry] = []
+        opening = breaker.state.opening
+        if opening is not None and opening.number > self._stored.openings:
+            outbox.append(self._held(opening))
+        return [Commit(outbox=tuple(outbox), breaker=self._breaker_bytes())]
+
+    def _held(self, opening: Opening) -> OutboxEntry:
+        breaker = self.book.breaker
+        breaker.numbered()
+        event = breaker_event(
+            BreakerEventType.HELD,
+            self.shard,
+            breaker.state,
+            opening,
+            opening.cause.time_ns,
+            self._policy.digest,
+        )
+        return outbox_entry(event, self.shard, self._source)
+
+    def _breaker_bytes(self) -> bytes:
+        self._stored = self.book.breaker.state
+        return msgspec.json.encode(self._stored)
+
+    def _spoken(self, judgement: Judgement) -> Commit:
+        risk = judgement.risk
+        return Commit(
+            risks={risk.account: msgspec.json.encode(risk)},
+            outbox=tuple(outbox_entry(event, self.shard, self._source) for event in judgement.events),
+        )
+
+
+class _Batch:
+    """What accumulates while one batch of records is applied."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, AccountState] = {}
+        self.seen: dict[str, list[str]] = {}
+        self.quarantined: list[OutboxEntry] = []
+        self.reasons: Counter[RejectionCode] = Counter()
+        self.executed: list[Fill] = []
+        self.applied = 0
+        self.duplicates = 0

@@ -1,0 +1,48 @@
+-- Become the owner of a shard: from here on every script of an earlier owner is refused.
+--
+-- KEYS  1 fence   2 meta   3 trail   4 snapshot   5 accounts changed since   6 snapshot being written
+--       7 accounts changed since its begin
+-- ARGV  1 owner (for people)   2 token (drawn anew for every ownership)   3 role: worker | standby
+--       4 bound on the trail   5 the token to take the shard from, or nothing: from whoever has it
+-- Returns {fence, meta as field, value, ...}, or {} where the token is not that of argument 5.
+--
+-- The counter alone would not do: after Redis was emptied it starts again and would repeat a number that an owner
+-- from before still believes in. The token never repeats.
+--
+-- The trail gets an entry that says whom the shard was taken from. Whoever follows it sees from there that no other history
+-- has come in between: a Redis that was rewound repeats numbers, but no tokens.
+--
+-- A snapshot is worth something only as long as every owner has noted what it changed. Each such owner vouches for it with its token; an
+-- edition that knows no snapshots does not, and then it goes.
+
+local before = redis.call('HGET', KEYS[2], 'token') or ''
+if before == ARGV[2] then
+  -- repeated after a lost answer
+  return {redis.call('GET', KEYS[1]), redis.call('HGETALL', KEYS[2])}
+end
+if ARGV[5] and before ~= ARGV[5] then
+  return {}
+end
+
+local vouched = redis.call('HGET', KEYS[2], 'snapshot_token')
+if vouched and vouched ~= before then
+  redis.call('HDEL', KEYS[2], 'snapshot', 'snapshot_token')
+  redis.call('UNLINK', KEYS[4], KEYS[5])
+  vouched = false
+end
+redis.call('HDEL', KEYS[2], 'snapshot_next')
+redis.call('UNLINK', KEYS[6], KEYS[7])
+local fence = redis.call('INCR', KEYS[1])
+redis.call('HSET', KEYS[2], 'owner', ARGV[1], 'token', ARGV[2], 'role', ARGV[3], 'commit', '0')
+if vouched then
+  redis.call('HSET', KEYS[2], 'snapshot_token', ARGV[2])
+end
+local function leave_trail()
+  return redis.pcall('XADD', KEYS[3], 'MAXLEN', '~', ARGV[4], fence .. '-0', 'token', ARGV[2], 'from', before)
+end
+if type(leave_trail()) == 'table' then
+  -- a trail with later numbers than the fence: that one was deleted by hand
+  redis.call('DEL', KEYS[3])
+  leave_trail()
+end
+return {fence, redis.call('HGETALL', KEYS[2])}

@@ -1,0 +1,78 @@
+"""The names of a shard's keys in Redis and of the fields of its meta hash; `streams.store.shard_store` says what they hold."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from streams.contract.commit import Lane
+
+OUTBOX_HEAD = {Lane.LIQUIDATIONS: "liquidations_head", Lane.ORDINARY: "outbox_head"}
+WATERMARK = "watermark:"
+PUBLISHED = "published:"
+
+
+class ShardKeys:
+    """The keys of one shard. Raises ValueError for a prefix that would break the hash tag."""
+
+    def __init__(self, prefix: str, shard: int) -> None:
+        if "{" in prefix or "}" in prefix:
+            raise ValueError(
+                f"prefix {prefix!r}: braces would move the keys of a shard apart in a Redis Cluster"
+            )
+        self.shard = shard
+        self._root = f"{prefix}:{{shard-{shard}}}"
+        self.fence = f"{self._root}:fence"
+        self.meta = f"{self._root}:meta"
+        self.accounts = f"{self._root}:accounts"
+        self.risks = f"{self._root}:risks"
+        self.outboxes = {
+            Lane.LIQUIDATIONS: f"{self._root}:outbox-liquidations",
+            Lane.ORDINARY: f"{self._root}:outbox",
+        }
+        self.marks = f"{self._root}:marks"
+        self.breaker = f"{self._root}:breaker"
+        self.snapshot = f"{self._root}:snapshot"
+        self.changed = f"{self._root}:changed"
+        self.snapshot_next = f"{self._root}:snapshot-next"
+        self.changed_next = f"{self._root}:changed-next"
+        self.trail = f"{self._root}:trail"
+
+    def seen(self, topic: str, account: str) -> str:
+        """The list of an account's input ids in `topic`."""
+        return f"{self._root}:seen:{topic}:{account}"
+
+
+class ShardMeta(msgspec.Struct, frozen=True):
+    """Who owns a shard and how far it has come."""
+
+    fence: int
+    """Number of take-overs so far; 0: never taken over, or emptied since."""
+    owner: str
+    commit: int
+    """Number of the last commit under this fence."""
+    watermarks: dict[str, int]
+    """Topic -> offset of the next input to apply."""
+    published: dict[str, int]
+    """Topic -> offset after the last record known to be in it."""
+    outbox_heads: dict[Lane, int]
+    """Entries ever cut from the outbox of each lane."""
+    snapshot: str
+    """Edition of the snapshot; "" where there is none."""
+
+
+def parse_meta(fence: int, fields: Mapping[bytes, bytes]) -> ShardMeta:
+    """Read the meta hash of a shard, {} if it has none."""
+    texts = {name.decode(): value.decode() for name, value in fields.items()}
+    return ShardMeta(
+        fence=fence,
+        owner=texts.get("owner", ""),
+        commit=int(texts.get("commit", 0)),
+        watermarks=_offsets(texts, WATERMARK),
+        published=_offsets(texts, PUBLISHED),
+        outbox_heads={lane: int(texts.get(field, 0)) for lane, field in OUTBOX_HEAD.items()},
+        snapshot=texts.get("snapshot", ""),
+    )
+
+
+def _offsets(texts: Mapping[str, str], prefix: str) -> dict[str, int]:
+    return {name.removeprefix(prefix): int(value) for name, value in texts.items() if name.startswith(prefix)}

@@ -1,0 +1,289 @@
+"""The composition root: every part of a worker, built and wired in one function, every option explicit."""
+
+import asyncio
+import gc
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaProducer
+
+from engine.book.columnar_book import ColumnarBook
+from engine.book.instant_batch import InstantEncoder
+from engine.inputs import Topic
+from engine.marks.intake import PriceIntake
+from engine.marks.mark_book import MarkBook
+from engine.policy import Policy
+from engine.policy.rules.policy_switches import InstantOf
+from streams.config.settings import Settings, SettingsError, load_policy
+from streams.kafka.clients import account_partitioner, partition_counts, producer
+from streams.kafka.log_ends import LogEnds
+from streams.kafka.log_reader import open_log
+from streams.observe.cascade import Cascade
+from streams.observe.heat_map_gauges import HeatMapGauges
+from streams.observe.loop_lag import measure_loop_lag
+from streams.observe.metrics import Metrics
+from streams.outbox.relays import OutboxRelays
+from streams.prices.operator_reader import OperatorReader
+from streams.prices.price_desk import PriceDesk
+from streams.prices.price_reader import PriceReader
+from streams.prices.symbol_beliefs import SymbolBeliefs
+from streams.shards.crash import crash_only
+from streams.shards.processor import ShardProcessor
+from streams.shards.shard import ShardRunner
+from streams.shards.shards import Shards
+from streams.shards.snapshot_writer import SnapshotWriter
+from streams.shards.succession import Succession
+from streams.store.belief_store import save_beliefs
+from streams.store.redis_client import connect
+from streams.store.shard_follower import Role, ShardFollower
+from streams.store.shard_store import ShardStore
+from streams.worker.group_member import GroupMember
+from streams.worker.health_server import HealthServer
+from streams.worker.stand_in import StandIn
+from streams.worker.watchdog import Watchdog
+
+CLOCK_SECONDS = 1.0
+BEAT_SECONDS = 0.5
+"""A few fit into a standby's patience."""
+SWITCH_INTERVAL_SECONDS = 0.0005
+"""Faust's consumer runs in a thread of its own. At every socket write the event loop gives the interpreter away, and
+with Python's default waits up to 5 ms to get it back."""
+GARBAGE_THRESHOLD = 20_000
+"""New objects before a young collection; the default, 700, is passed by a single batch of records."""
+
+_log = structlog.get_logger()
+
+
+async def run_worker(settings: Settings, *, standby: bool = False) -> None:
+    """Run one worker, or a standby, until SIGTERM or SIGINT. Raises `SettingsError` for a topic layout it cannot work with."""
+    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    gc.set_threshold(GARBAGE_THRESHOLD)
+    policy = load_policy(settings.policy_file)
+    # Compiles what is not in the cache on disk. Done later, inside the event loop, that would cost the membership in
+    # the group, and the watchdog would end every first start.
+    ColumnarBook(policy)
+    gc.enable()
+    topics = {Topic.FILLS: settings.topic_fills, Topic.LEDGER: settings.topic_ledger}
+    partitions = await _shard_count(settings, topics)
+    metrics = Metrics()
+    metrics.worker_info.labels(version("unimargin"), policy.digest).set(1)
+    metrics.worker_start_timestamp_seconds.set(time.time())
+
+    redis = connect(settings.redis_url.get_secret_value())
+    events = producer(settings)
+    await events.start()
+    marks = MarkBook(policy)
+    prices_ready = asyncio.Event()
+    log_ends = LogEnds(settings, topics)
+    turn, loading, snapshot_turn = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
+
+    def build_shard(shard: int) -> ShardRunner:
+        store = ShardStore(
+            redis,
+            shard,
+            settings.worker_id,
+            metrics,
+            prefix=settings.redis_prefix,
+            role=Role.STANDBY if standby else Role.WORKER,
+            retry_for_s=settings.redis_retry_seconds,
+        )
+        processor = ShardProcessor(
+            shard,
+            policy,
+            ColumnarBook(policy),
+            partition_of=account_partitioner(partitions),
+            topics=topics,
+            quarantine_topic=settings.topic_quarantine,
+            source=f"/unimargin/{settings.group}/{shard}",
+        )
+        return ShardRunner(
+            processor,
+            store,
+            OutboxRelays(store, events, metrics, time.time_ns),
+            marks,
+            prices_ready,
+            topics=topics,
+            log_ends=log_ends,
+            open_log=lambda: open_log(settings),
+            turn=turn,
+            loading=loading,
+            snapshots=SnapshotWriter(
+                processor, store, snapshot_turn, metrics, every_seconds=settings.snapshot_seconds
+            ),
+            cascade=Cascade(policy, marks, metrics),
+            succession=Succession(
+                processor,
+                store,
+                ShardFollower(redis, shard, settings.redis_prefix),
+                patience_seconds=settings.standby_patience_seconds if standby else None,
+            ),
+            feeds_itself=standby,
+            metrics=metrics,
+        )
+
+    shards = Shards(build_shard, marks, policy, metrics, turn, shutdown_seconds=settings.shutdown_seconds)
+    watchdog = Watchdog(shards, settings, topics, metrics)
+    beliefs = SymbolBeliefs(policy.price_symbols, marks)
+    desk = PriceDesk(
+        PriceIntake(policy, marks),
+        InstantEncoder(policy),
+        topic=settings.topic_prices,
+        quarantine_topic=settings.topic_quarantine,
+        judge=shards.on_instants,
+        quarantine=shards.quarantine,
+        metrics=metrics,
+        beliefs=beliefs,
+        turn=turn,
+        conflates=settings.marks_judged == "conflate",
+    )
+    member = StandIn(shards, desk, partitions) if standby else GroupMember(settings, topics, shards, desk)
+    price_reader = PriceReader(settings, member.wake, prices_ready, lambda: watchdog.beat("prices"), metrics)
+    health = HealthServer(
+        settings.metrics_host,
+        settings.metrics_port,
+        metrics.registry,
+        lambda: _not_ready(shards, prices_ready),
+        lambda: "standby" if shards.only_follows else "ready",
+    )
+    await health.start()
+    heat_map = HeatMapGauges(
+        lambda: shards.books,
+        marks,
+        policy,
+        metrics,
+        moves=settings.heat_map_moves,
+        symbols_named=settings.heat_map_symbols,
+        every_seconds=settings.heat_map_seconds,
+    )
+    stopping = _stop_on_signals()
+    watchdog.start()
+    tasks = [
+        asyncio.create_task(crash_only(body)(), name=name)
+        for name, body in (
+            ("watchdog", watchdog.run),
+            ("log-ends", log_ends.run),
+            ("prices", price_reader.run),
+            ("operators", OperatorReader(settings, shards.operate, shards.quarantine).run),
+            ("clock", _clock(shards, watchdog)),
+            ("beats", _beats(shards)),
+            ("loop-lag", lambda: measure_loop_lag(metrics)),
+            ("heat-map", heat_map.run),
+            (
+                "beliefs",
+                lambda: beliefs.keep(_as_owner(shards, partial(save_beliefs, redis, settings.redis_prefix))),
+            ),
+            ("instants", _hand_on_instants(desk, policy)),
+        )
+    ]
+    await member.start(price_reader)
+    _log.info(
+        "worker_runs", worker=settings.worker_id, policy=policy.digest, shards=partitions, standby=standby
+    )
+    await stopping.wait()
+    _log.info("worker_stops", worker=settings.worker_id)
+    await _shut_down(member, shards, tasks, events, within_seconds=settings.shutdown_seconds)
+    watchdog.stop()
+    await redis.aclose()
+    await health.stop()
+
+
+async def _shard_count(settings: Settings, topics: dict[Topic, str]) -> int:
+    """Partitions of the account-keyed topics, which must be equal: partition number is shard number."""
+    operators = [settings.topic_operator] if settings.operator_topic_enabled else []
+    every = await partition_counts(settings, (*topics.values(), settings.topic_prices, *operators))
+    missing = [name for name, count in every.items() if not count]
+    if missing:
+        raise SettingsError(
+            f"topics missing: {', '.join(missing)}; create them with `unimargin topics create`"
+        )
+    counts = {name: every[name] for name in topics.values()}
+    if len(set(counts.values())) != 1:
+        raise SettingsError(f"topics must have equal partition counts, found {counts}")
+    return next(iter(counts.values()))
+
+
+def _hand_on_instants(desk: PriceDesk, policy: Policy) -> Any:
+    """Look for instants that have waited for long enough for records of other partitions, where the policy joins by time."""
+
+    async def tick() -> None:
+        while policy.prices.instant is InstantOf.TIME:
+            await asyncio.sleep(float(policy.prices.instant_wait_ms) / 2_000)
+            await desk.on_time()
+
+    return tick
+
+
+def _clock(shards: Shards, watchdog: Watchdog) -> Any:
+    async def tick() -> None:
+        while True:
+            await asyncio.sleep(CLOCK_SECONDS)
+            await shards.on_clock()
+            await shards.renew()
+            watchdog.beat("clock")
+
+    return tick
+
+
+def _beats(shards: Shards) -> Any:
+    async def beat() -> None:
+        while True:
+            await shards.beat()
+            await asyncio.sleep(BEAT_SECONDS)
+
+    return beat
+
+
+def _as_owner(shards: Shards, save: Callable[[Mapping[str, bytes]], Awaitable[None]]) -> Any:
+    """Save what owners have seen: who only follows writes nothing."""
+
+    async def save_unless_standby(changed: Mapping[str, bytes]) -> None:
+        if not shards.only_follows:
+            await save(changed)
+
+    return save_unless_standby
+
+
+def _not_ready(shards: Shards, prices_ready: asyncio.Event) -> dict[str, str]:
+    missing = {} if prices_ready.is_set() else {"prices": "catching up"}
+    if shards.feed_silent:
+        missing["prices"] = "silent: hardly any symbol has a fresh mark, so nobody is judged"
+    if not shards.ready:
+        conditions = {str(it.shard): f"{it.condition} {it.stop_reason}".strip() for it in shards.runners}
+        missing["shards"] = (
+            ", ".join(f"{shard}: {text}" for shard, text in conditions.items()) or "none assigned"
+        )
+    return missing
+
+
+def _stop_on_signals() -> asyncio.Event:
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    return stopping
+
+
+async def _shut_down(
+    member: GroupMember | StandIn,
+    shards: Shards,
+    tasks: list[asyncio.Task[None]],
+    events: AIOKafkaProducer,
+    *,
+    within_seconds: float,
+) -> None:
+    """Commit and publish what is in memory, tell Kafka how far, leave the group. Bounded: a kill is safe too."""
+    try:
+        async with asyncio.timeout(within_seconds):
+            await shards.stop()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await member.stop()
+            await events.stop()
+    except TimeoutError:
+        _log.warning("shutdown_unfinished", seconds=within_seconds)

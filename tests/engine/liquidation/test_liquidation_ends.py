@@ -1,0 +1,234 @@
+"""A plan that is executed as given leaves a pool that is out of liquidation or empty, under every shipped policy."""
+
+from decimal import Decimal
+from pathlib import Path
+from random import Random
+
+import msgspec
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from engine.events.pools import pool_figures
+from engine.inputs import Mark
+from engine.ledger.accounts import AccountState, IsolatedPosition, Position
+from engine.liquidation.plan import ReduceStep, RepayStep, TakeOverBalanceStep, TakeOverStep
+from engine.liquidation.planner import liquidation_plan
+from engine.liquidation.trades import positions_of
+from engine.numbers import canonical, divide, exact, to_step
+from engine.policy import LiquidationRules, parse
+from engine.position_keys import position_key, symbol_of
+from tests.engine.strategies import seeds
+from tests.support.builders import account, prices
+from tests.support.liquidating import executed, nothing_left_to_close, out_of_liquidation
+
+D = Decimal
+_replace = msgspec.structs.replace
+POLICIES = {
+    path.stem: parse(path.read_text(encoding="utf-8"))
+    for path in sorted((Path(__file__).parents[3] / "deploy" / "policies").glob("*.toml"))
+}
+DUST = D("1e-18")
+"""What rounding to the digits of an input may leave."""
+
+depths = st.decimals(min_value="-0.5", max_value="1.01", places=3)
+"""C of the pool as a multiple of its requirement."""
+
+
+def quotes(policy, random):
+    """Prices of everything: those of the assets, contracts near their underlying, options with a volatility."""
+    worth = {name: D(random.randint(50, 6_000_000)) / 100 for name in policy.assets}
+    at = dict.fromkeys(policy.price_symbols, D(100))
+    at |= {it.index: worth[name] for name, it in policy.assets.items() if it.index}
+    for symbol, it in policy.instruments.items():
+        base = worth.get(it.base, D(random.randint(50, 6_000_000)) / 100)
+        near = base * D(random.randint(980, 1_020)) / 1_000
+        option = it.kind == "option"
+        price = canonical(near / 20 if option else near)
+        at[symbol] = Mark(symbol, price, 1, 0, volatility=D("0.6") if option else None)
+    return prices(at)
+
+
+def some_positions(policy, at, random):
+    """Contracts of either sign, of small and of very large worth, sometimes both legs of a symbol."""
+    held = {}
+    for symbol, it in policy.instruments.items():
+        if it.kind == "spot" or random.random() > 3 / (1 + len(policy.instruments)) + 0.2:
+            continue
+        mark = at.marks[symbol].price
+        legs = ["long", "short"] if random.random() < 0.2 and it.kind != "option" else [None]
+        for leg in legs:
+            side = {"long": 1, "short": -1}.get(leg) or random.choice([-1, 1])
+            worth = random.choice([100, 5_000, 80_000, 3_000_000, 200_000_000])
+            index = at.marks[policy.assets[it.settle].index].price if policy.assets[it.settle].index else D(1)
+            with exact():
+                step = it.quantity_step or D("0.001")
+                quantity = to_step(it.quantity(divide(D(worth), index), mark), step, "up") * side
+                entry = mark * D(random.randint(900, 1_100)) / 1_000
+                held[position_key(symbol, leg)] = Position(
+                    canonical(quantity), canonical(it.value(quantity, entry))
+                )
+    return held
+
+
+def some_coins(policy, at, random):
+    """Assets and debts, worth up to a few thousand."""
+    coins = {}
+    for name, it in policy.assets.items():
+        if random.random() < 0.5:
+            index = at.marks[it.index].price if it.index else D(1)
+            with exact():
+                coins[name] = to_step(divide(D(random.randint(-4_000, 6_000)), index), D("1e-8"), "up")
+    return {name: canonical(amount) for name, amount in coins.items() if amount}
+
+
+def shared(policy, model, seed, depth):
+    """An account whose shared pool stands at this depth, by what it has, or owes, of one of its assets."""
+    random = Random(seed)
+    at = quotes(policy, random)
+    state = AccountState(
+        "a", some_coins(policy, at, random), some_positions(policy, at, random), margin_model=model
+    )
+    now = pool_figures(state, "", at, policy)
+    asset = random.choice(sorted(policy.assets))
+    index = at.marks[policy.assets[asset].index].price if policy.assets[asset].index else D(1)
+    with exact():
+        missing = to_step(divide(depth * now.requirement - now.collateral_value, index), D("1e-8"), "down")
+        amount = canonical(state.balances.get(asset, D(0)) + missing)
+    return _replace(state, balances={**state.balances, asset: amount}), at
+
+
+def check_ends(state, pool, at, policy):
+    """Execute the plan as given and look at what is left; returns the plan and the account."""
+    before = pool_figures(state, pool, at, policy)
+    plan = liquidation_plan(state, pool, at, policy)
+    after = executed(state, pool, plan.steps, at, policy)
+    if plan.outcome == "exit":
+        out = out_of_liquidation(after, pool, at, policy)
+        assert out or nothing_left_to_close(after, pool, at, policy)
+        assert pool_figures(after, pool, at, policy).equity >= 0
+    else:
+        assert not positions_of(after, pool)
+        left = [it.margin for it in after.isolated.values()] if pool else after.balances.values()
+        assert all(0 <= amount < DUST for amount in left), left
+        # equity goes towards what closing costs, and there is no more of it
+        assert before.equity <= plan.expected_cost
+        with exact():
+            losses = sum(
+                (it.expected_loss for it in plan.steps if isinstance(it, TakeOverStep | TakeOverBalanceStep)),
+                D(0),
+            )
+        if not policy.pool.funding_accrual:
+            assert abs(losses - (plan.expected_cost - before.equity)) < D("1e-6")
+            assert abs(max(losses, D(0)) - plan.expected_shortfall) < D("1e-6")
+    return plan, after
+
+
+MODELS = [(name, model) for name, policy in POLICIES.items() for model in policy.margin_models]
+
+
+@pytest.mark.parametrize(("name", "model"), MODELS)
+@settings(max_examples=40, deadline=None)
+@given(seeds, depths)
+def test_plan_of_a_shared_pool_when_executed_then_it_is_out_or_empty(name, model, seed, depth):
+    policy = POLICIES[name]
+    state, at = shared(policy, model, seed, depth)
+    assume(not out_of_liquidation(state, "", at, policy))
+    check_ends(state, "", at, policy)
+
+
+@pytest.mark.parametrize("name", POLICIES)
+@settings(max_examples=40, deadline=None)
+@given(seeds, depths)
+def test_plan_of_an_isolated_position_when_executed_then_it_is_out_or_empty(name, seed, depth):
+    policy, random = POLICIES[name], Random(seed)
+    at = quotes(policy, random)
+    held = some_positions(policy, at, random)
+    contracts = sorted(key for key in held if policy.instruments[symbol_of(key)].kind != "option")
+    assume(contracts)
+    pool = random.choice(contracts)
+    state = AccountState("a", {}, {}, isolated={pool: IsolatedPosition(held[pool], D(0))})
+    now = pool_figures(state, pool, at, policy)
+    settle = policy.instruments[symbol_of(pool)].settle
+    index = at.marks[policy.assets[settle].index].price if policy.assets[settle].index else D(1)
+    with exact():
+        margin = to_step(divide(depth * now.requirement - now.equity, index), D("1e-8"), "down")
+    state = _replace(state, isolated={pool: IsolatedPosition(held[pool], margin)})
+    assume(not out_of_liquidation(state, pool, at, policy))
+    _, after = check_ends(state, pool, at, policy)
+    assert after.balances == {}
+
+
+def test_plan_when_a_debt_stands_against_a_coin_then_it_is_repaid_and_as_much_closed_as_is_needed():
+    policy = POLICIES["binance-multi-assets"]
+    at = prices(
+        dict.fromkeys(policy.price_symbols, 1) | {"BTCUSDT": 57_300, policy.assets["BTC"].index: 57_300}
+    )
+    state = account({"BTC": 1}, {"BTCUSDT": (20, 60_000)})
+    # 57,300 - 20 * (60,000 - 57,300)
+    assert pool_figures(state, "", at, policy).equity == 3_300
+    plan, after = check_ends(state, "", at, policy)
+    assert plan.outcome == "exit"
+    assert {type(step) for step in plan.steps} == {RepayStep, ReduceStep}
+    with exact():
+        # what it has lost is the cost that the plan states, no more than fee and slippage of all 20 contracts
+        assert pool_figures(after, "", at, policy).equity == 3_300 - plan.expected_cost
+        assert plan.expected_cost < D("0.0015") * 20 * 57_300
+
+
+def test_plan_when_all_has_to_be_closed_then_the_debt_is_repaid_and_the_rest_is_the_accounts():
+    # a venue that closes nothing in part
+    policy = POLICIES["binance-multi-assets"]
+    policy = _replace(policy, liquidation=_replace(policy.liquidation, partial=False))
+    at = prices(
+        dict.fromkeys(policy.price_symbols, 1) | {"BTCUSDT": 57_300, policy.assets["BTC"].index: 57_300}
+    )
+    plan, after = check_ends(account({"BTC": 1}, {"BTCUSDT": (20, 60_000)}), "", at, policy)
+    assert (plan.outcome, after.positions) == ("exit", {})
+    # 57,300 - 54,000 - 0.0015 * 1,146,000; no more is repaid than lets the coins cover what is left of the debt
+    assert pool_figures(after, "", at, policy).equity == 1_581
+    assert 0 <= pool_figures(after, "", at, policy).collateral_value < D("0.001")
+
+
+def test_cost_when_more_is_closed_than_the_depth_then_slippage_grows_with_the_size():
+    rules = LiquidationRules(
+        fee_rate=D("0.0005"), slippage_rate=D("0.001"), depth=D(1_000), depths={"THIN": D(10)}
+    )
+    assert rules.cost("A", D(0), D(1_000)) == D("1.5")
+    # fee of 8,000; 1,000 at 0.1 %, 1,000 at 0.2 %, 2,000 at 0.4 %, 4,000 at 0.8 %
+    assert rules.cost("A", D(0), D(8_000)) == 4 + 1 + 2 + 8 + 32
+    # closed in two parts it costs the same
+    assert rules.cost("A", D(0), D(3_000)) + rules.cost("A", D(3_000), D(5_000)) == 47
+    # a book of 10: 2^10 * 0.1 % would be above the worth of it
+    assert rules.level("THIN", D(8_000)) == (D("0.0005") + 1, D(10) * 2**10)
+
+
+def test_plan_when_a_position_is_larger_than_its_book_then_it_is_closed_level_by_level_at_growing_cost():
+    policy = POLICIES["default"]
+    at = prices(dict.fromkeys(policy.price_symbols, 1) | {"BTC-USDT-PERP": 60_000, "BTC-USD": 60_000})
+    depth = policy.liquidation.depths["BTC-USDT-PERP"]
+    required = pool_figures(account({}, {"BTC-USDT-PERP": (10_000, 60_000)}), "", at, policy).requirement
+    whale = account({"USDT": required * D("0.85")}, {"BTC-USDT-PERP": (10_000, 60_000)})
+    plan, _ = check_ends(whale, "", at, policy)
+    assert plan.outcome == "exit"
+    rates = [step.expected_cost / (step.quantity * 60_000) for step in plan.steps]
+    assert rates == sorted(rates)
+    assert sum(step.quantity * 60_000 for step in plan.steps) > depth
+    # the first part costs what a small position does
+    assert rates[0] == D("0.0015") < rates[-1]
+
+
+def test_plan_when_orders_have_a_least_and_a_largest_size_then_every_order_and_what_is_left_keep_to_them():
+    sized = {"quantity_step": D("0.1"), "order_quantity_min": D(2), "market_order_quantity_max": D(5)}
+    policy = POLICIES["default"]
+    contract = _replace(policy.instruments["BTC-USDT-PERP"], **sized)
+    policy = _replace(policy, instruments={**policy.instruments, "BTC-USDT-PERP": contract})
+    at = prices(dict.fromkeys(policy.price_symbols, 1) | {"BTC-USDT-PERP": 60_000, "BTC-USD": 60_000})
+    required = pool_figures(account({}, {"BTC-USDT-PERP": (20, 60_000)}), "", at, policy).requirement
+    for share in range(10, 102, 3):
+        state = account({"USDT": required * share / 100}, {"BTC-USDT-PERP": (20, 60_000)})
+        plan, after = check_ends(state, "", at, policy)
+        orders = [step.quantity for step in plan.steps if isinstance(step, ReduceStep)]
+        assert all(2 <= quantity <= 5 for quantity in orders)
+        left = after.positions.get("BTC-USDT-PERP")
+        assert left is None or left.quantity >= 2

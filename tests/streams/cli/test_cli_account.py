@@ -1,0 +1,248 @@
+"""`unimargin account` against a real Redis, and for `resume` a real Kafka."""
+
+import json
+from decimal import Decimal
+
+import msgspec
+import pytest
+
+from engine.events.effects import AccountRisk
+from engine.inputs import Resume, Topic
+from engine.ladder import Band, LadderState
+from engine.ledger.accounts import Progress, Stop
+from engine.rejections import RejectionCode
+from streams.contract.codec import decode_account_input
+from tests.support.builders import account, sample
+from tests.support.cli import unimargin
+from tests.support.cli_state import leave_state, marks_now
+from tests.support.kafka_log import read_topic
+from tests.support.kafka_server import RealKafka
+
+pytestmark = pytest.mark.system
+
+QUOTES = {"USD-PERP": 900, "BTC-PERP": "98.5", "ETH-PERP": 50, "USDT-USD": "0.999", "BTC-USD": "64000.125"}
+ALICE = account(
+    {"USD": 1000, "USDT": "-3.25", "BTC": "0.0125"},
+    {"USD-PERP": (10, 950), "BTC-PERP": ("-0.3", "101.7")},
+    {"ETH-PERP": (4, 55, "31.5")},
+    {"USD-PERP": 20},
+)
+IN_CALL = AccountRisk("alice", {"": LadderState(Band.MARGIN_CALL, "alice/cross/1")})
+
+
+def stopped(name: str) -> object:
+    """An account that missed a number in fills."""
+    progress = Progress(offset=4, next_seq=5, stop=Stop(RejectionCode.SEQUENCE_GAP, offset=6, through_seq=9))
+    return msgspec.structs.replace(account({"USD": 5}, name=name), fills=progress)
+
+
+def test_show_when_the_breaker_holds_the_account_then_said_with_the_command_that_tells_why(
+    redis_env: dict[str, str],
+) -> None:
+    held = AccountRisk("alice", {"": LadderState(Band.REDUCE_ONLY, "alice/cross/1", held_by=7)})
+    leave_state(redis_env["UNIMARGIN_REDIS_URL"], 0, [ALICE], [held], marks_now(QUOTES))
+    assert unimargin("account", "show", "alice", "--json", env=redis_env).json["pools"][0]["held_by"] == 7
+    text = " ".join(unimargin("account", "show", "alice", env=redis_env).out.split())
+    assert "held by the breaker (opening 7); `unimargin breaker show` says why" in text
+
+
+def test_show_when_the_account_is_in_the_last_shard_then_figures_of_the_engine(
+    redis_env: dict[str, str],
+) -> None:
+    leave_state(redis_env["UNIMARGIN_REDIS_URL"], 0)
+    leave_state(redis_env["UNIMARGIN_REDIS_URL"], 3, [ALICE], [IN_CALL], marks_now(QUOTES))
+    shown = unimargin("account", "show", "alice", "--json", env=redis_env).json
+
+    assert (shown["account"], shown["shard"], shown["currency"]) == ("alice", 3, "USD")
+    assert shown["policy_digest"] == sample().digest
+    cross, isolated = shown["pools"]
+    assert (cross["position"], cross["band"], cross["band_at_figures"]) == (None, "margin_call", "healthy")
+    assert cross["episode_id"] == "alice/cross/1"
+    # USD: 1000 + 10 * (900 - 950); USDT: (-3.25 - 0.3 * (98.5 - 101.7)) * 0.999; BTC: 0.0125 * 64000.125
+    usdt = (Decimal("-3.25") + Decimal("0.96")) * Decimal("0.999")
+    assert Decimal(cross["equity"]) == 500 + usdt + Decimal("800.0015625")
+    # BTC at 95 %
+    assert Decimal(cross["collateral_value"]) == 500 + usdt + Decimal("800.0015625") * Decimal("0.95")
+    # 5 % of 9000 USD and of 29.55 USDT
+    maintenance = 450 + Decimal("29.55") * Decimal("0.05") * Decimal("0.999")
+    assert Decimal(cross["maintenance_margin"]) == maintenance
+    assert (isolated["position"], isolated["band"]) == ("ETH-PERP", "healthy")
+    assert Decimal(isolated["equity"]) == (Decimal("31.5") - 20) * Decimal("0.999")
+    assert (cross["degraded"], shown["missing_marks"], shown["stops"]) == (False, [], {})
+    assert "lines" not in cross
+
+    held = {position["symbol"]: position for position in shown["positions"]}
+    assert {name: position["mode"] for name, position in held.items()} == {
+        "BTC-PERP": "cross",
+        "USD-PERP": "cross",
+        "ETH-PERP": "isolated",
+    }
+    assert (held["USD-PERP"]["entry_price"], held["USD-PERP"]["unrealised_pnl"]) == ("950", "-500")
+    assert (held["USD-PERP"]["leverage"], held["ETH-PERP"]["isolated_margin"]) == ("20", "31.5")
+    assert shown["balances"] == {"BTC": "0.0125", "USD": "1000", "USDT": "-3.25"}
+    assert 0 <= shown["marks"]["USD-PERP"]["age_seconds"] < 10
+
+
+@pytest.mark.parametrize("stale_s", [0, 60])
+def test_explain_then_lines_sum_to_every_figure_exactly(redis_env: dict[str, str], stale_s: float) -> None:
+    leave_state(redis_env["UNIMARGIN_REDIS_URL"], 1, [ALICE], [IN_CALL], marks_now(QUOTES, stale_s))
+    shown = unimargin("account", "show", "alice", "--explain", "--json", env=redis_env).json
+    assert [pool["degraded"] for pool in shown["pools"]] == [bool(stale_s)] * 2
+    for pool in shown["pools"]:
+        for figure in ("equity", "collateral_value", "initial_margin", "maintenance_margin"):
+            values = [Decimal(line["value"]) for line in pool["lines"] if line["figure"] == figure]
+            assert values
+            assert sum(values) == Decimal(pool[figure])
+
+
+def test_show_for_people_then_figures_lines_policy_offsets_and_age_of_marks(
+    redis_env: dict[str, str],
+) -> None:
+    leave_state(redis_env["UNIMARGIN_REDIS_URL"], 0, [ALICE], [IN_CALL], marks_now(QUOTES, 60))
+    shown = unimargin("account", "show", "alice", "--explain", env=redis_env).out
+    for words in (
+        sample().digest,
+        "fills -1, ledger -1",
+        "margin_call",
+        "(tier maintenance rate * N - deduction) * price",
+        "USD-PERP: price is stale",
+        "60.",
+    ):
+        assert words in shown
+
+
+def test_show_when_stopped_then_degraded_with_the_reason(redis_env: dict[str, str]) -> None:
+    leave_state(redis_env["UNIMARGIN_REDIS_URL"], 0, [stopped("alice")])
+    shown = unimargin("account", "show", "alice", "--json", env=redis_env).json
+    assert shown["stops"] == {"fills": {"code": "sequence_gap", "offset": 6, "through_seq": 9}}
+    assert shown["pools"][0]["degraded_reasons"] == ["fills stopped at offset 6: sequence_gap"]
+    assert shown["pools"][0]["ratio"] is None
+    assert "STOPPED in fills since offset 6" in unimargin("account", "show", "alice", env=redis_env).out
+
+
+def test_show_when_a_price_never_came_then_missing(redis_env: dict[str, str]) -> None:
+    quotes = {symbol: price for symbol, price in QUOTES.items() if symbol != "BTC-PERP"}
+    leave_state(redis_env["UNIMARGIN_REDIS_URL"], 0, [ALICE], marks=marks_now(quotes))
+    shown = unimargin("account", "show", "alice", "--json", env=redis_env).json
+    assert shown["missing_marks"] == ["BTC-PERP"]
+    assert shown["pools"][0]["degraded_reasons"] == ["BTC-PERP: no price"]
+
+
+@pytest.mark.parametrize("shards", [0, 2])
+def test_show_when_nobody_has_heard_of_the_account_then_exit_1(
+    redis_env: dict[str, str], shards: int
+) -> None:
+    for shard in range(shards):
+        leave_state(redis_env["UNIMARGIN_REDIS_URL"], shard, [ALICE])
+    said = unimargin("account", "show", "bob", env=redis_env)
+    assert (said.code, said.out) == (1, "")
+    assert f"unknown account 'bob': none of {shards} shards" in said.err
+
+
+def test_show_when_the_policy_does_not_list_a_holding_then_named(redis_env: dict[str, str]) -> None:
+    leave_state(redis_env["UNIMARGIN_REDIS_URL"], 0, [account({"DOGE": 1}, {"DOGE-PERP": (1, 1)})])
+    for words in (("show", "alice"), ("list",)):
+        said = unimargin("account", *words, env=redis_env)
+        assert said.code == 1
+        assert "instrument DOGE-PERP, asset DOGE" in said.err
+
+
+def test_show_when_the_state_cannot_be_read_then_told(redis_env: dict[str, str]) -> None:
+    broken = msgspec.structs.replace(ALICE, balances={"USD": "many"})  # type: ignore[dict-item]
+    leave_state(redis_env["UNIMARGIN_REDIS_URL"], 0, [broken])
+    said = unimargin("account", "show", "alice", env=redis_env)
+    assert said.code == 1
+    assert "cannot be read" in said.err
+
+
+def test_show_when_a_name_looks_like_markup_or_control_then_printed_harmlessly(
+    redis_env: dict[str, str],
+) -> None:
+    name = "[red]\x1b[31m"
+    leave_state(redis_env["UNIMARGIN_REDIS_URL"], 0, [account({"USD": 1}, name=name)])
+    for words in (("show", name), ("list",)):
+        shown = unimargin("account", *words, env=redis_env).out
+        assert "[red]\\x1b[31m" in shown
+        assert "\x1b" not in shown
+
+
+def test_list_then_worst_first_and_limited(redis_env: dict[str, str]) -> None:
+    url = redis_env["UNIMARGIN_REDIS_URL"]
+    bands = {"anna": Band.HEALTHY, "bert": Band.LIQUIDATION, "carl": Band.WARNING}
+    risks = [
+        AccountRisk(name, {"": LadderState(band, "e")})
+        for name, band in bands.items()
+        if band is not Band.HEALTHY
+    ]
+    leave_state(url, 0, [account({"USD": 1}, name="anna"), account({"USD": 2}, name="bert")], risks[:1])
+    leave_state(url, 2, [account({"USD": 3}, name="carl"), stopped("dora")], risks[1:])
+
+    def listed(*words: str) -> list[tuple[str, int, str]]:
+        rows = unimargin("account", "list", "--json", *words, env=redis_env).json_lines
+        return [(row["account"], row["shard"], row["band"]) for row in rows]
+
+    everyone = [
+        ("bert", 0, "liquidation"),
+        ("carl", 2, "warning"),
+        ("anna", 0, "healthy"),
+        ("dora", 2, "healthy"),
+    ]
+    assert listed() == everyone
+    assert listed("--limit", "2") == everyone[:2]
+    assert listed("--band", "warning") == everyone[1:2]
+    assert listed("--band", "bankrupt") == []
+    assert "stopped degraded" in unimargin("account", "list", env=redis_env).out
+
+
+def test_resume_when_stopped_then_a_record_that_a_worker_takes(
+    cli_kafka: RealKafka, redis_env: dict[str, str], own_inputs: dict[str, str]
+) -> None:
+    leave_state(redis_env["UNIMARGIN_REDIS_URL"], 1, [stopped("alice")])
+    env = {**redis_env, **own_inputs}
+    words = (
+        "account",
+        "resume",
+        "alice",
+        "--topic",
+        "fills",
+        "--reason",
+        "number 5 was sent",
+        "--next-seq",
+        "5",
+    )
+    said = unimargin(*words, "--json", env=env)
+    assert said.code == 0, said.err
+    (record,) = read_topic(cli_kafka.bootstrap_servers, own_inputs["UNIMARGIN_TOPIC_FILLS"])
+    message = decode_account_input(Topic.FILLS, record.key, record.value)
+    assert isinstance(message, Resume)
+    assert (message.account, message.reason, message.next_account_seq) == ("alice", "number 5 was sent", 5)
+    assert said.json == {
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": 0,
+        "entry_id": message.entry_id,
+    }
+    assert read_topic(cli_kafka.bootstrap_servers, own_inputs["UNIMARGIN_TOPIC_LEDGER"]) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "topic", "reason", "code", "words"),
+    [
+        ("alice", "ledger", "why", 1, "not stopped in ledger (stopped in: fills)"),
+        ("bob", "fills", "why", 1, "unknown account 'bob'"),
+        ("alice", "fills", " ", 2, "--reason"),
+    ],
+)
+def test_resume_when_there_is_nothing_to_resume_then_refused_and_nothing_written(
+    redis_env: dict[str, str], name: str, topic: str, reason: str, code: int, words: str
+) -> None:
+    leave_state(redis_env["UNIMARGIN_REDIS_URL"], 0, [stopped("alice")])
+    said = unimargin("account", "resume", name, "--topic", topic, "--reason", reason, env=redis_env)
+    assert (said.code, said.out) == (code, "")
+    assert words in said.err
+
+
+def test_json_then_one_document(redis_env: dict[str, str]) -> None:
+    leave_state(redis_env["UNIMARGIN_REDIS_URL"], 0, [ALICE], marks=marks_now(QUOTES))
+    (line,) = unimargin("account", "show", "alice", "--json", env=redis_env).out.splitlines()
+    assert json.loads(line)["account"] == "alice"

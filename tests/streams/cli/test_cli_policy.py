@@ -1,0 +1,161 @@
+"""`unimargin policy`: what check shows, and what import writes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from engine.policy import parse
+from streams.cli.policy.policy_rows import tier_rows
+from streams.cli.policy.policy_sample import sample_account
+from tests.support.builders import sample, sample_text
+from tests.support.cli import unimargin
+
+BRACKETS = [
+    {
+        "symbol": "BTCUSDT",
+        "brackets": [
+            {"initialLeverage": 125, "notionalFloor": 0, "maintMarginRatio": 0.004, "cum": 0.0},
+            {"initialLeverage": 100, "notionalFloor": 50000, "maintMarginRatio": 0.005, "cum": 50.0},
+        ],
+    }
+]
+INFO = {
+    "symbols": [
+        {
+            "symbol": "BTCUSDT",
+            "contractType": "PERPETUAL",
+            "baseAsset": "BTC",
+            "quoteAsset": "USDT",
+            "marginAsset": "USDT",
+            "filters": [
+                {"filterType": "PRICE_FILTER", "tickSize": "0.1"},
+                {"filterType": "LOT_SIZE", "stepSize": "0.001"},
+            ],
+        }
+    ]
+}
+FLAT = (
+    ('tiers = "major"\n', 'tiers = "major"\nmargin = "flat"\n'),
+    (
+        "[assets.USD]\n",
+        '[margin.flat]\ntiering = "flat"\n\n[assets.USD]\n',
+    ),
+)
+
+
+@pytest.fixture
+def brackets(tmp_path: Path) -> Path:
+    file = tmp_path / "brackets.json"
+    file.write_text(json.dumps(BRACKETS))
+    return file
+
+
+@pytest.fixture
+def info(tmp_path: Path) -> Path:
+    file = tmp_path / "info.json"
+    file.write_text(json.dumps(INFO))
+    return file
+
+
+def checked(tmp_path: Path, text: str, *words: str) -> object:
+    file = tmp_path / "policy.toml"
+    file.write_text(text)
+    said = unimargin("policy", "check", str(file), *words)
+    assert (said.code, said.err) == (0, "")
+    return said
+
+
+def test_check_then_tiers_with_deductions_and_continuity(tmp_path: Path) -> None:
+    rows = checked(tmp_path, sample_text(), "--json").json["tiers"]
+    assert [row["floor"] for row in rows] == ["0", "1000000", "5000000"]
+    # 1M * (0.1 - 0.05) = 50,000;  50,000 + 5M * (0.25 - 0.1) = 800,000
+    assert [row["deduction"] for row in rows] == ["0", "50000", "800000"]
+    assert {row["jump"] for row in rows} == {"0"}
+    assert {row["tiering"] for row in rows} == {"marginal"}
+    shown = checked(tmp_path, sample_text()).out
+    assert "continuous" in shown
+    assert "800,000" in shown
+
+
+def test_check_when_tiers_are_flat_then_the_jump_is_told(tmp_path: Path) -> None:
+    text = sample_text(*FLAT)
+    flat = [row for row in tier_rows(parse(text)) if row.tiering == "flat"]
+    # at 1M the whole takes 0.1 instead of 0.05; at 5M 0.25 instead of 0.1
+    assert [(row.jump, row.deduction) for row in flat] == [(0, None), (50_000, None), (750_000, None)]
+    assert "jumps by 750,000" in checked(tmp_path, text).out
+
+
+def test_check_when_a_fully_used_account_would_be_born_in_warning_then_it_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_text(sample_text(("warning = 1.5", "warning = 2.5")))
+    said = unimargin("policy", "check", str(file))
+    assert said.code == 2
+    # tiers of 10 % initial and 5 % maintenance margin
+    assert "born below it (2.5): IM is 2 times what is required in" in " ".join(said.err.split())
+
+
+def test_check_then_collateral_tiers(tmp_path: Path) -> None:
+    rows = checked(tmp_path, sample_text(), "--json").json["collateral"]
+    bitcoin = [row for row in rows if row["asset"] == "BTC"]
+    assert [(row["floor"], row["ratio"]) for row in bitcoin] == [
+        ("0", "0.95"),
+        ("100", "0.9"),
+        ("500", "0.8"),
+    ]
+    assert {row["liability_factor"] for row in bitcoin} == {"1.05"}
+    assert {row["counted_by"] for row in bitcoin} == {"amount"}
+
+
+def test_check_then_what_a_sample_account_would_need() -> None:
+    account = sample_account(sample())
+    by_symbol = {it.symbol: it for it in account.positions}
+    bitcoin = by_symbol["BTC-PERP"]
+    # 50,000 USD at 100,000; 10x by default; tier rate 5 %
+    assert (bitcoin.quantity, bitcoin.notional) == (0.5, 50_000)
+    assert (bitcoin.initial_margin, bitcoin.maintenance_margin) == (5_000, 2_500)
+    # 5,000 of each of USDT, BTC and whatever else settles; BTC counts 95 %
+    assert account.deposits["BTC"] * 100_000 == 5_000
+    assert account.equity - account.collateral_value == 250
+    assert account.ratio is not None
+    assert account.band.value == "healthy"
+
+
+def test_check_when_imported_brackets_then_it_loads(tmp_path: Path, brackets: Path) -> None:
+    said = unimargin("policy", "import", "binance-brackets", str(brackets))
+    assert (said.code, said.err) == (0, "")
+    assert checked(tmp_path, said.out, "--json").json["instruments"] == 1
+
+
+def test_import_filters_when_given_brackets_then_a_whole_policy(info: Path, brackets: Path) -> None:
+    said = unimargin("policy", "import", "instrument-filters", str(info), "--brackets", str(brackets))
+    assert (said.code, said.err) == (0, "")
+    instrument = parse(said.out).instruments["BTCUSDT"]
+    assert (str(instrument.quantity_step), str(instrument.price_step)) == ("0.001", "0.1")
+
+
+def test_import_filters_when_alone_then_it_says_what_is_missing(info: Path) -> None:
+    said = unimargin("policy", "import", "instrument-filters", str(info))
+    assert said.code == 0
+    assert "# No tier tables" in said.out
+
+
+@pytest.mark.parametrize("command", ["binance-brackets", "instrument-filters"])
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda file: file.write_text("[1]"), "not in a shape"),
+        (lambda file: file.write_bytes(b"\xff\xfe"), "not UTF-8"),
+        (lambda file: file.mkdir(), "directory"),
+        (lambda _: None, "No such file"),
+    ],
+)
+def test_import_when_the_file_is_bad_then_named_with_code_2(
+    tmp_path: Path, command: str, make: object, words: str
+) -> None:
+    file = tmp_path / "input.json"
+    make(file)
+    said = unimargin("policy", "import", command, str(file))
+    assert (said.code, said.out) == (2, "")
+    assert str(file) in said.err
+    assert words in said.err
