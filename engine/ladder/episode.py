@@ -7,6 +7,9 @@
     executed anything for `stuck_seconds`                 compared at most every `replan_seconds`, both
                                                           doubled after each failure until somebody does
 
+While fills of a plan keep coming it is left alone until they have paused for `replan_seconds`, but compared every `stuck_seconds` all the
+same: an order that trickles at its limit would keep a pool in liquidation for ever.
+
 The last two are not for a pool that is on its way out. All in event time, so what is said is bounded by time and not by the number of prices.
 """
 
@@ -78,8 +81,8 @@ def remembered(
             degraded=after.degraded, degraded_until_ns=after.degraded_until_ns, controls=after.controls
         )
     if found:
-        after = _replace(after, said_ns=facts.now_ns, said_shortfall=facts.shortfall, checked_ns=facts.now_ns)
-    elif _check_due(before, facts.now_ns, policy):
+        after = _replace(after, said_ns=facts.now_ns, said_shortfall=facts.shortfall)
+    if set(found) - {Trigger.EXECUTED} or _check_due(before, facts.now_ns, policy):
         after = _replace(after, checked_ns=facts.now_ns)
     if Trigger.BETTER in found:
         after = _replace(after, detail_due=False)
@@ -138,7 +141,7 @@ def due_ns(state: LadderState, policy: Policy) -> int | None:
     """Event time before which only figures and inputs, not time, can make the pool speak; None where time cannot."""
     dues = _moves_ns(state, policy)
     if state.band is not Band.HEALTHY:
-        dues.append((state.checked_ns or 0) + _check_ns(state, policy))
+        dues.append(_check_due_ns(state, policy))
     return min(dues, default=None)
 
 
@@ -161,15 +164,20 @@ def _withheld(state: LadderState, policy: Policy) -> bool:
 
 
 def _check_due(state: LadderState, now_ns: int, policy: Policy) -> bool:
-    if state.band is Band.HEALTHY:
-        return False
-    return now_ns >= (state.checked_ns or 0) + _check_ns(state, policy)
+    return state.band is not Band.HEALTHY and now_ns >= _check_due_ns(state, policy)
 
 
-def _check_ns(state: LadderState, policy: Policy) -> int:
-    if state.band in LIQUIDATING:
-        return _ns(policy.liquidation.replan_seconds) * _patience(state.request)
-    return _ns(policy.ladder.update_check_seconds)
+def _check_due_ns(state: LadderState, policy: Policy) -> int:
+    """Event time of the next comparison of a pool that is not healthy."""
+    checked_ns = state.checked_ns or 0
+    if state.band not in LIQUIDATING:
+        return checked_ns + _ns(policy.ladder.update_check_seconds)
+    rules, request = policy.liquidation, state.request
+    due_ns = checked_ns + _ns(rules.replan_seconds) * _patience(request)
+    if request is None:
+        return due_ns
+    paused_ns = request.progress_ns + _ns(rules.replan_seconds)
+    return max(due_ns, min(paused_ns, checked_ns + _ns(rules.stuck_seconds)))
 
 
 def _patience(request: Request | None) -> int:

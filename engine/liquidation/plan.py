@@ -39,7 +39,10 @@ class ReduceStep(msgspec.Struct, frozen=True, tag="reduce"):
     quantity: Decimal
     """Contracts, > 0."""
     limit_price: Decimal | None
-    """Where the pool's equity pays for closing the whole position and no more; None where no price is that bad."""
+    """Where the pool's equity pays for closing the whole position and no more; None where no price is that bad.
+
+    What cannot be traded within it the insurance fund takes, at it.
+    """
     mark: Decimal
     expected_cost: Decimal
     """Fee + slippage, in account currency."""

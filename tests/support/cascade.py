@@ -233,8 +233,19 @@ def _check_ended(plans: dict[str, RiskEvent], events: Sequence[RiskEvent]) -> tu
     )
     assert all(count == 1 for count in gone.values()), f"ended twice: {gone.most_common(3)}"
     running = sorted(set(plans) - set(gone) - set(ended[EventType.LIQUIDATION_FAILED]))
-    assert not running, f"{len(running)} of {len(plans)} liquidations never ended: {running[:5]}"
+    told = "\n".join(_told(plans[name], events) for name in running[:2])
+    assert not running, f"{len(running)} of {len(plans)} liquidations never ended: {running[:5]}\n{told}"
     return len(replaced), Counter({kind: its.total() for kind, its in ended.items()})
+
+
+def _told(asked: RiskEvent, events: Sequence[RiskEvent]) -> str:
+    """What was said of this liquidation's pool, a line each."""
+    its = [it for it in events if (it.account, it.position) == (asked.account, asked.position)]
+    return "\n".join(
+        f"{it.sequence} {it.type} {it.band} at {it.instant} of {it.inputs}: {it.liquidation_id} "
+        f"replaces {it.replaces}; ratio {it.ratio}, executed {it.executed}"
+        for it in sorted(its, key=lambda it: it.sequence)
+    )
 
 
 def _check_asked(events: Sequence[RiskEvent]) -> None:

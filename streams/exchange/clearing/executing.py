@@ -43,6 +43,8 @@ from streams.exchange.traders.contracts import MONEY
 
 WAY_PER_SECOND = 0.1
 """How far (log price) one liquidation lets its own trades move a price in a second."""
+AT_LIMIT_SECONDS_MAX = 5.0
+"""How long an order waits at its limit for the price to come back; then the fund takes the rest of it at that price."""
 
 
 class _Execution:
@@ -57,6 +59,8 @@ class _Execution:
         self.begun = False
         self.left = ZERO
         """Of the first step, once it has begun."""
+        self.at_limit_seconds = 0.0
+        """How long its order has gone no further for its limit price."""
         self._messages = 0
 
     def id(self, kind: str) -> str:
@@ -114,9 +118,11 @@ class Liquidations:
         if event.plan is None or event.liquidation_id is None:
             return None
         tag = tag_of(event.liquidation_id)
-        running = self._running.get(pool)
         if tag in self._tags:
             return self._refused(Refusal.DUPLICATE)
+        # the newest wins: what is left of an older one is void, even where this one knows too little
+        replaced = self._running.pop(pool, None)
+        self._tally.replaced += replaced is not None
         if self._desk.fence.passed_by(event.account, event.inputs.fills, event.inputs.ledger):
             return self._refused(Refusal.BEHIND)
         execution = _Execution(event, event.liquidation_id, event.plan)
@@ -124,19 +130,17 @@ class Liquidations:
             return self._refused(Refusal.EMPTY)
         self._tags.add(tag)
         self._tally.taken += 1
-        self._tally.replaced += running is not None
         self._running[pool] = execution
         return None
 
     def step(self, elapsed: float) -> None:
         """Execute what `elapsed` seconds allow."""
-        way = WAY_PER_SECOND * elapsed
         for execution in worst_first(self._running.values(), lambda it: it.risk):
             if not self._begins(execution):
                 del self._running[execution.account, execution.pool]
                 self._refused(Refusal.BEHIND)
                 continue
-            self._execute(execution, way)
+            self._execute(execution, elapsed)
             if not execution.steps:
                 self._tally.executed += 1
                 del self._running[execution.account, execution.pool]
@@ -153,7 +157,7 @@ class Liquidations:
         self._tally.refused[reason] += 1
         return reason
 
-    def _execute(self, execution: _Execution, way: float) -> None:
+    def _execute(self, execution: _Execution, elapsed: float) -> None:
         begun = None
         while execution.steps:
             step = execution.steps[0]
@@ -165,7 +169,7 @@ class Liquidations:
                     self._net(execution, step)
                 case ReduceStep():
                     begun = begun or step.round
-                    if step.round > begun or not self._reduce(execution, step, way):
+                    if step.round > begun or not self._reduce(execution, step, elapsed):
                         return
                 case RepayStep():
                     self._repay(execution, step)
@@ -177,7 +181,7 @@ class Liquidations:
                         execution.account, execution.pool, asset, amount, ids, execution.liquidation_id
                     )
             execution.steps.popleft()
-            execution.left = ZERO
+            execution.left, execution.at_limit_seconds = ZERO, 0.0
 
     def _net(self, execution: _Execution, step: NetStep) -> None:
         hedged = hedged_symbols(self._books.state(execution.account)).get(step.symbol)
@@ -190,7 +194,7 @@ class Liquidations:
                 execution.id(REDUCTION), execution.liquidation_id,
             )  # fmt: skip
 
-    def _reduce(self, execution: _Execution, step: ReduceStep, way: float) -> bool:
+    def _reduce(self, execution: _Execution, step: ReduceStep, elapsed: float) -> bool:
         """Whether the step is done."""
         key = position_key(step.symbol, step.leg)
         held = self._held(execution, key)
@@ -201,7 +205,10 @@ class Liquidations:
         lot = self._market.lot(step.symbol)
         left = min(execution.left or to_step(step.quantity, lot, "up"), abs(held))
         quantity = left
+        way = WAY_PER_SECOND * elapsed
         room = self._market.fillable(step.symbol, side, step.limit_price, way)
+        at_limit = room < min(float(left), self._market.fillable(step.symbol, side, None, way))
+        execution.at_limit_seconds = execution.at_limit_seconds + elapsed if at_limit else 0.0
         if room < left:
             quantity = min(left, lot * int(room / float(lot)))
         if quantity:
@@ -216,6 +223,9 @@ class Liquidations:
             )  # fmt: skip
             self._tally.reduced(step.symbol, notional)
         execution.left = left - quantity
+        if step.limit_price and execution.left and execution.at_limit_seconds > AT_LIMIT_SECONDS_MAX:
+            self._rest_to_fund(execution, step, step.limit_price)
+            return True
         return not execution.left
 
     def _repay(self, execution: _Execution, step: RepayStep) -> None:
@@ -236,10 +246,7 @@ class Liquidations:
         held = self._held(execution, key)
         if not held:
             return
-        # winners trade on the tick; what that differs from the plan's price is the fund's
-        at = self._market.to_tick(step.symbol, step.price, 1 if step.side == "buy" else -1)
-        self._fund.deleverage(execution.account, execution.pool, key, at, execution.tag, self._tally.second)
-        notional = self._market.notional(step.symbol, abs(held))
+        self._make_room(execution, step.symbol, held, step.price)
         self._desk.hand_over(
             execution.account,
             execution.pool,
@@ -248,7 +255,22 @@ class Liquidations:
             execution.id(TAKEOVER),
             execution.liquidation_id,
         )
-        self._tally.reduced(step.symbol, notional)
+
+    def _rest_to_fund(self, execution: _Execution, step: ReduceStep, price: Decimal) -> None:
+        """Let the fund take what is left of a reduction, at its limit: there the pool's equity ends."""
+        left = execution.left
+        self._make_room(execution, step.symbol, left if step.side == "sell" else -left, price)
+        self._desk.close(
+            execution.account, execution.pool, position_key(step.symbol, step.leg), left, price, ZERO,
+            execution.id(TAKEOVER), execution.liquidation_id,
+        )  # fmt: skip
+
+    def _make_room(self, execution: _Execution, symbol: str, held: Decimal, price: Decimal) -> None:
+        """Before the fund takes `held` contracts at `price`."""
+        # winners trade on the tick; what that differs from this price is the fund's
+        at = self._market.to_tick(symbol, price, 1 if held < 0 else -1)
+        self._fund.deleverage(execution.account, symbol, held, at, execution.tag, self._tally.second)
+        self._tally.reduced(symbol, self._market.notional(symbol, abs(held)))
         self._tally.takeovers += 1
 
     def _held(self, execution: _Execution, key: str) -> Decimal:

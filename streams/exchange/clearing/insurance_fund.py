@@ -15,7 +15,6 @@ from decimal import Decimal
 
 import msgspec
 
-from engine.inputs import MarginMode
 from engine.ledger.accounts import FLAT, Position
 from engine.ledger.booking import filled
 from engine.liquidation.adl_score import Deleveraged
@@ -23,7 +22,7 @@ from engine.liquidation.deleveraging import Closing, deleverage
 from engine.numbers import ZERO, exact, whole_steps
 from engine.policy.rules.policy_switches import DeleveragedSize, InstrumentKind
 from engine.position_keys import symbol_of
-from streams.exchange.clearing.clearing import DELEVERAGING, Books, position_of
+from streams.exchange.clearing.clearing import DELEVERAGING, Books
 from streams.exchange.clearing.input_desk import Desk
 from streams.exchange.clearing.tally import Tally
 from streams.exchange.clearing.winners import Winners
@@ -54,9 +53,10 @@ class Fund:
                 value += self._profit(symbol, position) * self._index(policy.instruments[symbol].settle)
         return value
 
-    def deleverage(self, account: str, pool: str, key: str, price: Decimal, tag: str, second: float) -> None:
-        """Before `account` is taken over at `price`: make room for its position where the fund is not able to bear it."""
-        symbol, held = symbol_of(key), self._held(account, pool, key).quantity
+    def deleverage(
+        self, account: str, symbol: str, held: Decimal, price: Decimal, tag: str, second: float
+    ) -> None:
+        """Before `held` contracts of `account` are taken over at `price`: make room where the fund is not able to bear them."""
         borne = self._bearable(symbol, held, price)
         if borne == abs(held):
             return
@@ -140,10 +140,6 @@ class Fund:
             mark=self._market.quoted(symbol),
             index=self._index(instrument.settle),
         )
-
-    def _held(self, account: str, pool: str, key: str) -> Position:
-        mode = MarginMode.ISOLATED if pool else MarginMode.CROSS
-        return position_of(self._books.state(account), key, mode)
 
     def _profit(self, key: str, position: Position) -> Decimal:
         """Unrealised P&L in settle asset. Inside `exact()`."""

@@ -14,8 +14,6 @@ class Refusal(StrEnum):
 
     DUPLICATE = "duplicate"
     """It was taken before, or it is about to be: delivery is at least once."""
-    STALE = "stale"
-    """A newer one of the account's is known."""
     BEHIND = "behind"
     """It was computed without the account's newest input; a newer one will come."""
     EMPTY = "empty"

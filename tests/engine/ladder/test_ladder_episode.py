@@ -231,6 +231,19 @@ def test_request_when_inputs_moved_on_then_a_new_plan_replaces_the_old_one_at_th
     assert event.plan.steps
 
 
+def test_request_when_its_fills_never_pause_then_a_new_plan_comes_after_the_time_in_which_a_silent_one_fails():
+    # an order that trickles at its limit kept a pool in liquidation for ever
+    story = liquidating()
+    said = [
+        story.step(D(at) / 2, 50, fills=Progress(offset=at), executions=executed("alice/cross/2", at))
+        for at in range(1, 61)
+    ]
+    assert said[:-1] == [["liquidation.progressed"]] * 59
+    assert said[-1] == ["liquidation.progressed", "liquidation.requested"]
+    assert story.events[-1].replaces == "alice/cross/2"
+    assert story.events[-1].inputs.fills == 60
+
+
 def test_request_when_prices_moved_then_a_new_plan_replaces_the_old_one():
     story = liquidating()
     assert story.step(2, 49) == []  # 53 is missing instead of 52

@@ -7,19 +7,24 @@ import re
 import subprocess
 from decimal import Decimal
 from pathlib import Path
+from typing import NamedTuple
 
+import msgspec
 import pytest
 from prometheus_client import generate_latest
 
+from engine.events.effects import AccountRisk, InputOffsets, RiskEvent
 from engine.inputs import Deposit, Fill, FundingPayment, MarginMode, Topic, Withdrawal
 from engine.ledger.accounts import AccountState
+from engine.liquidation.plan import ReduceStep
 from engine.policy import Policy
 from streams.config.settings import load_policy
 from streams.embedded.supervisor import unimargin as command
 from streams.exchange.clearing.clearing import FUND, STREET, Books, counterparty
+from streams.exchange.clearing.executing import Liquidations
 from streams.exchange.clearing.input_desk import Desk, Fence, tag_in, tag_of
 from streams.exchange.clearing.insurance_fund import Fund
-from streams.exchange.clearing.tally import Tally
+from streams.exchange.clearing.tally import Refusal, Tally
 from streams.exchange.feed_errors import FeedError
 from streams.exchange.market.answering_prices import HALF_SPREAD, PERMANENT_SHARE, Market
 from streams.exchange.market.market_path import RecordedPath, ScenarioPath, recorded_seconds, recording_in
@@ -27,7 +32,9 @@ from streams.exchange.market.named_scenarios import SCENARIOS, MarketScenario
 from streams.exchange.market.recording import Recording
 from streams.exchange.traders.trading_agents import AGENT_STYLES, HABITS, number_of
 from streams.exchange.wire.exchange_metrics import registry_of
+from tests.support.builders import account, prices, sample
 from tests.support.cli import unimargin
+from tests.support.judging import judge_with_reasons
 from tests.support.simulating import played, simulation
 
 BTC = "BTC-USDT-PERP"
@@ -178,18 +185,18 @@ def test_a_takeover_when_the_fund_is_empty_then_the_winner_with_most_profit_time
     fund = Fund(books, market, desk, tally)
     mark = market.quoted(BTC)
     # losers and winners entered at 120,000 and 118,000; the mark is 113,045.2
-    for account, side, price, wallet in (
+    for owner, side, price, wallet in (
         ("a-000001", "buy", "120000", "7000"),
         ("a-000002", "sell", "120000", "1000"),
         ("a-000003", "sell", "118000", "500"),
         ("a-000004", "sell", "120000", "100000"),
         ("a-000005", "sell", "100000", "20000"),
     ):
-        books.take(deposit(account, wallet, entry_id="e-1"))
-        books.take(fill(account, side, "1", price, account_seq=1))
+        books.take(deposit(owner, wallet, entry_id="e-1"))
+        books.take(fill(owner, side, "1", price, account_seq=1))
     # profit * notional / equity: 6,954.8 / 1,000 for 2;  4,954.8 / 500 for 3;  6,954.8 / 100,000 for 4;  5 has a loss
     bankruptcy = mark + 500
-    fund.deleverage("a-000001", "", BTC, bankruptcy, "0123456789abcdef", 1.0)
+    fund.deleverage("a-000001", BTC, Decimal(1), bankruptcy, "0123456789abcdef", 1.0)
     (cut,) = desk.taken()
     assert (cut.account, cut.price, cut.quantity, cut.side) == ("a-000003", bankruptcy, 1, "buy")
     assert tally.deleveragings == 1
@@ -204,9 +211,9 @@ def test_a_takeover_when_the_fund_is_rich_then_nobody_is_deleveraged(books: Book
     desk = Desk(books, Fence())
     fund = Fund(books, market, desk, Tally())
     books.endow_fund("USDT", Decimal(1_000_000))
-    for account, side in (("a-000001", "buy"), ("a-000002", "sell")):
-        books.take(fill(account, side, "1", "120000", account_seq=1))
-    fund.deleverage("a-000001", "", BTC, market.quoted(BTC) + 500, "0123456789abcdef", 1.0)
+    for owner, side in (("a-000001", "buy"), ("a-000002", "sell")):
+        books.take(fill(owner, side, "1", "120000", account_seq=1))
+    fund.deleverage("a-000001", BTC, Decimal(1), market.quoted(BTC) + 500, "0123456789abcdef", 1.0)
     assert desk.taken() == []
 
 
@@ -221,6 +228,91 @@ def test_the_fund_then_sells_what_it_took_over_bit_by_bit_to_the_street(books: B
     fund.sell(1.1)  # too soon
     assert books.fund.positions[BTC].quantity == 2 - Decimal("0.353")
     assert books.check(market.prices, 1)["USDT"].difference == 0
+
+
+class Floor(NamedTuple):
+    """Where liquidations are executed, and what they write to."""
+
+    liquidations: Liquidations
+    desk: Desk
+    tally: Tally
+
+    def run(self, steps: int, seconds: float) -> int:
+        """Messages written in so many steps."""
+        for _ in range(steps):
+            self.liquidations.step(seconds)
+        return len(self.desk.written)
+
+    def arrived(self, offset: int) -> None:
+        """Everything that was written lies in the topic, the last at `offset`."""
+        for message in self.desk.taken():
+            self.desk.fence.acknowledged(message.account, Topic.FILLS, offset)
+
+
+@pytest.fixture
+def floor(books: Books, market: Market) -> Floor:
+    """Of an exchange where `a-000001` holds 50 BTC."""
+    books.take(fill("a-000001", "buy", "50", "113000", account_seq=1))
+    tally, desk = Tally(), Desk(books, Fence())
+    fund = Fund(books, market, desk, tally)
+    return Floor(Liquidations(market, desk, fund, tally, lambda: prices(market.prices)), desk, tally)
+
+
+def requested(
+    number: int, quantity: int, limit: Decimal | None, fills: int = -1, side: str = "sell"
+) -> RiskEvent:
+    """`a-000001` shall trade so many BTC, no worse than `limit`; its fills were known up to this offset."""
+    state = account({"USD": 50}, {"BTC-PERP": (20, 100)})
+    at = prices({"USDT-USD": 1, "BTC-USD": 30_000, "BTC-PERP": 100})
+    said = judge_with_reasons(state, AccountRisk("alice"), at, 0, sample()).events[-1]
+    step = ReduceStep(BTC, None, side, Decimal(quantity), limit, Decimal(113_000), Decimal(0), Decimal(1))
+    return msgspec.structs.replace(
+        said, account="a-000001", sequence=number, liquidation_id=f"a-000001/cross/{number}",
+        inputs=InputOffsets(fills, -1), plan=msgspec.structs.replace(said.plan, steps=(step,)),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("side", ["sell", "buy"])
+def test_an_order_when_it_stands_at_its_limit_then_the_fund_takes_the_rest_of_it_at_that_price(
+    floor: Floor, market: Market, books: Books, side: str
+) -> None:
+    if side == "buy":
+        books.take(fill("a-000001", "sell", "100", "113000", account_seq=2))
+    # 2 % away: some 0.02 * 10,000,000 / 113,000 = 1.8 of the 50, and then lot by lot
+    limit = (market.quoted(BTC) * Decimal("0.98" if side == "sell" else "1.02")).quantize(Decimal("0.1"))
+    books.endow_fund("USDT", Decimal(10_000_000))
+    assert floor.liquidations.offer(requested(1, 50, limit, side=side)) is None
+    floor.run(50, 0.1)
+    assert (floor.liquidations.open, books.state("a-000001").positions[BTC].quantity != 0) == (1, True)
+    floor.run(10, 0.1)
+    assert (floor.liquidations.open, floor.tally.executed, floor.tally.takeovers) == (0, 1, 1)
+    assert books.state("a-000001").positions == {}
+    *traded, taken = floor.desk.taken()
+    assert (taken.trade_id[:2], taken.side, taken.price) == ("k-", side, limit)
+    assert {it.trade_id[:2] for it in traded} == {"l-"}
+    assert sum(it.quantity for it in traded) + taken.quantity == 50
+    assert books.fund.positions[BTC].quantity == (taken.quantity if side == "sell" else -taken.quantity)
+
+
+def test_an_order_when_the_price_comes_back_then_it_is_traded_after_all(floor: Floor, market: Market) -> None:
+    limit = market.quoted(BTC) * Decimal("0.98")
+    assert floor.liquidations.offer(requested(1, 2, limit)) is None
+    for second in range(1, 30):
+        floor.run(10, 0.1)
+        # 1.8 are traded at once; within two seconds the price has come back far enough for the rest
+        market.advance(2.0 * second)
+    assert (floor.liquidations.open, floor.tally.executed, floor.tally.takeovers) == (0, 1, 0)
+
+
+def test_a_newer_plan_when_it_knows_too_little_then_voids_the_older_one_all_the_same(floor: Floor) -> None:
+    assert floor.liquidations.offer(requested(1, 50, None)) is None
+    assert floor.run(1, 0.1) == 1
+    floor.arrived(7)
+    assert floor.liquidations.offer(requested(2, 50, None)) is Refusal.BEHIND
+    assert (floor.liquidations.open, floor.tally.replaced) == (0, 1)
+    assert floor.run(1, 0.1) == 0
+    assert floor.liquidations.offer(requested(3, 40, None, fills=7)) is None
+    assert floor.liquidations.open == 1
 
 
 def test_fence_when_anything_of_the_account_is_newer_or_on_its_way_then_it_was_passed_by() -> None:
