@@ -236,6 +236,9 @@ class Twins:
         for name in self.plain.accounts():
             assert self.fast.risk(name) == self.plain.risk(name)
         compare_breakers(self.fast.breaker, self.plain.breaker)
+        looked = [len(deque(book.look_at_unpaid(1))) for book in (self.plain, self.fast)]
+        assert looked[0] == looked[1]
+        assert self.fast.unpaid == self.plain.unpaid
         assert all(event.type not in REASONS for it in exactly for event in it.events)
         self.drain()
 
