@@ -15,6 +15,7 @@ from engine.ladder.table import LIQUIDATING
 from engine.ledger.accounts import AccountState
 from engine.liquidation.plan_cover import unpaid_by_contract
 from engine.liquidation.planner import takeover_plan
+from engine.liquidation.trades import positions_of
 from engine.marks.mark_book import Prices
 from engine.numbers import exact
 from engine.policy import Policy
@@ -60,7 +61,8 @@ class Unpaid(Generic[K]):
         parts = defaultdict[str, Decimal](Decimal)
         with exact():
             for pool, ladder in risk.pools.items():
-                if ladder.band in LIQUIDATING:
+                # a pool without positions, which may be gone already, has no contract to leave anything unpaid in
+                if ladder.band in LIQUIDATING and positions_of(state, pool):
                     plan = takeover_plan(state, pool, prices, self._policy)
                     for symbol, amount in unpaid_by_contract(plan).items():
                         parts[symbol] += amount

@@ -82,6 +82,19 @@ def test_unpaid_when_one_is_no_more_in_liquidation_then_it_counts_no_more(make):
 
 
 @BOOKS
+def test_unpaid_when_an_isolated_position_is_gone_and_its_pool_held_still_then_nothing_of_it(make):
+    book = opened(make, account({"USDT": 500}, isolated={"BTC-PERP": (10, 100, 80)}, name="ring"))
+    fall(book, 90)
+    assert look(book) == 1
+    assert book.unpaid == {"BTC-PERP": D("21.35")}
+    book.put(account({"USDT": 400}, name="ring"))
+    drained(book.judge(["ring"]))
+    assert book.risk("ring").pools["BTC-PERP"].band is Band.BANKRUPT
+    assert look(book) == 1
+    assert book.unpaid == {}
+
+
+@BOOKS
 def test_unpaid_when_prices_move_then_those_who_waited_longest_are_brought_up_to_date_and_new_ones_at_once(
     make,
 ):
