@@ -284,14 +284,19 @@ async def _shut_down(
     within_seconds: float,
 ) -> None:
     """Commit and publish what is in memory, tell Kafka how far, leave the group. Bounded: a kill is safe too."""
+
+    async def end_tasks() -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    steps = {"shards": shards.stop, "tasks": end_tasks, "group": member.stop}
+    steps |= {f"producer of {lane}": events[lane].stop for lane in Lane}
+    under_way = ""
     try:
         async with asyncio.timeout(within_seconds):
-            await shards.stop()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await member.stop()
-            for lane in Lane:
-                await events[lane].stop()
+            for step, end in steps.items():
+                under_way = step
+                await end()
     except TimeoutError:
-        _log.warning("shutdown_unfinished", seconds=within_seconds)
+        _log.warning("shutdown_unfinished", seconds=within_seconds, step=under_way)
