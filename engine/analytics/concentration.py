@@ -4,7 +4,8 @@ delta of a holding   gain in account currency when the underlying doubles, to fi
 net, gross           sum of the deltas of an underlying; sum of their magnitudes
 beta-weighted net    sum over underlyings of beta * net
 share                gross of the underlying / gross of all
-share of interest    |contracts of the account| / open interest;    open interest = the larger of all longs and all shorts
+share of interest    |contracts of the account| / open interest;    open interest = the larger of all longs and all shorts of the
+                     accounts at hand, or what the contract's mark says of the whole market
 
 Coins that are underlyings count with what the pool holds of them, isolated positions like those of the shared pool.
 """
@@ -103,6 +104,13 @@ def concentration(
             interest=_shares(state, open_interest),
             degraded=degraded,
         )
+
+
+def open_interest_said(prices: Prices) -> dict[str, Decimal]:
+    """Contracts open on the whole market by symbol, where the symbol's mark says so."""
+    return {
+        symbol: mark.open_interest for symbol, mark in prices.marks.items() if mark.open_interest is not None
+    }
 
 
 def open_interest_of(states: Iterable[AccountState]) -> dict[str, Decimal]:

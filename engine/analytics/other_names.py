@@ -1,7 +1,7 @@
 """An account of one policy in the names of another: the same contracts, whatever a venue calls them.
 
 same contract    equal kind, payoff, base, settle asset, expiry, strike and right; the only such one of the other policy
-contracts there  = contracts here * multiplier here / multiplier there        entry values stay what they are
+contracts there  = contracts here * multiplier here / multiplier there        entry values stay what they are; so of open interest
 price there      of a contract that of the same contract; of an asset its index here / index here of the account currency there
 
 What the other policy lists under the same name keeps it. What it has nothing for is named.
@@ -53,7 +53,7 @@ def renamed(state: AccountState, prices: Prices, policy: Policy, other: Policy) 
             for order_id, it in state.orders.items()
             if it.symbol in names and not it.isolated
         }
-        told = _prices(names, prices, policy, other)
+        told = _prices(names, scales, prices, policy, other)
     leverage = {names[symbol]: times for symbol, times in state.leverage.items() if symbol in names}
     return Renamed(
         _replace(state, positions=positions, orders=orders, leverage=leverage, isolated={}),
@@ -88,7 +88,17 @@ def _order(order: OpenOrder, symbol: str, scale: Decimal) -> OpenOrder:
     return _replace(order, symbol=symbol, quantity=canonical(order.quantity * scale))
 
 
-def _prices(names: dict[str, str], prices: Prices, policy: Policy, other: Policy) -> Prices:
+def _mark(mark: Mark, symbol: str, scale: Decimal | None) -> Mark:
+    """The mark under another symbol; `scale` is of contracts, None for a symbol that marks none."""
+    interest = mark.open_interest
+    if interest is not None and scale is not None:
+        interest = canonical(interest * scale)
+    return _replace(mark, symbol=symbol, open_interest=interest)
+
+
+def _prices(
+    names: dict[str, str], scales: dict[str, Decimal], prices: Prices, policy: Policy, other: Policy
+) -> Prices:
     """Marks of the contracts in `names` and of the assets that both list, under the other policy's symbols."""
     marks: dict[str, Mark] = {}
     symbols: dict[str, str] = {}
@@ -96,7 +106,7 @@ def _prices(names: dict[str, str], prices: Prices, policy: Policy, other: Policy
         forward, theirs = policy.instruments[symbol].forward, other.instruments[there].forward
         symbols |= {here: name for here, name in ((symbol, there), (forward, theirs)) if here and name}
     marks |= {
-        there: _replace(prices.marks[here], symbol=there)
+        there: _mark(prices.marks[here], there, scales.get(here))
         for here, there in symbols.items()
         if here in prices.marks
     }

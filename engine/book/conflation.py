@@ -1,7 +1,7 @@
 """Conflation: of the instants of a batch, judge only at those that a crossing of a line could show in.
 
 Judged are, in order, the instants at which any symbol has its lowest or highest price of the batch, or the lowest or
-highest of any other fact (volatility, funding rate, average price, confidence), and the last. The others are joined to the next
+highest of any other fact (`engine.marks.fact_checks.FACTS`), and the last. The others are joined to the next
 that is judged (`engine.marks.instants.joined`), so what is judged always stood together.
 
 What that keeps and what it loses
@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from engine.inputs import Mark
+from engine.marks.fact_checks import facts_of, is_plain
 from engine.marks.instants import Instant, joined
 
 
@@ -38,10 +39,7 @@ class _Extremes:
             self.highest, self.high = price, place
 
     def add_facts(self, place: int, mark: Mark) -> None:
-        for name in ("volatility", "funding_rate", "average_price", "confidence"):
-            value = getattr(mark, name)
-            if value is None:
-                continue
+        for name, value in facts_of(mark):
             lowest, highest = self.facts.get((name, False)), self.facts.get((name, True))
             if lowest is None or value < lowest[0]:
                 self.facts[name, False] = value, place
@@ -62,7 +60,7 @@ def conflate(instants: Sequence[Instant]) -> list[Instant]:
                 extremes = by_symbol[mark.symbol] = _Extremes(place, mark.price)
             else:
                 extremes.add(place, mark.price)
-            if not (mark.volatility is mark.funding_rate is mark.average_price is mark.confidence is None):
+            if not is_plain(mark):
                 extremes.add_facts(place, mark)
     judged = {place for extremes in by_symbol.values() for place in extremes.places()}
     judged |= {len(instants) - 1} if instants else set()

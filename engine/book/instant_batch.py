@@ -122,4 +122,8 @@ def _repeats(mark: Mark, last: Mark | None) -> bool:
         and mark.funding_rate == last.funding_rate
         and mark.average_price == last.average_price
         and mark.confidence == last.confidence
+        and mark.open_interest == last.open_interest
+        and mark.deposits == last.deposits
+        and mark.borrows == last.borrows
+        and mark.potential_deposits == last.potential_deposits
     )

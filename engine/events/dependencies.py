@@ -39,6 +39,10 @@ def marks_used(state: AccountState, pool: str, prices: Prices, policy: Policy) -
             mark.funding_rate,
             mark.average_price,
             mark.confidence,
+            mark.open_interest,
+            mark.deposits,
+            mark.borrows,
+            mark.potential_deposits,
         )
         for symbol in sorted(price_symbols_of(state, pool, policy))
         if (mark := prices.marks.get(symbol)) is not None

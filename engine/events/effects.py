@@ -50,6 +50,11 @@ class MarkUsed(msgspec.Struct, frozen=True, omit_defaults=True):
     funding_rate: Decimal | None = None
     average_price: Decimal | None = None
     confidence: Decimal | None = None
+    open_interest: Decimal | None = None
+    """This and the next three hold until another is stated: they may have come with an earlier mark."""
+    deposits: Decimal | None = None
+    borrows: Decimal | None = None
+    potential_deposits: Decimal | None = None
 
 
 class InputOffsets(msgspec.Struct, frozen=True):

@@ -17,6 +17,7 @@ from engine.margin.isolated_pool import isolated_figures
 from engine.margin.margin_model import model_of, shared_figures
 from engine.margin.position_margin import position_margin
 from engine.marks.mark_book import Prices
+from engine.numbers import ZERO
 from engine.policy import Policy
 from engine.policy.rules.policy_switches import MarginModel
 from engine.position_keys import symbol_of
@@ -64,6 +65,10 @@ class Probe(Protocol):
         """The pool that `converted` tells of."""
 
 
+_CLOSED = Standing(ZERO, ZERO, ZERO)
+"""Of an isolated position that was closed, and its margin given back, while a plan of it was due."""
+
+
 class PoolProbe:
     """Any pool, by the figures of hypothetical accounts."""
 
@@ -76,9 +81,11 @@ class PoolProbe:
     @cached_property
     def now(self) -> Standing:
         """See `Probe.now`."""
-        if self._pool:
-            return isolated_figures(self.state, self._pool, self._prices, self._policy).standing
-        return shared_figures(self.state, self._prices, self._policy).standing
+        if not self._pool:
+            return shared_figures(self.state, self._prices, self._policy).standing
+        if self._pool not in self.state.isolated:
+            return _CLOSED
+        return isolated_figures(self.state, self._pool, self._prices, self._policy).standing
 
     def mark(self, key: str) -> Decimal:
         """See `Probe.mark`."""

@@ -15,7 +15,6 @@ from typing import NamedTuple
 import msgspec
 
 from engine.margin.arithmetic import Arithmetic, N
-from engine.marks.mark_book import AssetTotals
 from engine.numbers import ONE, ZERO, divide
 from engine.policy import Asset
 from engine.policy.rules.asset_terms import AssetTerms, TierLine
@@ -24,6 +23,15 @@ from engine.policy.rules.policy_switches import TiersBy
 _BY_VALUE = TiersBy.VALUE
 _UNLIMITED = Decimal("Infinity")
 _NO_LINES = (TierLine(ZERO, ZERO, ZERO),)
+
+
+class AssetTotals(NamedTuple):
+    """Coins of one asset deposited with and borrowed from the exchange by all accounts together; 0 where nothing is said."""
+
+    deposits: Decimal = ZERO
+    borrows: Decimal = ZERO
+    potential_deposits: Decimal = ZERO
+    """Coins that open spot orders may turn into deposits."""
 
 
 class Scales(NamedTuple):
@@ -113,22 +121,22 @@ def borrow_margin(terms: AssetTerms, owed: N, price: N, numbers: Arithmetic[N]) 
     return initial * price, maintenance * price
 
 
-def scales_of(asset: Asset, low: Decimal, high: Decimal, totals: AssetTotals | None) -> Scales:
+def scales_of(asset: Asset, low: Decimal, high: Decimal, totals: AssetTotals) -> Scales:
     """Both scales of the asset at these prices."""
     return Scales(deposit_scale(asset, low, totals), borrow_scale(asset, high, totals))
 
 
-def deposit_scale(asset: Asset, price: Decimal, totals: AssetTotals | None) -> Decimal:
+def deposit_scale(asset: Asset, price: Decimal, totals: AssetTotals) -> Decimal:
     """By how much the asset's collateral ratio shrinks; 1 where the exchange holds little of it."""
-    if asset.deposit_scale_start is None or totals is None:
+    if asset.deposit_scale_start is None:
         return ONE
     value = (totals.deposits + totals.potential_deposits) * price
     # deposit scale = min(1, start / value), without dividing by 0
     return ONE if value <= asset.deposit_scale_start else divide(asset.deposit_scale_start, value)
 
 
-def borrow_scale(asset: Asset, price: Decimal, totals: AssetTotals | None) -> Decimal:
+def borrow_scale(asset: Asset, price: Decimal, totals: AssetTotals) -> Decimal:
     """By how much the asset's liability factor grows; 1 where little of it is lent."""
-    if asset.borrow_scale_start is None or totals is None:
+    if asset.borrow_scale_start is None:
         return ONE
     return max(ONE, divide(totals.borrows * price, asset.borrow_scale_start))

@@ -12,7 +12,7 @@ from engine.margin.figure_lines import ACCRUED, position_lines
 from engine.margin.figures import Figures, Line, MarginBreakdown
 from engine.margin.funding_accrual import funding_accrued
 from engine.margin.position_margin import PositionMargin, position_margin
-from engine.margin.quotes import index_price, mark_price
+from engine.margin.quotes import index_price, mark_price, open_interest
 from engine.marks.mark_book import Prices
 from engine.numbers import ZERO, exact
 from engine.policy import Policy
@@ -91,4 +91,4 @@ def isolated_margin(
     position, symbol = state.isolated[key].position, symbol_of(key)
     mark, fresh = mark_price(symbol, position, prices, policy)
     leverage = state.leverage.get(symbol, policy.leverage_default)
-    return position_margin(key, position, mark, leverage, policy, prices.open_interest.get(symbol)), fresh
+    return position_margin(key, position, mark, leverage, policy, open_interest(symbol, prices)), fresh

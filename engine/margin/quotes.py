@@ -1,7 +1,8 @@
-"""Which price a formula uses, and whether it is fresh.
+"""Which price a formula uses, and whether it is fresh; and what marks say of the whole exchange.
 
 A price that is stale or missing: a position keeps its last mark (its average entry price, where there never was one), an
-asset keeps its last index price (1, where there never was one); the caller flags what is computed from them.
+asset keeps its last index price (1, where there never was one); the caller flags what is computed from them. Open interest and an
+asset's totals are those of the same mark; while none was ever stated, nothing scales with them.
 
 Twin: `engine.book.boxes.swing_view`.
 """
@@ -10,12 +11,14 @@ from decimal import Decimal
 
 from engine.inputs import Mark
 from engine.ledger.accounts import Position
+from engine.margin.collateral import AssetTotals
 from engine.marks.mark_book import Prices
-from engine.numbers import ONE, divide
+from engine.numbers import ONE, ZERO, divide
 from engine.policy import Instrument, Policy
 from engine.policy.rules.policy_switches import RequirementRate
 
 _AT_LIABILITY = RequirementRate.LIABILITY
+_NO_TOTALS = AssetTotals()
 
 
 def mark_price(symbol: str, position: Position, prices: Prices, policy: Policy) -> tuple[Decimal, bool]:
@@ -75,6 +78,20 @@ def requirement_price(policy: Policy, asset: str, prices: Prices) -> Decimal:
         if policy.pool.requirement_rate is _AT_LIABILITY
         else price
     )
+
+
+def open_interest(symbol: str, prices: Prices) -> Decimal | None:
+    """Contracts of `symbol` open on the whole market; None while no mark has stated it."""
+    mark = prices.marks.get(symbol)
+    return None if mark is None else mark.open_interest
+
+
+def asset_totals(policy: Policy, asset: str, prices: Prices) -> AssetTotals:
+    """What the whole exchange holds and owes of `asset`, as its last index price says."""
+    mark = prices.marks.get(policy.assets[asset].index)
+    if mark is None:
+        return _NO_TOTALS
+    return AssetTotals(mark.deposits or ZERO, mark.borrows or ZERO, mark.potential_deposits or ZERO)
 
 
 def _index_and_average(policy: Policy, asset: str, prices: Prices) -> tuple[Decimal, Decimal]:

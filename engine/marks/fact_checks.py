@@ -4,19 +4,64 @@
     funding_rate    within +- funding_rate_max                   jump: a change by more than funding_rate_jump
     average_price   price / factor .. price * factor, above 0    jump: a fraction as of a price
     confidence      0 .. 1                                       jump: a change by more than confidence_jump
+    open_interest   0 .. open_interest_max                       jump: times or divided by more than 1 + open_interest_jump
+    deposits, borrows, potential_deposits
+                    0 .. asset_total_max                         jump: times or divided by more than 1 + asset_total_jump
 
 A fact that is refused refuses its mark: a price without the facts that came with it is not what was sent.
+
+The last four are amounts of the whole exchange. Those that scale nothing yet are as one (`scale_starts`): from a market that nobody is in
+to its first contracts is no jump. A symbol that was believed without one stood at 0. They hold until another is stated (`completed`),
+because a price comes more often than they change and a feed that forgets them for a moment must free or condemn nobody; the other
+facts are those of one price and end with it.
 """
 
 from collections.abc import Iterator
 from decimal import Decimal
 
+import msgspec
+
 from engine.inputs import Mark
 from engine.numbers import ONE, ZERO, exact
 from engine.policy import PriceCheck
 
-FACTS = ("volatility", "funding_rate", "average_price", "confidence")
+FACTS = (
+    "volatility",
+    "funding_rate",
+    "average_price",
+    "confidence",
+    "open_interest",
+    "deposits",
+    "borrows",
+    "potential_deposits",
+)
 SIGNED = frozenset({"funding_rate"})
+ASSET_TOTALS = ("deposits", "borrows", "potential_deposits")
+SIZES = ("open_interest", *ASSET_TOTALS)
+"""Amounts of the whole exchange, with which a policy may scale."""
+
+
+def is_plain(mark: Mark) -> bool:
+    """Whether the mark carries a price and nothing else."""
+    return (
+        mark.volatility is mark.funding_rate is mark.average_price is mark.confidence is None
+        and mark.open_interest is mark.deposits is mark.borrows is mark.potential_deposits is None
+    )
+
+
+def has_sizes(mark: Mark) -> bool:
+    """Whether the mark carries an amount of the whole exchange."""
+    return not (mark.open_interest is mark.deposits is mark.borrows is mark.potential_deposits is None)
+
+
+def completed(mark: Mark, last: Mark) -> Mark:
+    """The mark, with the amounts of the whole exchange that it leaves out as the last one had them."""
+    kept = {
+        name: value
+        for name in SIZES
+        if getattr(mark, name) is None and (value := getattr(last, name)) is not None
+    }
+    return msgspec.structs.replace(mark, **kept) if kept else mark
 
 
 def facts_of(mark: Mark) -> Iterator[tuple[str, Decimal]]:
@@ -36,6 +81,9 @@ def range_fault(name: str, value: Decimal, price: Decimal, check: PriceCheck) ->
         return None if within else f"beyond +-{check.funding_rate_max}"
     if name == "confidence":
         return None if value <= ONE else "above 1"
+    if name in SIZES:
+        most = check.asset_total_max if name in ASSET_TOTALS else check.open_interest_max
+        return None if value <= most else f"above {most}"
     if not price:
         return None  # an option that is worth nothing may have been worth something
     if value <= ZERO:
@@ -52,17 +100,30 @@ def near_price(value: Decimal, other: Decimal, fraction: Decimal) -> bool:
         return abs(value - other) <= fraction * other
 
 
-def near_fact(name: str, value: Decimal, other: Decimal, check: PriceCheck) -> bool:
-    """Whether the value of a fact is no jump from another."""
+def near_fact(
+    name: str, value: Decimal, other: Decimal, check: PriceCheck, least: Decimal | None = ZERO
+) -> bool:
+    """Whether the value of a fact is no jump from another.
+
+    `least`: amounts of the whole exchange up to this are as one; None where none of them moves anything.
+    """
+    if name in SIZES:
+        share = check.asset_total_jump if name in ASSET_TOTALS else check.open_interest_jump
+        return least is None or _near_factor(max(value, least), max(other, least), share)
+    if name == "volatility":
+        return _near_factor(value, other, check.volatility_jump)
     with exact():
-        if name == "volatility":
-            factor = ONE + check.volatility_jump
-            return value <= other * factor and other <= value * factor
         if name == "funding_rate":
             return abs(value - other) <= check.funding_rate_jump
         if name == "confidence":
             return abs(value - other) <= check.confidence_jump
     return near_price(value, other, check.jump_fraction)
+
+
+def _near_factor(value: Decimal, other: Decimal, share: Decimal) -> bool:
+    with exact():
+        factor = ONE + share
+        return value <= other * factor and other <= value * factor
 
 
 FLOAT_MARGIN = 2.0**-40
@@ -72,12 +133,26 @@ FLOAT_MARGIN = 2.0**-40
 class FloatBounds:
     """The ranges and jumps above in floats: what lies between these bounds surely passes the exact checks."""
 
-    __slots__ = ("_average_factor", "_confidence_step", "_fraction", "_funding_max", "_funding_step", "_volatility_factor",
-                 "_volatility_max")  # fmt: skip
+    __slots__ = (
+        "_average_factor",
+        "_confidence_step",
+        "_fraction",
+        "_funding_max",
+        "_funding_step",
+        "_growing",
+    )
 
     def __init__(self, check: PriceCheck) -> None:
-        self._volatility_factor = (1 + float(check.volatility_jump)) * (1 - FLOAT_MARGIN)
-        self._volatility_max = float(check.volatility_max) * (1 - FLOAT_MARGIN)
+        growing = {
+            "volatility": (check.volatility_jump, check.volatility_max),
+            "open_interest": (check.open_interest_jump, check.open_interest_max),
+            **dict.fromkeys(ASSET_TOTALS, (check.asset_total_jump, check.asset_total_max)),
+        }
+        self._growing = {
+            name: ((1 + float(jump)) * (1 - FLOAT_MARGIN), float(most) * (1 - FLOAT_MARGIN))
+            for name, (jump, most) in growing.items()
+        }
+        """Of each fact that jumps by a factor: that, and its largest value."""
         self._funding_step, self._funding_max = float(check.funding_rate_jump), float(check.funding_rate_max)
         self._average_factor = float(check.average_price_factor_max) * (1 - FLOAT_MARGIN)
         self._fraction = float(check.jump_fraction)
@@ -86,9 +161,9 @@ class FloatBounds:
     def holds(self, name: str, value: float, last: float, reference: float, price: float) -> bool:
         """Whether a fact surely lies in its range and is no jump, from the last value and that of a moment ago."""
         lower, upper = (last, reference) if last < reference else (reference, last)
-        if name == "volatility":
-            factor = self._volatility_factor
-            return upper / factor < value < min(lower * factor, self._volatility_max)
+        if name in self._growing:
+            factor, most = self._growing[name]
+            return upper / factor < value < min(lower * factor, most)
         if name == "average_price":
             near = (
                 upper * (1 - self._fraction + FLOAT_MARGIN)

@@ -11,14 +11,14 @@ Rules, in the order in which they are checked
  7. `jump_unconfirmed`      too far from the price of a moment ago, and not confirmed by enough marks apart in time (`trail`);
     `reference_unconfirmed` a first mark as far from its symbol's reference; `fact_jump_unconfirmed` the same of a fact
 
-A refused mark changes no price. Time comes in with each mark; the book reads no clock.
+A refused mark changes no price. One that is believed keeps the amounts of the whole exchange that it leaves out (`fact_checks`). Time
+comes in with each mark; the book reads no clock.
 
 When all marks of an instant are in, indices are held against their second sources (`second_sources`): a price in force may then be
 another than what was quoted. Every check above is against what was quoted.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
 
 import msgspec
 
@@ -27,22 +27,13 @@ from engine.marks.doubts import NANOSECONDS, Doubt, aged_with, doubt_of_age, str
 from engine.marks.instants import Instant, InstantName, MarksRecord, in_sequence
 from engine.marks.notices import MarkRefusal, Notice, NoticeKind, refusal_of
 from engine.marks.plausible_times import NOT_RECEIVED_NS, floor_of, latest_of
+from engine.marks.scale_starts import NOTHING_SCALES, scale_starts
 from engine.marks.second_sources import SecondSources, Standing
 from engine.marks.symbol_quote import Anchor, Quote
-from engine.numbers import ZERO
 from engine.policy import Policy
 from engine.rejections import RejectionCode
 
-__all__ = ["NANOSECONDS", "AssetTotals", "MarkBook", "Prices"]
-
-
-class AssetTotals(msgspec.Struct, frozen=True):
-    """Coins of one asset deposited with and borrowed from the exchange by all accounts together."""
-
-    deposits: Decimal
-    borrows: Decimal = ZERO
-    potential_deposits: Decimal = ZERO
-    """Coins that open spot orders may turn into deposits."""
+__all__ = ["NANOSECONDS", "MarkBook", "Prices"]
 
 
 class Prices(msgspec.Struct, frozen=True):
@@ -59,10 +50,6 @@ class Prices(msgspec.Struct, frozen=True):
     """By symbol: doubt in its mark for its age."""
     sourced: Mapping[str, Doubt] = {}
     """By symbol: doubt in its mark by a second source."""
-    open_interest: Mapping[str, Decimal] = {}
-    """By symbol: contracts open on the whole market, for policies that scale with it."""
-    totals: Mapping[str, AssetTotals] = {}
-    """By asset: what the whole exchange holds and owes, for policies that scale with it."""
 
     def doubt(self, symbol: str) -> Doubt | None:
         """All that is known of how far the symbol may be from its mark; None where it is certain, or nothing is known."""
@@ -74,7 +61,11 @@ class MarkBook:
 
     def __init__(self, policy: Policy) -> None:
         """Start empty: every price symbol of `policy` is stale until its first mark."""
-        self._quotes = {symbol: Quote(symbol, check) for symbol, check in policy.price_symbols.items()}
+        starts = scale_starts(policy)
+        self._quotes = {
+            symbol: Quote(symbol, check, starts.get(symbol, NOTHING_SCALES))
+            for symbol, check in policy.price_symbols.items()
+        }
         self._sources = SecondSources(policy.second_sources, self._quotes)
         self._referred = {
             symbol: quote.check.reference for symbol, quote in self._quotes.items() if quote.check.reference
@@ -137,7 +128,7 @@ class MarkBook:
         if quote is None or (quote.mark is not None and _age(mark) <= _age(quote.mark)):
             return
         quote.prime(mark)
-        self._marks[mark.symbol] = mark
+        self._marks[mark.symbol] = quote.mark or mark
         self._hold_against_sources((), max(self.time_ns, mark.time_ns))
 
     @property
@@ -173,12 +164,12 @@ class MarkBook:
             elif quote.takes(mark, received_ns, floor_ns) or self._takes_exactly(
                 quote, mark, received_ns, floor_ns, refused
             ):
-                in_force[symbol] = mark
-                believed.append(mark)
+                in_force[symbol] = taken = quote.mark or mark
+                believed.append(taken)
         for mark in self._by_reference(waiting):
             if self._takes_exactly(quotes[mark.symbol], mark, received_ns, floor_ns, refused):
-                in_force[mark.symbol] = mark
-                believed.append(mark)
+                in_force[mark.symbol] = taken = quotes[mark.symbol].mark or mark
+                believed.append(taken)
         return believed
 
     def _takes_exactly(

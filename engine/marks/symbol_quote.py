@@ -8,10 +8,20 @@ from decimal import Decimal
 
 from engine.inputs import Mark
 from engine.marks.doubts import NANOSECONDS
-from engine.marks.fact_checks import FLOAT_MARGIN, SIGNED, facts_of, near_price, range_fault
+from engine.marks.fact_checks import (
+    FLOAT_MARGIN,
+    SIGNED,
+    completed,
+    facts_of,
+    has_sizes,
+    is_plain,
+    near_price,
+    range_fault,
+)
 from engine.marks.fact_trails import FactTrails
 from engine.marks.notices import MarkRefusal, Notice, NoticeKind, refusal_of
 from engine.marks.plausible_times import time_fault
+from engine.marks.scale_starts import NOTHING_SCALES, ScaleStarts
 from engine.marks.sequence_watch import Order, SequenceWatch
 from engine.marks.trail import Confirming, Near, Trail
 from engine.numbers import ZERO, amount_fault
@@ -34,12 +44,12 @@ class Quote:
     """What is believed of one price symbol."""
 
     __slots__ = (
-        "_facts", "_float", "_high", "_low", "_recognised", "_reference_high", "_reference_low", "_slot_end_ns", "_step_max",
-        "_trail", "_waits", "ahead_ns", "check", "mark", "order", "rule", "seen_ns", "stale_after_ns", "symbol", "told",
+        "_facts", "_float", "_high", "_low", "_recognised", "_reference_high", "_reference_low", "_sized", "_slot_end_ns",
+        "_step_max", "_trail", "_waits", "ahead_ns", "check", "mark", "order", "rule", "seen_ns", "stale_after_ns", "symbol", "told",
     )  # fmt: skip
 
-    def __init__(self, symbol: str, check: PriceCheck) -> None:
-        """Nothing believed yet."""
+    def __init__(self, symbol: str, check: PriceCheck, starts: ScaleStarts = NOTHING_SCALES) -> None:
+        """Nothing believed yet; `starts`: where the policy begins to scale with the symbol's facts."""
         self.symbol, self.check = symbol, check
         self.stale_after_ns = int(check.stale_after_seconds * NANOSECONDS)
         self.ahead_ns = int(check.future_tolerance_seconds * NANOSECONDS)
@@ -48,17 +58,19 @@ class Quote:
         self._step_max, self._slot_end_ns = check.sequence_step_max, 0
         self.order = SequenceWatch(self.rule, check.sequence_step_max)
         self.mark: Mark | None = None
-        """The last believed one, as it was quoted."""
+        """The last believed one, as it was quoted; amounts of the whole exchange that it left out are those of the one before."""
         self.seen_ns = 0
         """Its event time, or where that turned out to lie ahead of any present time, when that was found."""
         self.told: list[Notice] = []
         """Not yet taken by the mark book."""
         self._trail = Trail(int(check.jump_window_seconds * NANOSECONDS))
-        self._facts = FactTrails(check, self.rule)
+        self._facts = FactTrails(check, self.rule, starts)
         self._recognised: Notice | None = None
         """What the number of the mark in hand says of its feed, told if it is believed."""
         self._waits = False
         """Whether anything waits for confirmation, which a believed mark ends."""
+        self._sized = False
+        """Whether a mark has said an amount of the whole exchange."""
         fraction = float(check.jump_fraction)
         # times the last price: surely no jump between these
         self._low = max(0.0, 1 - fraction + FLOAT_MARGIN)
@@ -92,9 +104,11 @@ class Quote:
             and self._reference_low < rounded < self._reference_high
         ):
             return False
-        plain = mark.volatility is mark.funding_rate is mark.average_price is mark.confidence is None
+        plain = is_plain(mark)
         if not (plain or self._facts.takes(mark, rounded)):
             return False
+        if self._sized or not plain:
+            mark = self._completed(mark, last)
         self.mark, self._float, self.seen_ns = mark, rounded, time_ns
         if self._waits:
             self._forget_waiting(mark)
@@ -218,9 +232,15 @@ class Quote:
             self.told.append(Notice(NoticeKind.JUMP_CONFIRMED, self.symbol, mark.time_ns, said))
         trail.believe(mark.price, mark.time_ns, anew=jumped)
         self.told += self._facts.believe(mark)
-        self.mark, self._float, self.seen_ns = mark, float(mark.price), mark.time_ns
+        self.mark, self._float, self.seen_ns = self._completed(mark, last), float(mark.price), mark.time_ns
         self._bound_reference()
         self._forget_waiting(mark)
+
+    def _completed(self, mark: Mark, last: Mark | None) -> Mark:
+        if self._sized and last is not None:
+            return completed(mark, last)
+        self._sized = has_sizes(mark)
+        return mark
 
     def _come_up(self) -> None:
         """Marks that `takes` took left order and trail behind."""

@@ -135,7 +135,7 @@ class _Day:
     def accounts_open(self) -> None:
         """Alice buys 4 BTC on 15,400 USDT, and has an order resting."""
         self.shard.quote({"USDT-USD": "0.999", "BTC-USD": "60010", ETH_PERP: "3000", FUTURE: "60450"})
-        self.shard.quote_one(PERP, "60000")
+        self.shard.quote_one(PERP, "60000", funding_rate="0.0001", open_interest="18250.4")
         self._ledger(Deposit, ALICE, asset="USDT", amount=Decimal(15_400))
         self._ledger(LeverageSetting, ALICE, symbol=PERP, leverage=Decimal(20))
         self._fill(ALICE, PERP, "buy", "4", "60000", fee=Decimal("12.5"))

@@ -54,6 +54,8 @@ class ExampleShard:
         self._funds: list[FundBalance] = []
         self._watch = PriceWatch(policy, self._marks)
         self._prices: dict[str, Decimal] = {}
+        self._facts: dict[str, dict[str, Decimal]] = {}
+        """By symbol, what its marks state besides the price."""
         self._sequence = 0
 
     def send(self, topic: Topic, *messages: AccountInput) -> None:
@@ -94,9 +96,10 @@ class ExampleShard:
         self._prices |= {symbol: Decimal(price) for symbol, price in prices.items()}
         self._take(MarkBatch(tuple(self._mark(symbol) for symbol in self._prices)))
 
-    def quote_one(self, symbol: str, price: str) -> None:
-        """A second later a single symbol is quoted."""
+    def quote_one(self, symbol: str, price: str, **facts: str) -> None:
+        """A second later a single symbol is quoted; its marks state these facts from now on."""
         self.pass_time(1)
+        self._facts[symbol] = {name: Decimal(fact) for name, fact in facts.items()}
         self._prices[symbol] = Decimal(price)
         self._take(self._mark(symbol))
 
@@ -124,7 +127,8 @@ class ExampleShard:
 
     def _mark(self, symbol: str) -> Mark:
         self._sequence += 1
-        return Mark(symbol, self._prices[symbol], self._sequence, self.now_ns)
+        mark = Mark(symbol, self._prices[symbol], self._sequence, self.now_ns)
+        return msgspec.structs.replace(mark, **self._facts.get(symbol, {}))
 
     def _take(self, record: PriceInput) -> None:
         self.taken.append(record)

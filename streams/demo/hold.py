@@ -39,5 +39,5 @@ async def _repeat(store: StoreReader, connection: AIOKafkaProducer, topic: str) 
     marks = [msgspec.json.decode(data, type=Mark) for data in saved.values()]
     now_ns = time.time_ns()
     for mark in marks:
-        again = Mark(mark.symbol, mark.price, mark.sequence + 1, now_ns)
+        again = msgspec.structs.replace(mark, sequence=mark.sequence + 1, time_ns=now_ns)
         await connection.send_and_wait(topic, msgspec.json.encode(again), mark.symbol.encode())

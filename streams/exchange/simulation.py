@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from engine.events.effects import RiskEvent, Stream
@@ -79,6 +80,10 @@ class Simulation:
         self._opening_deposits: defaultdict[str, Decimal] = defaultdict(Decimal)
         self._marks: dict[str, Mark] = {}
         contracts = population.contracts
+        self._scaled = frozenset(
+            it.symbol for it in contracts if policy.instruments[it.symbol].open_interest is not None
+        )
+        """Contracts whose initial margin the policy scales with their open interest."""
         self._market = Market(
             policy,
             path,
@@ -204,12 +209,13 @@ class Simulation:
         return Step(marks, inputs)
 
     def start_marks(self, time_ns: int) -> list[Mark]:
-        """A mark of every price symbol before the market moves (on)."""
+        """A mark of every price symbol before the market moves (on). The open interest comes later: accounts are being opened still."""
         return self._market.marks(time_ns, self._next_sequence)
 
     def _quoted(self, time_ns: int) -> list[Mark]:
         """Marks of every symbol, a bad one after it where one is due."""
-        quoted = self._venue.published(self._market.marks(time_ns, self._next_sequence), self.second)
+        true = self._market.marks(time_ns, self._next_sequence)
+        quoted = [self._with_interest(mark) for mark in self._venue.published(true, self.second)]
         self._marks = {mark.symbol: mark for mark in quoted}
         if not self._bad:
             return quoted
@@ -224,6 +230,12 @@ class Simulation:
                 marks.append(Mark(bad.symbol, bad.price, bad.sequence, time_ns))
         return marks
 
+    def _with_interest(self, mark: Mark) -> Mark:
+        """The mark, with the open interest of the exchange's own books where the policy scales with it."""
+        if mark.symbol not in self._scaled:
+            return mark
+        return msgspec.structs.replace(mark, open_interest=self.books.open_interest(mark.symbol))
+
     def _next_sequence(self, symbol: str) -> int:
         self._sequences[symbol] = self._sequences.get(symbol, self._first_sequence) + 1
         return self._sequences[symbol]
@@ -237,10 +249,10 @@ class Simulation:
         return Prices(marks, frozenset(), time_ns)
 
     def _depths(self) -> dict[str, float]:
-        """Depth of each coin's order book: in proportion to its open interest."""
+        """Depth of each coin's order book: in proportion to what its customers hold."""
         depths = dict.fromkeys((it.base for it in self.policy.instruments.values()), DEPTH_MIN)
         start = self.path.start_prices
-        for symbol, contracts_open in self.books.open_interest().items():
+        for symbol, contracts_open in self.books.customers_longs().items():
             instrument = self.policy.instruments[symbol]
             index = self.policy.assets[instrument.settle].index
             value = float(abs(instrument.value(contracts_open, start[symbol]))) * float(start.get(index, 1))

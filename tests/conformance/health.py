@@ -4,11 +4,14 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
+from engine.inputs import Mark
 from engine.ledger.accounts import AccountState, OpenOrder, Position
 from engine.margin.cross.cross_pool import cross_positions
 from engine.margin.health.weighted_health import health
 from engine.margin.margin_model import shared_figures
-from engine.marks.mark_book import AssetTotals, Prices
+from engine.marks.mark_book import Prices
 from engine.numbers import ONE, exact
 from engine.policy import Asset, Instrument, Policy, PoolRules
 from engine.policy.rules.health_weights import AssetWeights, ContractWeights, HealthRules, Weights
@@ -134,25 +137,31 @@ def _pairs(inputs: Inputs) -> dict[str, Mapping[str, Any]]:
 
 def _mango_prices(inputs: Inputs, tokens: Sequence[Mapping[str, Any]]) -> Prices:
     missing = {str(name) for name in inputs.get("missing", ())}
-    priced = [token for token in tokens if str(token["name"]) not in missing]
+    banks = dict(zip((str(token["name"]) for token in tokens), inputs.get("banks", ()), strict=False))
     marks = [
-        mark_with_average(index_symbol(str(token["name"])), number(token["price"]), token.get("stable_price"))
-        for token in priced
+        _index_mark(token, banks.get(str(token["name"]), {}))
+        for token in tokens
+        if str(token["name"]) not in missing
     ]
     marks += [
         mark_with_average(symbol, number(perp["price"]), perp.get("stable_price"))
         for symbol, perp in perpetuals(inputs).items()
     ]
-    totals = {
-        str(token["name"]): AssetTotals(
-            deposits=amount(bank, "deposits"),
-            borrows=amount(bank, "borrows"),
-            potential_deposits=amount(bank, "potential_tokens", "potential_serum_tokens"),
-        )
-        for token, bank in zip(tokens, inputs.get("banks", ()), strict=False)
-    }
     stale = frozenset(index_symbol(name) for name in missing)
-    return Prices({mark.symbol: mark for mark in marks}, stale, totals=totals)
+    return Prices({mark.symbol: mark for mark in marks}, stale)
+
+
+def _index_mark(token: Mapping[str, Any], bank: Mapping[str, Any]) -> Mark:
+    """The index price of a token, with what its bank holds and lends."""
+    mark = mark_with_average(
+        index_symbol(str(token["name"])), number(token["price"]), token.get("stable_price")
+    )
+    return msgspec.structs.replace(
+        mark,
+        deposits=amount(bank, "deposits"),
+        borrows=amount(bank, "borrows"),
+        potential_deposits=amount(bank, "potential_tokens", "potential_serum_tokens"),
+    )
 
 
 def _mango_state(inputs: Inputs, tokens: Sequence[Mapping[str, Any]], policy: Policy) -> AccountState:

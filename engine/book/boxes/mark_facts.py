@@ -7,7 +7,8 @@ in the bands; a mark that leaves its band gets a new one, and every box that cou
     funding rate    where it accrues: not larger than twice that of the mark, and a little
     average price   where assets are valued conservatively: within `_AVERAGE_WIDTH` of that of the mark
     confidence      where it costs margin: that of the mark
-A fact that appears or disappears leaves the band.
+A fact that appears or disappears leaves the band. Open interest has none, because it moves initial margin alone, which decides no band of
+the ladder; nor have the totals of an asset, because who hangs on them has no box (`pool_swings`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -17,7 +17,7 @@ from engine.margin.arithmetic import Arithmetic, N
 from engine.margin.collateral import UNSCALED, Scales, borrow_margin, collateral_value, scales_of
 from engine.margin.funding_accrual import funding_accrued
 from engine.margin.position_margin import PositionMargin
-from engine.margin.quotes import asset_value_price, index_price, liability_price
+from engine.margin.quotes import asset_totals, asset_value_price, index_price, liability_price
 from engine.marks.mark_book import Prices
 from engine.numbers import ZERO
 from engine.policy import Policy
@@ -124,7 +124,8 @@ def asset_prices(asset: str, prices: Prices, policy: Policy) -> AssetPrices[Deci
     terms = policy.asset_terms[asset]
     if not terms.crowded:
         return AssetPrices(index, low, high, fresh)
-    return AssetPrices(index, low, high, fresh, scales_of(terms.asset, low, high, prices.totals.get(asset)))
+    totals = asset_totals(policy, asset, prices)
+    return AssetPrices(index, low, high, fresh, scales_of(terms.asset, low, high, totals))
 
 
 def asset_figures(

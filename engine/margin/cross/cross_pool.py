@@ -32,7 +32,7 @@ from engine.margin.cross.spot_orders import asset_changes, filled_margin, reserv
 from engine.margin.figures import Figures
 from engine.margin.options.option_pool import OptionGroup, option_groups, option_position
 from engine.margin.position_margin import PositionMargin, margin_by
-from engine.margin.quotes import mark_price, requirement_price
+from engine.margin.quotes import mark_price, open_interest, requirement_price
 from engine.marks.mark_book import Prices
 from engine.numbers import ONE, ZERO, exact
 from engine.policy import Policy
@@ -117,7 +117,7 @@ def cross_positions(state: AccountState, prices: Prices, policy: Policy) -> tupl
     """Margin of each cross position by itself, and whether any of their marks is stale or missing."""
     held = []
     degraded = False
-    leverages, default, interests = state.leverage, policy.leverage_default, prices.open_interest
+    leverages, default = state.leverage, policy.leverage_default
     all_terms, marks, stale = policy.terms, prices.marks, prices.stale
     for key, position in state.positions.items():
         # in one-way mode the key is the symbol
@@ -131,7 +131,8 @@ def cross_positions(state: AccountState, prices: Prices, policy: Policy) -> tupl
             held.append(option_position(key, position, mark, terms.instrument))
             continue
         leverage = leverages.get(symbol, default)
-        held.append(margin_by(terms, key, symbol, position, mark, leverage, interests.get(symbol)))
+        interest = None if terms.plain else open_interest(symbol, prices)
+        held.append(margin_by(terms, key, symbol, position, mark, leverage, interest))
     return held, degraded
 
 

@@ -24,6 +24,7 @@ from engine.margin.cross.cross_pool import cross_pool, summed
 from engine.margin.figures import Standing
 from engine.margin.funding_accrual import funding_accrued
 from engine.margin.position_margin import PositionMargin, position_margin, tier_of
+from engine.margin.quotes import open_interest
 from engine.marks.mark_book import Prices
 from engine.numbers import QUOTIENT_DIGITS, ZERO, whole_steps
 from engine.policy import LiquidationRules, Policy
@@ -210,7 +211,7 @@ class CrossSums:
         return after
 
     def _margin(self, before: PositionMargin, position: Position, mark: Decimal) -> PositionMargin:
-        interest = self._prices.open_interest.get(before.symbol)
+        interest = open_interest(before.symbol, self._prices)
         return position_margin(before.key, position, mark, before.leverage, self._policy, interest)
 
     def _profits(self, margin: PositionMargin) -> tuple[Decimal, Decimal]:

@@ -15,6 +15,7 @@ import msgspec
 
 from engine.ledger.accounts import AccountState, Position
 from engine.margin.position_margin import PositionMargin, position_margin
+from engine.margin.quotes import open_interest
 from engine.marks.mark_book import Prices
 from engine.numbers import ZERO, divide
 from engine.policy import Policy
@@ -65,7 +66,7 @@ def _netted(
     held = state.positions[leading.key]
     # entry value of the net quantity = entry value of the larger leg * net quantity / its quantity
     rest = Position(quantity, divide(held.entry_value * quantity, held.quantity))
-    interest = prices.open_interest.get(leading.symbol)
+    interest = open_interest(leading.symbol, prices)
     margin = position_margin(leading.key, rest, leading.mark, leading.leverage, policy, interest)
     return _replace(
         margin,

@@ -26,7 +26,7 @@ from engine.ledger.booking import filled
 from engine.margin.cross.hedge_legs import hedged
 from engine.margin.options.option_pool import option_groups, option_position
 from engine.margin.position_margin import PositionMargin, position_margin
-from engine.margin.quotes import mark_price
+from engine.margin.quotes import mark_price, open_interest
 from engine.marks.mark_book import Prices
 from engine.numbers import ZERO
 from engine.policy import Instrument, Policy
@@ -208,7 +208,7 @@ def _legs_after(
         key = position_key(symbol, order.leg)
         after[key], _ = filled(after.get(key, FLAT), order.quantity, order.price, policy.instruments[symbol])
     leverage = state.leverage.get(symbol, policy.leverage_default)
-    interest = prices.open_interest.get(symbol)
+    interest = open_interest(symbol, prices)
     legs = [
         position_margin(key, position, mark, leverage, policy, interest)
         for key, position in after.items()

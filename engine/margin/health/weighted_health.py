@@ -32,7 +32,7 @@ from engine.margin.cross.order_margin import pool_orders, quantity_of
 from engine.margin.funding_accrual import funding_accrued
 from engine.margin.health.health_assets import AssetHealth, PairHealth, Reserves, resolved, sides
 from engine.margin.position_margin import PositionMargin
-from engine.margin.quotes import asset_value_price, index_price, liability_price, mark_price
+from engine.margin.quotes import asset_totals, asset_value_price, index_price, liability_price, mark_price
 from engine.marks.mark_book import Prices
 from engine.numbers import ONE, ZERO
 from engine.policy import Policy
@@ -198,8 +198,9 @@ def _asset(
         pair = weights.initial
         low, high = asset_value_price(policy, asset, prices), liability_price(policy, asset, prices)
         # the higher price scales both ways the most
-        asset_scale = deposit_scale(listed, high, prices.totals.get(asset))
-        liability_scale = borrow_scale(listed, high, prices.totals.get(asset))
+        totals = asset_totals(policy, asset, prices)
+        asset_scale = deposit_scale(listed, high, totals)
+        liability_scale = borrow_scale(listed, high, totals)
     reserved = ZERO
     for symbol, of_pair in reserves.items():
         base, quote = sides(policy.instruments[symbol])

@@ -136,7 +136,8 @@ def check_prices(key: str, check: PriceCheck) -> None:
     require(0 <= check.stale_haircut_max <= 1, f"{key}.stale_haircut_max", "must lie in 0..1")
     for name in (
         "jump_fraction", "jump_window_seconds", "volatility_max", "volatility_jump", "funding_rate_max",
-        "funding_rate_jump", "confidence_jump", "reference_fraction",
+        "funding_rate_jump", "confidence_jump", "open_interest_max", "open_interest_jump", "asset_total_max",
+        "asset_total_jump", "reference_fraction",
     ):  # fmt: skip
         require(getattr(check, name) > 0, f"{key}.{name}", "must be > 0")
     for name in ("jump_confirmations", "sequence_step_max"):

@@ -38,6 +38,7 @@ def check(policy: Policy) -> None:
     for name, asset in policy.assets.items():
         _check_asset(f"assets.{name}", asset, needs_index=name != policy.account_currency)
     _check_second_sources(policy)
+    _check_scales(policy)
     for name, tiers in policy.tiers.items():
         _check_tiers(f"tiers.{name}", tiers, policy.deductions[name])
     for name, rules in policy.margin.items():
@@ -125,6 +126,21 @@ def _check_second_sources(policy: Policy) -> None:
         require(source.heal_seconds >= 0, f"{key}.heal_seconds", "must be >= 0")
         other = by_index.setdefault(asset.index, name)
         require(other == name, key, f"{asset.index!r} has one already, of {other!r}")
+
+
+def _check_scales(policy: Policy) -> None:
+    """What scales an asset comes with the marks of its index, which have to be those of one such asset."""
+    by_index: dict[str, str] = {}
+    for name, asset in policy.assets.items():
+        for field in ("deposit_scale_start", "borrow_scale_start"):
+            if getattr(asset, field) is None:
+                continue
+            key = f"assets.{name}.{field}"
+            require(
+                bool(asset.index), key, "needs an index, whose marks say what the exchange holds and owes"
+            )
+            other = by_index.setdefault(asset.index, name)
+            require(other == name, key, f"marks of {asset.index!r} already say the totals of {other!r}")
 
 
 def _check_rates(key: str, maintenance: Decimal, initial: Decimal) -> None:

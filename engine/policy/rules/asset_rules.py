@@ -64,6 +64,6 @@ class Asset(Table, frozen=True, kw_only=True):
     borrow_tiers: tuple[BorrowTier, ...] = ()
     """Margin that a negative balance requires on top of its value; empty for none."""
     deposit_scale_start: Decimal | None = None
-    """Value of all deposits of the exchange in this asset above which its collateral ratio shrinks."""
+    """Value of all deposits of the exchange in this asset, as marks of its index state them, above which its collateral ratio shrinks."""
     borrow_scale_start: Decimal | None = None
-    """Value of all loans of the exchange in this asset above which its liability factor grows."""
+    """Value of all loans of the exchange in this asset, as marks of its index state them, above which its liability factor grows."""

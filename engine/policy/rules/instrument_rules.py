@@ -33,7 +33,7 @@ class SizeRates(Table, frozen=True, kw_only=True):
 
 
 class OpenInterestScaling(Table, frozen=True, kw_only=True):
-    """The initial rate rises linearly to 1 while the market's open interest goes from the lower to the upper cap."""
+    """The initial rate rises linearly to 1 while the open interest that the contract's marks state goes from the lower to the upper cap."""
 
     lower_cap: Decimal
     """Open interest notional, settle asset."""

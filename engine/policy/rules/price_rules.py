@@ -43,6 +43,15 @@ class PriceCheck(Table, frozen=True, kw_only=True):
     of a price."""
     confidence_jump: Decimal = Decimal("0.5")
     """A change by more than this waits for confirmation; a confidence lies in 0..1."""
+    open_interest_max: Decimal = Decimal(10) ** 15
+    """Contracts; a mark with a larger open interest is refused."""
+    open_interest_jump: Decimal = Decimal("0.5")
+    """An open interest times or divided by more than 1 + this waits for confirmation; what scales no margin yet is as one."""
+    asset_total_max: Decimal = Decimal(10) ** 18
+    """Coins; a mark with larger deposits, borrows or potential deposits of its asset is refused."""
+    asset_total_jump: Decimal = Decimal("0.1")
+    """Deposits, borrows or potential deposits times or divided by more than 1 + this wait for confirmation; what scales no value
+    yet is as one. Collateral falls with them as with a price, so the default is that of a price."""
     reference: str = ""
     """Price symbol that the first mark of this one is checked against; empty for none."""
     reference_fraction: Decimal = Decimal("0.2")

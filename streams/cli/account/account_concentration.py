@@ -9,7 +9,12 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
-from engine.analytics.concentration import Concentration, concentration, open_interest_of
+from engine.analytics.concentration import (
+    Concentration,
+    concentration,
+    open_interest_of,
+    open_interest_said,
+)
 from engine.ledger.accounts import AccountState
 from streams.cli.account.account_read import AccountReading, read_account
 from streams.config.invocation import AccountArgument, ConfigOption, JsonOption, run, tell_mistakes
@@ -37,7 +42,8 @@ def concentration_command(
     all_accounts: Annotated[  # noqa: FBT002 - an option of the command line
         bool,
         typer.Option(
-            "--all-accounts", help="Read every account for the open interest, and say the share of it."
+            "--all-accounts",
+            help="Read every account for the open interest, instead of what marks say of it.",
         ),
     ] = False,
     explain: Annotated[  # noqa: FBT002 - an option of the command line
@@ -49,7 +55,7 @@ def concentration_command(
     """Show net, gross and beta-weighted delta by underlying, the largest share, and the share of open interest."""
     settings = load_settings(config)
     read = run(read_account(settings, account))
-    open_interest = dict(read.prices.open_interest)
+    open_interest = open_interest_said(read.prices)
     if all_accounts:
         open_interest |= open_interest_of(run(_everybody(settings)))
     report = _report(read, concentration(read.state, read.prices, read.policy, open_interest))

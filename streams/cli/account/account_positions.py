@@ -19,7 +19,7 @@ from engine.margin.options.option_pool import option_position
 from engine.margin.portfolio.exposure import greeks_of
 from engine.margin.portfolio.pool_exposures import pool_exposures
 from engine.margin.position_margin import PositionMargin, position_margin
-from engine.margin.quotes import average_entry_price, index_price, mark_price
+from engine.margin.quotes import average_entry_price, index_price, mark_price, open_interest
 from engine.marks.mark_book import Prices
 from engine.numbers import canonical, exact
 from engine.policy import Policy
@@ -141,7 +141,7 @@ def _position_view(
         if option:
             figures = option_position(key, position, mark, instrument)
         else:
-            interest = prices.open_interest.get(symbol)
+            interest = open_interest(symbol, prices)
             figures = position_margin(key, position, mark, leverage, policy, interest)
         return PositionView(
             key=key,

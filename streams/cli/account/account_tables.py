@@ -9,6 +9,7 @@ from rich.text import Text
 
 from engine.ladder import Band
 from engine.ladder.states import CallKind
+from engine.marks.fact_checks import FACTS
 from engine.policy import RatioDisplay
 from engine.policy.rules.policy_switches import InstrumentKind, MarginModel, RatioDirection
 from streams.cli.account.account_lines import explained
@@ -298,12 +299,7 @@ def _marks(report: AccountReport) -> RenderableType:
 
 def _facts(marks: Iterable[MarkView]) -> dict[str, str]:
     """Which optional facts the marks carry: field and heading."""
-    known = {
-        "volatility": "volatility",
-        "funding_rate": "funding rate",
-        "average_price": "average",
-        "confidence": "confidence",
-    }
+    known = {name: name.replace("_", " ") for name in FACTS} | {"average_price": "average"}
     return {
         field: heading
         for field, heading in known.items()

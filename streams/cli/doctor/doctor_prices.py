@@ -1,29 +1,68 @@
-"""The checks of `unimargin doctor` that look at prices: what was refused lately, and what a second source doubts."""
+"""The checks of `unimargin doctor` that look at prices: what was refused lately, what a second source doubts, what no mark states."""
 
 import time
 
 from redis.asyncio import Redis
 
+from engine.marks.fact_checks import SIZES, facts_of
 from engine.marks.mark_book import NANOSECONDS
+from engine.marks.scale_starts import scale_starts
+from engine.numbers import ONE
+from engine.policy import Policy
 from streams.cli.doctor.check import Check, ok, warn
 from streams.cli.symbols.symbols_report import SymbolView, symbol_views
 from streams.config.settings import Settings, SettingsError, load_policy
 from streams.config.terminal import printable
 from streams.store.belief_store import read_beliefs
+from streams.store.redis_access import saved_marks, shard_count
+from streams.store.store_reader import StoreReader
 
 LATELY_SECONDS = 300
 SHOWN_MAX = 5
 
 
 async def examine_prices(client: Redis, settings: Settings) -> list[Check]:
-    """Refusals of the last five minutes, and doubted indices; nothing where the policy cannot be read, which is told elsewhere."""
+    """Refusals of the last five minutes, doubted indices, and what the policy scales with though nobody states it.
+
+    Nothing where the policy cannot be read, which is told elsewhere.
+    """
     try:
         policy = load_policy(settings.policy_file)
     except SettingsError:
         return []
     now_ns = time.time_ns()
     views = symbol_views([], await read_beliefs(client, settings.redis_prefix), policy, now_ns)
-    return [_refused(views, now_ns), _doubted(views)]
+    return [_refused(views, now_ns), _doubted(views), *await _unstated(client, settings, policy)]
+
+
+async def _unstated(client: Redis, settings: Settings, policy: Policy) -> list[Check]:
+    """Whether marks state the amounts of the whole exchange that the policy scales with, where there are any."""
+    starts = scale_starts(policy)
+    if not starts:
+        return []
+    store, stated = StoreReader(client, settings.redis_prefix), set()
+    for shard in range(await shard_count(client, settings.redis_prefix)):
+        for mark in await saved_marks(store, shard):
+            stated |= {(mark.symbol, name) for name, _ in facts_of(mark)}
+    missing = [
+        f"{printable(symbol)}: {name}"
+        for symbol, start in sorted(starts.items())
+        for name in SIZES
+        # an exchange without spot orders has no potential deposits to state
+        if name != "potential_deposits"
+        and start.least(name, ONE) is not None
+        and (symbol, name) not in stated
+    ]
+    if not missing:
+        return [ok("amounts of the exchange", "stated by marks")]
+    more = [f"and {len(missing) - SHOWN_MAX} more"] if len(missing) > SHOWN_MAX else []
+    return [
+        warn(
+            "amounts of the exchange",
+            f"never stated: {', '.join([*missing[:SHOWN_MAX], *more])}",
+            "the policy scales with them, and does not until marks of these symbols state them",
+        )
+    ]
 
 
 def _refused(views: list[SymbolView], now_ns: int) -> Check:

@@ -98,6 +98,10 @@ def _mark(symbol: str, used: MarkUsed) -> Mark:
         funding_rate=used.funding_rate,
         average_price=used.average_price,
         confidence=used.confidence,
+        open_interest=used.open_interest,
+        deposits=used.deposits,
+        borrows=used.borrows,
+        potential_deposits=used.potential_deposits,
     )
 
 

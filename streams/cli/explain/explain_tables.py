@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from rich.console import RenderableType
 from rich.text import Text
 
+from engine.marks.fact_checks import FACTS
 from streams.cli.account.account_lines import explained
 from streams.cli.explain.explain_compare import Comparison
 from streams.cli.explain.explain_report import Explanation
@@ -15,7 +16,6 @@ FIGURES_SHOWN = 7
 """Comparisons that are shown even where they match: the figures, which come first after the inputs."""
 CHARACTERS_MAX = 300
 """Of a field that is a table itself, as marks and plans are; JSON has the whole of it."""
-_FACTS = ("volatility", "funding_rate", "average_price", "confidence")
 _NS_PER_S = 1_000_000_000
 
 
@@ -77,7 +77,7 @@ def _row(pair: Comparison) -> tuple[str, str, str, Text]:
 
 def _marks(shown: Explanation) -> RenderableType:
     marks = shown.event.marks
-    facts = [fact for fact in _FACTS if any(getattr(mark, fact) is not None for mark in marks.values())]
+    facts = [fact for fact in FACTS if any(getattr(mark, fact) is not None for mark in marks.values())]
     numbers = ["price", "sequence", "age", *(fact.replace("_", " ") for fact in facts)]
     rows = table("Marks that it was judged at", ["symbol", *numbers, "dated", ""], numbers)
     for symbol, mark in sorted(marks.items()):

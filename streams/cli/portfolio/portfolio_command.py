@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from engine.analytics.concentration import Concentration, concentration
+from engine.analytics.concentration import Concentration, concentration, open_interest_said
 from engine.analytics.hypothetical import (
     Hypothetical,
     HypotheticalError,
@@ -151,7 +151,7 @@ def _report(
         missing_prices=tuple(symbol for symbol in needed if symbol not in prices.marks),
         figures=policy_figures(state, prices, policy),
         matrix=risk_matrix(state, prices, policy),
-        concentration=concentration(state, prices, policy, prices.open_interest),
+        concentration=concentration(state, prices, policy, open_interest_said(prices)),
         market_moves=market_moves(state, prices, policy, Weighting.UNIFORM),
         beta_moves=market_moves(state, prices, policy, Weighting.BETA),
         lines=explain_shared(state, prices, policy).lines if explain else msgspec.UNSET,

@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from engine.marks.fact_checks import facts_of
 from engine.marks.mark_book import NANOSECONDS
 from engine.marks.notices import Notice
 from streams.cli.symbols.symbols_report import SymbolView, symbol_views
@@ -91,9 +92,8 @@ def _details(view: SymbolView) -> Table:
     if mark is not None:
         rows.add_row("sequence", f"{mark.sequence} of epoch {mark.epoch}")
         rows.add_row("time", f"{_at(mark.time_ns)}, {amount(view.age_seconds, AGE_PLACES)} s ago")
-        for name in ("volatility", "funding_rate", "average_price", "confidence"):
-            if getattr(mark, name) is not None:
-                rows.add_row(name.replace("_", " "), str(getattr(mark, name)))
+        for name, value in facts_of(mark):
+            rows.add_row(name.replace("_", " "), str(value))
     rows.add_row("state", _state(view))
     rows.add_row("second source", _source(view))
     rows.add_row("newest refusal", _refusal(view.refusal))

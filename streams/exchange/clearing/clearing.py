@@ -121,7 +121,12 @@ class Books:
             again[FUND].change(AccountState(FUND), self.fund, self.policy)
         return all(party.same(again[name]) for name, party in self._parties.items())
 
-    def open_interest(self) -> dict[str, Decimal]:
+    def open_interest(self, symbol: str) -> Decimal:
+        """Contracts open: of all long positions, the street's and the fund's among them, which is that of all short ones."""
+        with exact():
+            return canonical(sum((party.longs[symbol] for party in self._parties.values()), ZERO))
+
+    def customers_longs(self) -> dict[str, Decimal]:
         """Contracts of customers' long positions by symbol."""
         longs: defaultdict[str, Decimal] = defaultdict(Decimal)
         with exact():

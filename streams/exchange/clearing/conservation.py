@@ -47,6 +47,8 @@ class Party:
         self.quantity: defaultdict[str, Decimal] = defaultdict(Decimal)
         self.entry_value: defaultdict[str, Decimal] = defaultdict(Decimal)
         """By symbol; of options nothing, their premium is cash."""
+        self.longs: defaultdict[str, Decimal] = defaultdict(Decimal)
+        """By symbol: contracts of long positions."""
 
     def change(self, before: AccountState, after: AccountState, policy: Policy) -> None:
         """Take what an account was out and what it is in. Inside `exact()`."""
@@ -80,6 +82,7 @@ class Party:
                 (self.cash, other.cash),
                 (self.quantity, other.quantity),
                 (self.entry_value, other.entry_value),
+                (self.longs, other.longs),
             )
         )
 
@@ -91,6 +94,8 @@ class Party:
         for key, position in positions:
             symbol = symbol_of(key)
             self.quantity[symbol] += sign * position.quantity
+            if position.quantity > ZERO:
+                self.longs[symbol] += sign * position.quantity
             if policy.instruments[symbol].kind is not InstrumentKind.OPTION:
                 self.entry_value[symbol] += sign * position.entry_value
 

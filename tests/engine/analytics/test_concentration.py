@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from engine.analytics.concentration import concentration, open_interest_of
+from engine.analytics.concentration import concentration, open_interest_of, open_interest_said
 from tests.support.builders import account, mark, prices, sample
 from tests.support.wide import holding, wide
 
@@ -67,3 +67,20 @@ def test_interest_when_known_then_the_share_of_the_larger_side():
     assert open_interest_of(held) == {"USD-PERP": 10, "ETH-PERP": 3}
     shares = concentration(held[1], AT, POLICY, {"USD-PERP": D(10), "BTC-PERP": D(5)}).interest
     assert [(it.symbol, it.contracts, it.share) for it in shares] == [("USD-PERP", -8, D("0.8"))]
+
+
+def test_interest_when_marks_say_it_then_the_share_of_the_whole_market():
+    said = open_interest_said(
+        prices(
+            {
+                "USD-PERP": mark("USD-PERP", 100, open_interest=32),
+                "ETH-PERP": mark("ETH-PERP", 50, open_interest=0),
+                "BTC-PERP": 210,
+            }
+        )
+    )
+    assert said == {"USD-PERP": 32, "ETH-PERP": 0}
+    held = account({}, {"USD-PERP": (-8, 90), "ETH-PERP": (1, 9), "BTC-PERP": (1, 9)})
+    # 8 / 32; a market in which nobody has a contract has no share
+    shares = concentration(held, AT, POLICY, said).interest
+    assert [(it.symbol, it.share) for it in shares] == [("USD-PERP", D("0.25"))]

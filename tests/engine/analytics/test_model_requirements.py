@@ -8,7 +8,7 @@ from engine.analytics.model_requirements import other_figures, policy_figures
 from engine.analytics.other_names import renamed
 from engine.policy import parse
 from engine.policy.rules.portfolio_rules import BasisRisk, Grid, PortfolioRules, UnitRules
-from tests.support.builders import account, prices, sample, sample_text
+from tests.support.builders import account, mark, prices, sample, sample_text
 from tests.support.wide import order
 
 D = Decimal
@@ -97,6 +97,20 @@ VENUE = sample(
     ('index = "BTC-USD"', 'index = "BTC-INDEX"'),
     ("maintenance_rate = 0.05", "maintenance_rate = 0.02"),
 )
+
+
+def test_other_figures_when_marks_say_the_open_interest_then_it_is_of_the_others_contracts():
+    at = msgspec.structs.replace(AT, marks={
+        **AT.marks,
+        "BTC-PERP": mark("BTC-PERP", 100, open_interest=7),
+        "BTC-USD": mark("BTC-USD", 100, deposits=9, borrows=4),
+    })  # fmt: skip
+    state = account({"USD": 300, "BTC": 1}, {"BTC-PERP": (3, 90), "ETH-PERP": (-2, 60)})
+    told = renamed(state, at, POLICY, VENUE).prices.marks
+    # contracts of a hundredth of a coin; coins stay coins
+    assert told["BTCUSDT"].open_interest == 700
+    assert told["ETHUSDT"].open_interest is None
+    assert (told["BTC-INDEX"].deposits, told["BTC-INDEX"].borrows) == (9, 4)
 
 
 def test_other_figures_when_the_venue_has_smaller_contracts_then_as_many_more_of_them():

@@ -79,7 +79,14 @@ CONTRACTS = {
     "BTC-PERP": ("perpetual", "BTC", "USDT", "linear", 1, ""),
     "BTC-COIN": ("perpetual", "BTC", "BTC", "inverse", 100, ""),
     "BTC-DEC": ("future", "BTC", "USD", "linear", 1, "expiry = 2026-12-25T08:00:00Z"),
-    "ETH-PERP": ("perpetual", "ETH", "USD", "linear", 1, ""),
+    "ETH-PERP": (
+        "perpetual",
+        "ETH",
+        "USD",
+        "linear",
+        1,
+        "open_interest = { lower_cap = 90000, upper_cap = 900000 }",
+    ),
     "ETH-COIN": ("future", "ETH", "ETH", "inverse", 10, "expiry = 2026-12-04T08:00:00Z"),
 }
 OPTIONS = {
@@ -106,6 +113,8 @@ START = {
     "ETH-PUT": "180",
 }
 VOLATILITY = {"BTC-CALL": "0.55", "BTC-PUT": "0.6", "BTC-SOON": "0.7", "ETH-CALL": "0.75", "ETH-PUT": "0.8"}
+INTERESTS = (0, 60, 100, 10_000)
+"""Below, between and above the caps of `ETH-PERP`; they move no line, so that no box has a band for them."""
 NOW_NS = 1_796_112_000 * 1_000_000_000
 """2026-12-01T08:00:00Z."""
 
@@ -193,6 +202,7 @@ def marks_of(policy: Policy, start, rng: random.Random) -> dict[str, Mark]:
             volatility=D(VOLATILITY.get(symbol, "0.5")),
             funding_rate=D(rng.choice(("0.0001", "-0.003", "0"))),
             average_price=D(start[symbol]) * D(rng.choice(("0.99", "1", "1.01"))),
+            open_interest=D(INTERESTS[len(symbol) % len(INTERESTS)]),
         )
         for symbol in policy.price_symbols
         if symbol in start

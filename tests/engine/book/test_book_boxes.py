@@ -33,6 +33,7 @@ def market(policy: Policy, rng: random.Random) -> Twins:
             volatility=mark.volatility,
             funding_rate=mark.funding_rate,
             average_price=mark.average_price,
+            open_interest=mark.open_interest,
         )
     twins.stale = frozenset(policy.price_symbols) - set(marks)
     for book in (twins.plain, twins.fast):
@@ -50,6 +51,7 @@ def tick(twins: Twins, symbol: str, move: Decimal, rng: random.Random) -> Mark:
         volatility=(last.volatility * facts).quantize(D("1e-9")),
         funding_rate=(last.funding_rate * facts).quantize(D("1e-12")),
         average_price=(last.average_price * (1 + move / 2)).quantize(D("1e-12")),
+        open_interest=D(boxed.INTERESTS[last.sequence % len(boxed.INTERESTS)]),
     )
 
 
@@ -163,6 +165,21 @@ def test_box_when_a_fact_leaves_its_band_then_looked_at_again():
     assert looks(twins, twins.mark("BTC-CALL", twins.prices["BTC-CALL"].price)) == 1
     # a volatility that is missing degrades, and so does one that stays missing
     assert twins.fast.risk("alice").pools[CROSS].degraded
+
+
+def test_box_when_open_interest_moves_alone_then_nobody_looks_and_initial_margin_follows():
+    held = {"ETH-PERP": Position(D(1), D(3000)), "BTC-COIN": Position(D(10), D("0.02"))}
+    twins = boxed_twins(calm("cross", positions=held))
+    assert (twins.fast.routed, twins.fast.boxed) == ({"inverse": 1}, 1)
+    margins = []
+    for interest in boxed.INTERESTS:
+        known = {name: getattr(twins.prices["ETH-PERP"], name) for name in ("funding_rate", "average_price")}
+        mark = twins.mark("ETH-PERP", D(3005), **known, open_interest=D(interest))
+        assert looks(twins, mark) == 0
+        margins.append(twins.figures("alice").initial_margin)
+    # 60 * 3,005 lies above the lower cap of 90,000, 10,000 * 3,005 above the upper one
+    assert margins == sorted(margins)
+    assert len(set(margins)) == len(margins)
 
 
 def test_box_when_time_passes_then_looked_at_again_where_time_matters():

@@ -33,6 +33,7 @@ from engine.inputs import (
     Settlement,
     Topic,
 )
+from engine.ladder import Band
 from engine.ledger.accounts import AccountState, IsolatedPosition, OpenOrder, Position
 from engine.ledger.applying import apply
 from engine.marks.mark_book import NANOSECONDS, Prices
@@ -88,6 +89,7 @@ collateral = false
 [assets.CROWD]
 index = "CROWD-USD"
 deposit_scale_start = 1000
+borrow_scale_start = 500
 [[tiers.low]]
 floor = 0
 maintenance_rate = 0.01
@@ -391,6 +393,10 @@ def next_mark(rng: random.Random, twins: Twins, symbol: str) -> Mark:
     facts = {
         "funding_rate": D(rng.choice(("0.1", "-0.1"))),
         "average_price": price * D(rng.choice(("0.9", "1", "1.1"))),
+        "open_interest": D(rng.choice((0, 20, 30, 1000))),
+        "deposits": D(rng.choice((0, 900, 1500, 4000))),
+        "borrows": D(rng.choice((0, 400, 700, 2000))),
+        "potential_deposits": D(rng.choice((0, 300))),
     }
     kept = {name: fact for name, fact in facts.items() if rng.random() < 0.7}
     return twins.mark(symbol, price, rng.choice((0, 0, 0, 0, 0, seconds(11))), **kept)
@@ -672,6 +678,60 @@ def test_routed_account_when_the_same_price_comes_again_then_judged_again():
     assert twins.judgements
 
 
+@pytest.mark.parametrize(
+    ("coins", "fact", "calm", "far"),
+    # 1,000 of 2,000 or 1,250 of 1,000 count; 500 is where what is owed begins to count more
+    [
+        ("900", {"deposits": D(800)}, {"deposits": D(1000)}, {"deposits": D(4000)}),
+        (
+            "900",
+            {"deposits": D(500)},
+            {"deposits": D(500), "potential_deposits": D(500)},
+            {"deposits": D(500), "potential_deposits": D(3500)},
+        ),
+        ("-300", {"borrows": D(400)}, {"borrows": D(500)}, {"borrows": D(1500)}),
+    ],
+)
+def test_books_when_what_the_exchange_holds_or_owes_of_an_asset_moves_alone_then_its_holders_are_judged_again(
+    coins, fact, calm, far
+):
+    twins = twin_books()
+    held_coins = {"CROWD": D(coins), "USD": D(700)}
+    twins.put(replace(held("GROSS"), balances=held_coins))
+    assert Expressible(twins.policy).reason(twins.state("alice")) is Reason.CROWDED
+    bystander = replace(held("GROSS", amount=9000), account="bob")
+    twins.put(bystander)
+    twins.on_marks(twins.mark("CROWD-USD", D(1), **fact))
+    place(twins, "alice", "1.6", D(0), relative=False)
+    twins.judge("alice", "bob")
+    before = twins.judgements
+    twins.on_marks(twins.mark("CROWD-USD", D(1), **calm))
+    assert twins.judgements == before  # nothing scales yet
+    exact = twins.fast.exact
+    twins.on_marks(twins.mark("CROWD-USD", D(1), **far))
+    assert twins.fast.exact == exact + 1  # nobody else
+    pool = twins.fast.risk("alice").pools[CROSS]
+    assert pool.band is not Band.HEALTHY
+    # and once more when nothing is said of it any more
+    twins.on_marks(twins.mark("CROWD-USD", D(1)))
+    assert twins.fast.exact == exact + 2
+
+
+def test_books_when_open_interest_moves_alone_then_initial_margin_follows_and_no_band():
+    twins = twin_books()
+    twins.put(held("FUTURE"))
+    twins.judge("alice")
+    assert Expressible(twins.policy).reason(twins.state("alice")) is None
+    figures = []
+    for interest in (20, 30, 1000):  # of 50 each: 1,000 is the lower cap, 2,000 the upper
+        twins.on_marks(twins.mark("FUTURE", D(50), open_interest=D(interest)))
+        figures.append(twins.figures("alice"))
+    tier, between, whole = (it.initial_margin for it in figures)
+    assert tier < between < whole
+    assert len({it.ratio for it in figures}) == 1
+    assert not twins.judgements
+
+
 def test_leaving_routed_account_when_the_clock_moves_then_judged_when_it_has_held_for_long_enough():
     twins = twin_books("funding")
     twins.put(held("GROSS", amount=-1))
@@ -731,13 +791,16 @@ DECIDED = {
     RiskTier: ("floor maintenance_rate initial_rate deduction"),
     CollateralTier: ("floor ratio"),
     BorrowTier: ("floor initial_rate maintenance_rate"),
-    Mark: ("symbol price sequence time_ns volatility funding_rate average_price confidence epoch"),
+    Mark: (
+        "symbol price sequence time_ns volatility funding_rate average_price confidence open_interest deposits borrows "
+        "potential_deposits epoch"
+    ),
     AccountState: (
         "account balances positions isolated leverage fills ledger orders margin_model collateral_off "
         "executions conversions funded_ns isolated_funded_ns"
     ),
     OpenOrder: ("symbol quantity price isolated reduce_only leg"),
-    Prices: ("marks stale time_ns instant aged sourced open_interest totals"),
+    Prices: ("marks stale time_ns instant aged sourced"),
 }
 """Everything figures may depend on that `Expressible` and the columns were written for."""
 

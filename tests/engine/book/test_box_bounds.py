@@ -34,6 +34,7 @@ def moved(mark: Mark, width: float, rng: random.Random) -> Mark:
         volatility=mark.volatility * D(rng.choice(("0.98", "1", "1.02"))),
         funding_rate=mark.funding_rate * D(rng.choice(("-2", "1", "2"))),
         average_price=mark.average_price * D(rng.choice(("0.995", "1", "1.005"))),
+        open_interest=D(rng.choice(boxed.INTERESTS)),
     )
 
 

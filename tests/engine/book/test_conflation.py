@@ -8,6 +8,7 @@ from engine.book.account_book import drained
 from engine.book.conflation import conflate
 from engine.book.plain_book import PlainBook
 from engine.ladder import SEVERITY
+from engine.marks.fact_checks import FACTS
 from tests.support.builders import account, mark, sample
 from tests.support.instants import grouped, singly, together
 
@@ -41,7 +42,7 @@ def test_conflate_when_there_is_nothing_between_then_every_mark_remains():
     assert conflate([]) == []
 
 
-@pytest.mark.parametrize("fact", ["volatility", "funding_rate", "average_price", "confidence"])
+@pytest.mark.parametrize("fact", FACTS)
 def test_conflate_when_another_fact_swings_then_its_extremes_remain_too(fact):
     facts = [{}, {fact: 5}, {fact: 9}, {fact: 2}, {fact: 4}, {}]
     marks = [mark("A", 100, number, **it) for number, it in enumerate(facts, 1)]

@@ -9,6 +9,7 @@ from engine.book.account_book import drained
 from engine.book.columnar_book import ColumnarBook
 from engine.book.instant_batch import InstantEncoder
 from engine.book.plain_book import PlainBook
+from engine.marks.fact_checks import FACTS
 from tests.support.builders import account, mark, sample, seconds
 from tests.support.instants import at as moment
 from tests.support.instants import grouped, singly, together
@@ -30,7 +31,7 @@ def test_encode_when_only_the_sequence_and_time_differ_then_the_mark_repeats_the
     assert repeated(encoder.encode(singly([mark("BTC-PERP", 100, 3)])), first.leads_to) == [1]
 
 
-@pytest.mark.parametrize("fact", ["volatility", "funding_rate", "average_price", "confidence"])
+@pytest.mark.parametrize("fact", FACTS)
 def test_encode_when_a_fact_differs_at_the_same_price_then_the_mark_repeats_nothing(fact):
     marks = [mark("BTC-PERP", 100, 1), mark("BTC-PERP", 100, 2, **{fact: "0.5"})]
     marks += [mark("BTC-PERP", 100, 3, **{fact: "0.50"}), mark("BTC-PERP", 100, 4)]

@@ -197,6 +197,17 @@ def test_reasons_when_several_pools_are_due_then_each_has_its_own_in_their_order
     assert [event.sequence for event in behind.events] == [3, 3, 4, 4]
 
 
+def test_reasons_when_an_isolated_position_was_closed_before_its_plan_then_an_empty_one_and_no_accident():
+    held = account({"USD": 9}, isolated={"USD-PERP": (10, 100, 40)})
+    now = prices({"USD-PERP": 100}, at=1)
+    risk = judge(held, AccountRisk("alice"), now, seconds(1), POLICY, detailed=True).risk
+    assert reasons_due(risk.pools["USD-PERP"], POLICY) == [Trigger.PLANNED, Trigger.EXPLAINED]
+    # its last fill gave the margin back, and nobody has judged it since
+    planned, explained = reasons(account({"USD": 49}), risk, now, seconds(2), POLICY).events
+    assert (planned.plan.outcome, planned.plan.steps, planned.equity) == ("exit", (), 0)
+    assert explained.detail.contributors == ()
+
+
 @pytest.mark.parametrize("equity", [130, 110, 103, 50, -1])
 @pytest.mark.parametrize("detailed", [False, True])
 def test_reasons_when_a_verdict_is_not_to_be_explained_then_no_detail_is_due(equity, detailed):

@@ -6,7 +6,6 @@ import msgspec
 import pytest
 
 from engine.margin.cross.cross_pool import cross_figures
-from engine.marks.mark_book import AssetTotals
 from engine.numbers import divide
 from engine.policy import BorrowTier, CollateralTier
 from tests.support.builders import mark, prices
@@ -27,9 +26,8 @@ def steps(*pairs):
     return tuple(CollateralTier(floor=D(floor), ratio=D(ratio)) for floor, ratio in pairs)
 
 
-def figures(policy, balances, positions=None, quotes=QUOTES, totals=None, **fields):
-    at = msgspec.structs.replace(prices(quotes), totals=totals or {})
-    return cross_figures(holding(policy, balances, positions, **fields), at, policy)
+def figures(policy, balances, positions=None, quotes=QUOTES, **fields):
+    return cross_figures(holding(policy, balances, positions, **fields), prices(quotes), policy)
 
 
 def value(policy, balances, **others):
@@ -228,6 +226,11 @@ def test_stablecoin_when_its_index_leaves_one_then_balance_profit_and_requiremen
 # scales
 
 
+def said(**totals):
+    """Quotes with what the exchange holds and owes of bitcoin."""
+    return {**QUOTES, "BTC-USD": mark("BTC-USD", 50_000, **totals)}
+
+
 @pytest.mark.parametrize(
     ("deposits", "scale"),
     [
@@ -239,14 +242,17 @@ def test_stablecoin_when_its_index_leaves_one_then_balance_profit_and_requiremen
 )
 def test_deposit_scale_when_the_exchange_holds_much_of_a_coin_then_it_counts_less(deposits, scale):
     policy = ruled(deposit_scale_start=D(1_000_000))
-    crowded = value(policy, {"BTC": 2}, totals={"BTC": AssetTotals(deposits)})
+    crowded = value(policy, {"BTC": 2}, quotes=said(deposits=deposits))
     assert crowded == 2 * D("0.95") * 50_000 * scale
+    # what orders may turn into deposits counts beside them
+    rest = deposits - 5
+    assert value(policy, {"BTC": 2}, quotes=said(deposits=5, potential_deposits=rest)) == crowded
 
 
 @pytest.mark.parametrize(("borrows", "scale"), [(D(10), D(1)), (D(20), D(1)), (D(50), D("2.5"))])
 def test_borrow_scale_when_the_exchange_lends_much_of_a_coin_then_owing_it_counts_more(borrows, scale):
     policy = ruled(borrow_scale_start=D(1_000_000))
-    lent = value(policy, {"BTC": -2, "USD": 500_000}, totals={"BTC": AssetTotals(D(0), borrows)})
+    lent = value(policy, {"BTC": -2, "USD": 500_000}, quotes=said(borrows=borrows))
     assert lent == D(500_000) - 2 * D("1.05") * scale * 50_000
 
 
@@ -254,3 +260,17 @@ def test_scales_when_the_exchanges_totals_are_unknown_then_they_change_nothing()
     policy = ruled(deposit_scale_start=D(1), borrow_scale_start=D(1))
     assert value(policy, {"BTC": 2}) == value(POLICY, {"BTC": 2})
     assert value(policy, {"BTC": -2}) == value(POLICY, {"BTC": -2})
+    # each scale has an amount of its own
+    assert value(policy, {"BTC": 2}, quotes=said(borrows=9)) == value(POLICY, {"BTC": 2})
+    assert value(policy, {"BTC": -2}, quotes=said(deposits=9)) == value(POLICY, {"BTC": -2})
+    # and the totals of one asset are not those of another
+    elsewhere = {**QUOTES, "USDT-USD": mark("USDT-USD", 1, deposits=9, borrows=9)}
+    assert value(policy, {"BTC": 2}, quotes=elsewhere) == value(POLICY, {"BTC": 2})
+
+
+def test_scales_when_the_index_is_stale_then_the_last_totals_count_as_its_last_price_does():
+    policy = ruled(borrow_scale_start=D(1_000_000))
+    at = prices(said(borrows=50), stale=["BTC-USD"])
+    # 50 * 50,000 / 1,000,000 = 2.5
+    owing = cross_figures(holding(policy, {"BTC": -2, "USD": 500_000}), at, policy)
+    assert owing.collateral_value == D(500_000) - 2 * D("1.05") * D("2.5") * 50_000

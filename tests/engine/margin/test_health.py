@@ -14,10 +14,10 @@ from engine.ledger.accounts import AccountState, OpenOrder, Position
 from engine.margin.cross.cross_pool import cross_positions
 from engine.margin.health.weighted_health import health
 from engine.margin.margin_model import explain_shared, model_of, shared_figures
-from engine.marks.mark_book import AssetTotals, Prices
+from engine.marks.mark_book import Prices
 from engine.numbers import exact
 from engine.policy import Policy, PolicyError, parse
-from tests.support.builders import account, position, prices
+from tests.support.builders import account, mark, position, prices
 
 D = Decimal
 
@@ -143,17 +143,23 @@ def test_health_when_assets_and_liabilities_then_each_at_its_own_weight():
     assert value(state, "maintenance") == 100 * D("0.9") - 10 * 5 * D("1.3") + 2 * 10 * D("0.7")
 
 
+def said(**totals) -> Prices:
+    """The prices, with what the exchange holds and owes of B."""
+    return prices({**PRICES, "B-USD": mark("B-USD", PRICES["B-USD"], **totals)})
+
+
 @pytest.mark.parametrize(
     ("totals", "scale"),
     [
-        (AssetTotals(D(1_000)), D(1)),  # 1,000 * 5 = 5,000: not above the start
-        (AssetTotals(D(2_000)), D("0.5")),  # 5,000 / (2,000 * 5)
-        (AssetTotals(D(1_000), potential_deposits=D(1_000)), D("0.5")),
-        (AssetTotals(D(0)), D(1)),
+        ({"deposits": 1_000}, D(1)),  # 1,000 * 5 = 5,000: not above the start
+        ({"deposits": 2_000}, D("0.5")),  # 5,000 / (2,000 * 5)
+        ({"deposits": 1_000, "potential_deposits": 1_000}, D("0.5")),
+        ({"potential_deposits": 2_000}, D("0.5")),
+        ({"deposits": 0}, D(1)),
     ],
 )
 def test_deposits_when_crowded_then_the_asset_weight_shrinks_in_initial_health_only(totals, scale):
-    at = msgspec.structs.replace(AT, totals={"B": totals})
+    at = said(**totals)
     state = account({"B": 10})
     assert value(state, at=at) == 10 * 5 * D("0.5") * scale
     assert value(state, "maintenance", at) == 10 * 5 * D("0.7")
@@ -161,7 +167,7 @@ def test_deposits_when_crowded_then_the_asset_weight_shrinks_in_initial_health_o
 
 @pytest.mark.parametrize(("borrows", "scale"), [(400, 1), (1_000, D("2.5"))])
 def test_borrows_when_crowded_then_the_liability_weight_grows_in_initial_health_only(borrows, scale):
-    at = msgspec.structs.replace(AT, totals={"B": AssetTotals(D(0), D(borrows))})
+    at = said(borrows=borrows)
     state = account({"B": -10})
     # 1,000 * 5 / 2,000 = 2.5
     assert value(state, at=at) == -10 * 5 * D("1.5") * scale
@@ -355,7 +361,7 @@ orders = st.tuples(st.sampled_from(["B-A", "C-A", "B-PERP", "B-COIN"]), amounts,
     held=st.dictionaries(st.sampled_from(["B-PERP", "B-COIN"]), st.tuples(amounts, amounts)),
     resting=st.lists(orders, max_size=5),
     average=st.sampled_from(["0.8", "1", "1.3"]),
-    totals=st.builds(AssetTotals, st.integers(0, 3_000).map(D), st.integers(0, 1_000).map(D)),
+    totals=st.fixed_dictionaries({"deposits": st.integers(0, 3_000), "borrows": st.integers(0, 1_000)}),
 )
 def test_healths_when_anything_is_held_then_the_initial_one_is_never_higher_and_nothing_requires_less_than_zero(
     balances, held, resting, average, totals
@@ -365,7 +371,8 @@ def test_healths_when_anything_is_held_then_the_initial_one_is_never_higher_and_
         symbol: Mark(symbol=symbol, price=D(price), sequence=1, time_ns=0, average_price=price * D(average))
         for symbol, price in PRICES.items()
     }
-    at = Prices(marks, frozenset(), totals={"B": totals})
+    marks["B-USD"] = msgspec.structs.replace(marks["B-USD"], **{name: D(it) for name, it in totals.items()})
+    at = Prices(marks, frozenset())
     positions = {key: Position(D(quantity), D(entered)) for key, (quantity, entered) in held.items()}
     state = ordering(msgspec.structs.replace(account(balances), positions=positions), *resting)
     assert value(state, "initial", at, policy) <= value(state, "maintenance", at, policy)

@@ -10,8 +10,9 @@ from engine.margin.isolated_pool import isolated_figures
 from engine.margin.position_margin import position_margin
 from engine.numbers import exact
 from engine.policy import OpenInterestScaling, SizeRates
+from tests.support.builders import mark as quoted
 from tests.support.builders import prices
-from tests.support.wide import holding, opened, wide, with_margin, with_pool
+from tests.support.wide import holding, opened, order, wide, with_margin, with_pool
 
 D = Decimal
 POLICY = wide()
@@ -167,6 +168,37 @@ def test_open_interest_when_between_the_caps_then_the_initial_rate_rises_to_one_
     assert held.initial_rate == (D("0.32") if rate == D("0.325") else rate)
     assert held.initial_margin == held.initial_rate * 100_000
     assert held.maintenance_margin == D("0.05") * 100_000  # never scaled
+
+
+TWO = {"positions": {LINEAR: (2, 50_000)}}
+LEGS = {"positions": {f"{LINEAR}|long": (3, 50_000), f"{LINEAR}|short": (-1, 50_000)}}
+
+
+@pytest.mark.parametrize(("held", "figures"), [
+    (TWO, cross_figures),
+    (LEGS, cross_figures),
+    ({"orders": {"o": order(LINEAR, 2, 50_000)}}, cross_figures),
+    ({"isolated": {LINEAR: (2, 50_000, 50_000)}}, lambda *asked: isolated_figures(asked[0], LINEAR, *asked[1:])),
+])  # fmt: skip
+def test_open_interest_when_the_mark_says_it_then_positions_legs_orders_and_isolated_ones_scale_with_it(
+    held, figures
+):
+    policy = with_margin(POLICY, instrument={"open_interest": SCALING}, hedge_legs="net")
+    state = holding(policy, {"USDT": 50_000}, **held)
+    said, unsaid, other = (
+        figures(
+            state, prices({"USDT-USD": 1, LINEAR: quoted(LINEAR, 50_000, **facts), "ETH-PERP": it}), policy
+        )
+        for facts, it in (
+            ({"open_interest": 40}, 100),
+            ({}, 100),
+            ({}, quoted("ETH-PERP", 100, open_interest=40)),
+        )
+    )
+    # 40 * 50,000 lies a quarter of the way between the caps: 0.325, truncated; two contracts, or what two legs leave
+    assert said.initial_margin == D("0.32") * 100_000
+    assert unsaid.initial_margin == other.initial_margin == D("0.1") * 100_000
+    assert said.maintenance_margin == unsaid.maintenance_margin
 
 
 @pytest.mark.parametrize(

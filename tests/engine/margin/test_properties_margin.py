@@ -10,6 +10,7 @@ from engine.ledger.accounts import Position
 from engine.margin.cross.cross_lines import explain_cross
 from engine.margin.cross.cross_pool import cross_figures
 from engine.margin.position_margin import position_margin
+from engine.margin.quotes import open_interest
 from engine.numbers import ONE, ZERO, canonical, exact
 from engine.policy import RiskTier
 from engine.position_keys import symbol_of
@@ -130,7 +131,7 @@ def maintenance_of(case: Case, symbol: str, quantity: Decimal, mark: Decimal) ->
     entry_value = case.policy.instruments[symbol].value(quantity, mark)
     leverage = case.state.leverage.get(symbol, case.policy.leverage_default)
     held = Position(quantity, entry_value)
-    interest = case.prices.open_interest.get(symbol)
+    interest = open_interest(symbol, case.prices)
     return position_margin(symbol, held, mark, leverage, case.policy, interest).maintenance_margin
 
 

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.inputs import Mark
+from engine.marks.fact_checks import FACTS
 from engine.marks.instants import MarksRecord
 from engine.marks.mark_book import MarkBook
 from engine.marks.notices import NoticeKind
@@ -248,6 +249,11 @@ odd_facts = st.sampled_from(
         {"average_price": D(0)},
         {"volatility": D("10.1")},
         {"confidence": D("1.1")},
+        {"open_interest": D("-1")},
+        {"open_interest": D("1E+16")},
+        {"deposits": D("Infinity")},
+        {"borrows": D("1E+19")},
+        {"potential_deposits": D(0)},
     ]
 )
 
@@ -265,7 +271,7 @@ def test_accept_when_a_price_is_near_a_bound_or_odd_then_the_exact_rules_decide(
 
 def rules(offered, last_price, last_sequence, received_ns):
     """The rules of the module in their order, exactly, for a symbol whose last mark was at `last_price`."""
-    for name in ("price", "volatility", "funding_rate", "average_price", "confidence"):
+    for name in ("price", *FACTS):
         amount = getattr(offered, name)
         if amount is None:
             continue
@@ -283,6 +289,8 @@ def rules(offered, last_price, last_sequence, received_ns):
         or offered.confidence
         or offered.average_price is not None
         or offered.funding_rate == -1
+        or offered.open_interest
+        or offered.borrows
     ):
         return RejectionCode.FACT_OUT_OF_RANGE
     with localcontext(prec=400):

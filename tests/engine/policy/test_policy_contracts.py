@@ -59,6 +59,26 @@ def test_contract_when_a_rule_cannot_be_computed_with_then_the_error_names_the_k
     assert str(caught.value).startswith(f"instruments.BTC-PERP.{key}: ")
 
 
+@pytest.mark.parametrize("field", ["deposit_scale_start", "borrow_scale_start"])
+def test_scale_when_no_index_can_say_the_totals_or_that_of_two_assets_does_then_refused(field):
+    with pytest.raises(PolicyError, match=rf"^assets\.USD\.{field}: needs an index"):
+        wide(("[assets.USD]", f"[assets.USD]\n{field} = 5"))
+    staked = f'[assets.STBTC]\nindex = "BTC-USD"\n{field} = 5\n[assets.BTC]\n{field} = 5'
+    with pytest.raises(PolicyError, match=rf"^assets\.BTC\.{field}: marks of 'BTC-USD' .* of 'STBTC'"):
+        wide(("[assets.BTC]", staked))
+    # one of them may, and one asset may scale with both
+    other = "borrow_scale_start" if field == "deposit_scale_start" else "deposit_scale_start"
+    wide(("[assets.BTC]", f'[assets.STBTC]\nindex = "BTC-USD"\n[assets.BTC]\n{field} = 5\n{other} = 5'))
+
+
+@pytest.mark.parametrize(
+    "field", ["open_interest_max", "open_interest_jump", "asset_total_max", "asset_total_jump"]
+)
+def test_price_check_when_an_amount_of_the_exchange_could_never_be_believed_then_refused(field):
+    with pytest.raises(PolicyError, match=rf"^prices\.{field}: must be > 0"):
+        wide(("[prices]", f"[prices]\n{field} = 0"))
+
+
 def test_future_when_its_expiry_has_no_time_zone_then_refused():
     with pytest.raises(PolicyError, match=r"BTC-DEC\.expiry: needs a time zone"):
         wide(("expiry = 2026-12-25T08:00:00Z", "expiry = 2026-12-25T08:00:00"))

@@ -73,11 +73,12 @@ def value(
     policy: SimpleNamespace, state: SimpleNamespace, asset: str, amount: Fraction, prices: SimpleNamespace
 ) -> Fraction:
     """A balance after haircut, or what a debt of it costs."""
-    rules, price, totals = policy.assets[asset], quote(policy, asset, prices), prices.totals.get(asset)
+    rules, price = policy.assets[asset], quote(policy, asset, prices)
+    said = prices.marks.get(rules.index)
     if amount < 0:
         factor = rules.liability_factor
-        if rules.borrow_scale_start is not None and totals is not None:
-            factor *= max(Fraction(1), quotient(totals.borrows * price.owing, rules.borrow_scale_start))
+        if rules.borrow_scale_start is not None and said is not None and said.borrows is not None:
+            factor *= max(Fraction(1), quotient(said.borrows * price.owing, rules.borrow_scale_start))
         return amount * factor * price.owing
     if not price.fresh or not rules.collateral or asset in state.collateral_off:
         return Fraction(0)
@@ -85,8 +86,10 @@ def value(
     if rules.cap is not None:
         counted = min(counted, rules.cap)
     worth = integral(counted, [one.floor for one in rules.tiers], [one.ratio for one in rules.tiers]) * unit
-    if rules.deposit_scale_start is not None and totals is not None and totals.deposits:
-        worth *= min(Fraction(1), quotient(rules.deposit_scale_start, totals.deposits * price.holding))
+    if rules.deposit_scale_start is not None and said is not None:
+        held = [it for it in (said.deposits, said.potential_deposits) if it is not None]
+        if any(held):
+            worth *= min(Fraction(1), quotient(rules.deposit_scale_start, sum(held) * price.holding))
     return worth
 
 

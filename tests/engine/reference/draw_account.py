@@ -5,7 +5,7 @@ from random import Random
 
 from engine.inputs import Mark
 from engine.ledger.accounts import AccountState, OpenOrder, Position
-from engine.marks.mark_book import AssetTotals, Prices
+from engine.marks.mark_book import Prices
 from engine.numbers import canonical, exact
 from engine.policy import Instrument, Policy
 from engine.position_keys import position_key, symbol_of
@@ -26,17 +26,10 @@ def draw_prices(random: Random, policy: Policy) -> Prices:
             if chance(random, 0.5):
                 continue
         marks[symbol] = _mark(random, symbol)
-    traded = [symbol for symbol, it in policy.instruments.items() if it.open_interest is not None]
     return Prices(
         marks=marks,
         stale=frozenset(stale),
         time_ns=_NOW_NS + random.choice([0, _HOUR_NS, random.randrange(9 * _HOUR_NS)]),
-        open_interest={symbol: amount(random) for symbol in traded if chance(random, 0.8)},
-        totals={
-            asset: AssetTotals(random.choice([Decimal(0), amount(random)]), amount(random))
-            for asset in policy.assets
-            if chance(random, 0.5)
-        },
     )
 
 
@@ -49,7 +42,16 @@ def _mark(random: Random, symbol: str) -> Mark:
         time_ns=_NOW_NS,
         funding_rate=signed(random, amount(random, 3, 3).scaleb(-3)) if chance(random, 0.5) else None,
         average_price=price * random.choice(dec("0.9", "1", "1.05")) if chance(random, 0.5) else None,
+        open_interest=amount(random) if chance(random, 0.8) else None,
+        deposits=_total(random),
+        borrows=_total(random),
+        potential_deposits=_total(random),
     )
+
+
+def _total(random: Random) -> Decimal | None:
+    """What the exchange holds or owes of an asset; nothing may be said of it."""
+    return random.choice([None, Decimal(0), amount(random), amount(random)])
 
 
 def draw_account(random: Random, policy: Policy, prices: Prices) -> AccountState:

@@ -68,8 +68,13 @@ def _asset(random: Random, name: str) -> Asset:
         collateral=chance(random, 0.9),
         liability_factor=random.choice(dec("1", "1", "1.02", "1.5")),
         borrow_tiers=_borrow_tiers(random) if chance(random, 0.4) else (),
-        deposit_scale_start=random.choice([None, None, Decimal(7000), Decimal(1000000)]),
-        borrow_scale_start=random.choice([None, None, Decimal(300), Decimal(50000)]),
+        # no mark could say the totals of the account currency
+        deposit_scale_start=None
+        if name == "USD"
+        else random.choice([None, None, Decimal(7000), Decimal(1000000)]),
+        borrow_scale_start=None
+        if name == "USD"
+        else random.choice([None, None, Decimal(300), Decimal(50000)]),
     )
 
 

@@ -90,6 +90,11 @@ def mark_of(
     return quotient(size, entry_value) if entry_value else Fraction(1)
 
 
+def interest_in(symbol: str, prices: SimpleNamespace) -> Fraction | None:
+    """Contracts open on the whole market, where the symbol's mark says so."""
+    return prices.marks[symbol].open_interest if symbol in prices.marks else None
+
+
 def position(
     key: str, held: SimpleNamespace, state: SimpleNamespace, prices: SimpleNamespace, policy: SimpleNamespace
 ) -> SimpleNamespace:
@@ -98,7 +103,7 @@ def position(
     contract = policy.instruments[symbol]
     mark = mark_of(symbol, held.quantity, held.entry_value, prices, policy)
     leverage = state.leverage.get(symbol, policy.leverage_default)
-    interest = prices.open_interest.get(symbol)
+    interest = interest_in(symbol, prices)
     value = worth(contract, held.quantity, mark)
     funding = Fraction(0)
     rate = prices.marks[symbol].funding_rate if symbol in prices.marks else None
@@ -148,7 +153,7 @@ def order_margin(
                 [leg for leg in held if (leg.key if gross else leg.symbol) == key],
                 lambda *entered, symbol=symbol: mark_of(symbol, *entered, prices, policy),
                 state.leverage.get(symbol, policy.leverage_default),
-                prices.open_interest.get(symbol),
+                interest_in(symbol, prices),
             )
             unit = conversion(policy, contract.settle, prices)
             more = Reserved(more.initial * unit, more.maintenance * unit)

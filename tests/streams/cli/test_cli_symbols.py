@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -111,6 +112,20 @@ def test_symbols_when_one_is_asked_for_then_every_detail_and_an_unknown_one_is_t
     assert (unknown.code, "no price symbol" in unknown.err) == (1, True)
 
 
+def test_symbols_when_marks_say_what_the_exchange_holds_then_shown_and_an_absurd_amount_is_the_refusal(
+    left: Left,
+) -> None:
+    left.offer(mark("BTC-PERP", 100, 7, open_interest=18_250))
+    left.offer(mark("BTC-PERP", 100, 8, open_interest="1E16"))
+    left.offer(mark("BTC-USD", 100, 7, deposits=5_000, borrows=800, potential_deposits=20))
+    contract, coin = left.shown("BTC-PERP"), left.shown("BTC-USD")
+    for words in ("open interest", "18250", "fact_out_of_range: open_interest 1E+16 is above"):
+        assert words in contract.out, contract.out
+    for words in ("deposits", "5000", "borrows", "800", "potential deposits", "20"):
+        assert words in coin.out, coin.out
+    assert left.shown("BTC-PERP", "--json").json["mark"]["open_interest"] == "18250"
+
+
 def test_doctor_when_marks_are_refused_or_doubted_then_it_warns(left: Left) -> None:
     left.offer(mark("USDT-USD", 1, 1), age_s=40)
     for n in range(3):
@@ -121,6 +136,33 @@ def test_doctor_when_marks_are_refused_or_doubted_then_it_warns(left: Left) -> N
     assert checks["refused marks"]["status"] == "warn"
     assert "BTC-PERP: not_positive" in checks["refused marks"]["found"]
     assert "USDT-USD: quoted 0.65, other 1.0" in checks["second sources"]["found"]
+
+
+def test_doctor_when_the_policy_scales_with_what_no_mark_states_then_it_warns_until_one_does(
+    left: Left,
+) -> None:
+    def found() -> dict[str, dict[str, str]]:
+        left.leave()
+        said = unimargin("doctor", "--json", env=left.env)
+        return {it["check"]: it for it in json.loads(said.out)}
+
+    assert "amounts of the exchange" not in found()  # this policy scales with nothing
+    scaled = (
+        (
+            "[instruments.BTC-PERP]",
+            "[instruments.BTC-PERP]\nopen_interest = { lower_cap = 1, upper_cap = 2 }",
+        ),
+        ('index = "BTC-USD"', 'index = "BTC-USD"\nborrow_scale_start = 5'),
+    )
+    Path(left.env["UNIMARGIN_POLICY_FILE"]).write_text(sample_text(SECOND_SOURCE, *scaled))
+    left.offer(mark("BTC-PERP", 100, 1), mark("BTC-USD", 100, 1, deposits=7))
+    check = found()["amounts of the exchange"]
+    assert (check["status"], check["found"]) == (
+        "warn", "never stated: BTC-PERP: open_interest, BTC-USD: borrows",
+    )  # fmt: skip
+    left.offer(mark("BTC-PERP", 100, 2, open_interest=0), mark("BTC-USD", 100, 2, borrows=3))
+    left.offer(mark("BTC-PERP", 101, 3), mark("BTC-USD", 100, 3))
+    assert found()["amounts of the exchange"]["status"] == "ok"
 
 
 async def test_beliefs_when_redis_goes_away_then_they_are_kept_and_saved_when_it_is_back(

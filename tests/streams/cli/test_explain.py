@@ -17,13 +17,14 @@ from engine.ledger.accounts import AccountState
 from engine.ledger.applying import stopped
 from engine.marks.doubts import Doubt
 from engine.marks.mark_book import Prices
+from engine.policy import Policy
 from engine.rejections import RejectionCode
 from streams.cli.explain.explain_compare import Published, compared, mismatches
 from streams.cli.explain.explain_replay import AccountReplay
 from streams.cli.explain.explain_report import story
 from streams.contract.cloudevents import headers
 from streams.contract.record import Record
-from tests.support.builders import account, applied, deposit, prices, sample, seconds, trade
+from tests.support.builders import account, applied, deposit, mark, prices, sample, seconds, trade
 from tests.support.judging import judge_with_reasons
 
 D = Decimal
@@ -66,8 +67,67 @@ def published(event: RiskEvent, **changes: Any) -> Published:
     )
 
 
-def differing(record: Published, state: AccountState = LONG) -> set[str]:
-    return {pair.field for pair in mismatches(compared(record, state, POLICY))}
+def differing(record: Published, state: AccountState = LONG, policy: Policy = POLICY) -> set[str]:
+    return {pair.field for pair in mismatches(compared(record, state, policy))}
+
+
+CROWDED = sample(
+    ('index = "BTC-USD"', 'index = "BTC-USD"\ndeposit_scale_start = 100000\nborrow_scale_start = 50000'),
+    (
+        "[instruments.USD-PERP]",
+        "[instruments.USD-PERP]\nopen_interest = { lower_cap = 1000, upper_cap = 3000 }",
+    ),
+)
+COINS = msgspec.structs.replace(account({"BTC": 4, "USD": 20}, {"USD-PERP": (40, 100)}), fills=LONG.fills)
+"""Four coins count 380 at 100, against 5 % of 4,000."""
+
+
+def said_of_a_crowd(**totals: Any) -> RiskEvent:
+    """The event of `COINS` when these totals come, alone, at the prices that were there."""
+    calm = {
+        "USD-PERP": mark("USD-PERP", 100, open_interest=20),
+        "BTC-USD": mark("BTC-USD", 100, deposits=900),
+    }
+    risk = judge(COINS, AccountRisk("alice"), prices(calm, at=1), seconds(1), CROWDED).risk
+    now = prices({**calm, "BTC-USD": mark("BTC-USD", 100, 2, at=2, **totals)}, at=2)
+    (event,) = judge(COINS, risk, now, seconds(2), CROWDED, seconds(2)).events
+    return event
+
+
+def test_compare_when_a_verdict_hangs_on_what_the_exchange_holds_then_the_event_names_it_and_matches() -> (
+    None
+):
+    event = said_of_a_crowd(deposits=1_000, potential_deposits=1_000, borrows=7)
+    # 100,000 of 200,000 counts: 190 + 20 over 200 is 1.05
+    assert (event.collateral_value, event.maintenance_margin, event.ratio) == (210, 200, D("1.05"))
+    used = event.marks["BTC-USD"]
+    assert (used.deposits, used.potential_deposits, used.borrows, used.open_interest) == (
+        1_000,
+        1_000,
+        7,
+        None,
+    )
+    assert event.marks["USD-PERP"].open_interest == 20
+    # 20 * 100 lies half way between the caps: from 0.1 half of the way to 1
+    assert event.initial_margin == D("0.55") * 4_000
+    assert differing(published(event), COINS, CROWDED) == set()
+
+
+@pytest.mark.parametrize(
+    ("symbol", "fact", "changed"),
+    [
+        ("BTC-USD", {"deposits": "999"}, {"collateral_value", "ratio"}),
+        ("BTC-USD", {"potential_deposits": "999"}, {"collateral_value", "ratio"}),
+        ("USD-PERP", {"open_interest": "25"}, {"initial_margin"}),
+    ],
+)
+def test_compare_when_what_the_exchange_holds_is_tampered_with_then_what_follows_from_it_is_named(
+    symbol: str, fact: dict[str, Any], changed: set[str]
+) -> None:
+    event = said_of_a_crowd(deposits=1_000, potential_deposits=1_000)
+    marks = json.loads(msgspec.json.encode(event.marks))
+    marks[symbol] |= fact
+    assert changed <= differing(published(event, marks=marks), COINS, CROWDED)
 
 
 WHOLE_STORY = [

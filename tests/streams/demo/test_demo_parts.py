@@ -1,9 +1,14 @@
 """What the demo computes from what it sees."""
 
 import math
+import time
+from decimal import Decimal
 
+import msgspec
 import pytest
 
+from engine.inputs import Mark
+from streams.demo import hold
 from streams.demo.demo_view import bar, sparkline
 from streams.demo.scrape import WorkerMetrics, histogram_quantile
 
@@ -59,3 +64,25 @@ def test_bar_when_a_part_is_tiny_is_still_seen() -> None:
     assert bar(0.5, 4) == "██"
     assert bar(0.0001, 4) == "▏"
     assert not bar(0, 4)
+
+
+async def test_held_prices_when_repeated_then_the_whole_mark_dated_now_under_the_next_number() -> None:
+    saved = Mark(
+        "BTC-PERP", Decimal(100), 7, 5, funding_rate=Decimal("0.001"), open_interest=Decimal(9), epoch=2
+    )
+    sent: list[tuple[str, Mark, bytes]] = []
+
+    class Store:
+        async def marks(self, shard: int) -> dict[str, bytes]:
+            return {"BTC-PERP": msgspec.json.encode(saved)} if shard == 0 else {}
+
+    class Producer:
+        async def send_and_wait(self, topic: str, value: bytes, key: bytes) -> None:
+            sent.append((topic, msgspec.json.decode(value, type=Mark), key))
+
+    before_ns = time.time_ns()
+    await hold._repeat(Store(), Producer(), "prices")  # type: ignore[arg-type]
+    ((topic, mark, key),) = sent
+    assert (topic, key) == ("prices", b"BTC-PERP")
+    assert before_ns <= mark.time_ns <= time.time_ns()
+    assert mark == msgspec.structs.replace(saved, sequence=8, time_ns=mark.time_ns)

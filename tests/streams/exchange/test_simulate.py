@@ -4,11 +4,14 @@ from collections import Counter, defaultdict
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
 from engine.events.effects import EventType, Stream
 from engine.inputs import Deposit, Fill, OrderUpdate, Withdrawal
 from engine.ladder import Band
 from engine.marks.mark_book import NANOSECONDS
+from engine.policy import OpenInterestScaling
+from streams.config.settings import load_policy
 from streams.exchange.clearing.conservation import NotConserved
 from streams.exchange.clearing.input_desk import tag_in, tag_of, topic_of
 from streams.exchange.market.named_scenarios import SCENARIOS
@@ -16,6 +19,7 @@ from streams.exchange.offline_simulation import START_NS, OfflineEngine, run_off
 from streams.exchange.simulation_report import summarised
 from tests.support.simulating import Played, played, simulation, without_offsets
 
+BTC = "BTC-USDT-PERP"
 REQUESTS = {EventType.LIQUIDATION_REQUESTED, EventType.ACCOUNT_BANKRUPT}
 
 
@@ -32,6 +36,30 @@ def test_every_scenario_when_played_then_nothing_is_made_or_lost_and_the_engine_
     assert market.books.recounted()
     for account, state in market.books.customers.items():
         assert without_offsets(engine.book.state(account)) == without_offsets(state)
+
+
+def test_marks_when_the_policy_scales_with_open_interest_then_they_say_that_of_the_exchanges_own_books() -> (
+    None
+):
+    rules = load_policy(None)
+    scaling = OpenInterestScaling(lower_cap=Decimal(10), upper_cap=Decimal(10) ** 12)
+    btc = replace(rules.instruments[BTC], open_interest=scaling)
+    scaled = replace(rules, instruments={**rules.instruments, BTC: btc})
+    market = simulation("flash-crash", accounts=60, seconds=6.0, policy=scaled)
+    engine = OfflineEngine(scaled)
+    expected = [market.books.open_interest(BTC) for _ in run_offline(market, engine)]
+    said = [
+        mark.open_interest
+        for _, marks in market.marks_by_step
+        for mark in marks
+        if mark.symbol == BTC and mark.open_interest is not None
+    ]
+    # each of them as the step before left the books
+    assert said[1:] == expected[: len(said) - 1]
+    assert len(set(said)) > 5
+    others = (mark for _, marks in market.marks_by_step for mark in marks if mark.symbol != BTC)
+    assert {mark.open_interest for mark in others} == {None}
+    assert engine.marks.prices.marks[BTC].open_interest == said[-1]
 
 
 def test_conservation_when_a_cent_is_missing_then_the_step_and_the_difference_are_named() -> None:

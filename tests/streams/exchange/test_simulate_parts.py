@@ -71,6 +71,23 @@ def deposit(account: str, amount: str, entry_id: str = "e-1") -> Deposit:
     return Deposit(account=account, time_ns=1, entry_id=entry_id, asset="USDT", amount=Decimal(amount))
 
 
+def test_open_interest_then_the_contracts_of_all_long_positions_whoever_has_them(books: Books) -> None:
+    isolated = {"margin_mode": MarginMode.ISOLATED, "margin_transfer": Decimal(1_000)}
+    steps = [
+        (deposit("alice", "9000"), "0"),
+        (fill("alice", "buy", "3", "100"), "3"),  # of the street
+        (fill("bob", "sell", "2", "100"), "3"),  # the street has 1 short left
+        (fill("bob", "sell", "5", "100", "t-2"), "7"),  # the street is 4 long
+        (fill("carol", "buy", "1.5", "100", **isolated), "7"),  # ... 2.5
+        (fill("alice", "sell", "3", "100", "t-2"), "7"),  # ... 5.5, and carol 1.5
+        (fill("bob", "buy", "7", "100", "k-3"), "7"),  # taken over: the fund is 7 short instead
+    ]
+    for message, contracts in steps:
+        books.take(message)
+        assert books.open_interest(BTC) == Decimal(contracts), message
+    assert (books.open_interest("ETH-USDT-PERP"), books.recounted()) == (0, True)
+
+
 def test_a_trade_then_fills_at_the_average_of_its_way_and_moves_the_price_by_notional_over_depth(
     market: Market,
 ) -> None:
