@@ -245,13 +245,15 @@ async def test_adopt_when_the_store_was_rewound_behind_an_event_then_its_state_i
     worker.funds = [fund("1", "BTC-PERP")]
     await worker.rounds.round()
     (event,) = worker.runners[0].said
+    # published again after a newer one
+    newer = msgspec.structs.replace(event, sequence=2, state=msgspec.structs.replace(event.state, sequence=2))
     newest = Newest()
-    newest.add(event)
-    newest.add(msgspec.structs.replace(event, sequence=0))
+    for it in (event, newer, event):
+        newest.add(it)
 
     rewound = runner(0, ONE)
     (adopted,) = rewound.processor.adopt(newest)
-    assert msgspec.json.decode(adopted.adl or b"", type=dict[str, AdlState]) == {"BTC-PERP": event.state}
+    assert msgspec.json.decode(adopted.adl or b"", type=dict[str, AdlState]) == {"BTC-PERP": newer.state}
     assert rewound.processor.adopt(newest) == []
     after = Worker({}, rewound)
     after.funds = worker.funds
