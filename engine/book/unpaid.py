@@ -1,6 +1,6 @@
 """What pools in liquidation are expected to leave unpaid, by contract: kept account by account, brought up to date a few at a time.
 
-A takeover is computed from scratch each time, some half a millisecond, and prices move with every tick. So each account counts with what it
+A takeover is computed from scratch each time, some 0.2 ms of a plain pool, and prices move with every tick. So each account counts with what it
 was at the prices when it was last looked at; whoever came into liquidation since is looked at first, and never waits.
 """
 
