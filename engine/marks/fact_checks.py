@@ -5,10 +5,13 @@
     average_price   price / factor .. price * factor, above 0    jump: a fraction as of a price
     confidence      0 .. 1                                       jump: a change by more than confidence_jump
 
+A fraction of the price of a symbol that may be quoted at 0 and below is one of its scale (`Instrument.scale`), and its average price
+lies within (factor - 1) times that.
+
 A fact that is refused refuses its mark: a price without the facts that came with it is not what was sent.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 
 from engine.inputs import Mark
@@ -17,6 +20,9 @@ from engine.policy import PriceCheck
 
 FACTS = ("volatility", "funding_rate", "average_price", "confidence")
 SIGNED = frozenset({"funding_rate"})
+
+Scale = Callable[[Decimal], Decimal]
+"""What a fraction of a price is taken of (`Instrument.scale`); there is one for symbols that may be quoted at 0 and below."""
 
 
 def facts_of(mark: Mark) -> Iterator[tuple[str, Decimal]]:
@@ -27,7 +33,9 @@ def facts_of(mark: Mark) -> Iterator[tuple[str, Decimal]]:
             yield name, value
 
 
-def range_fault(name: str, value: Decimal, price: Decimal, check: PriceCheck) -> str | None:
+def range_fault(
+    name: str, value: Decimal, price: Decimal, check: PriceCheck, scale: Scale | None = None
+) -> str | None:
     """What range the value of a fact lies outside of, beside a mark's price; None if it lies in it."""
     if name == "volatility":
         return None if value <= check.volatility_max else f"above {check.volatility_max}"
@@ -36,23 +44,29 @@ def range_fault(name: str, value: Decimal, price: Decimal, check: PriceCheck) ->
         return None if within else f"beyond +-{check.funding_rate_max}"
     if name == "confidence":
         return None if value <= ONE else "above 1"
+    factor = check.average_price_factor_max
+    if scale is not None:
+        near = near_price(value, price, factor - ONE, scale)
+        return None if near else f"further than {factor - ONE} times its scale from the price {price}"
     if not price:
         return None  # an option that is worth nothing may have been worth something
     if value <= ZERO:
         return "not above zero"
-    factor = check.average_price_factor_max
     with exact():
         within = value <= price * factor and value * factor >= price
     return None if within else f"further than {factor} times from the price {price}"
 
 
-def near_price(value: Decimal, other: Decimal, fraction: Decimal) -> bool:
-    """Whether a price is no jump from another: |value - other| <= fraction * other."""
+def near_price(value: Decimal, other: Decimal, fraction: Decimal, scale: Scale | None = None) -> bool:
+    """Whether a price is no jump from another: |value - other| <= fraction * other, or of the scale of the other."""
     with exact():
-        return abs(value - other) <= fraction * other
+        of = other if scale is None else scale(other)
+        return abs(value - other) <= fraction * of
 
 
-def near_fact(name: str, value: Decimal, other: Decimal, check: PriceCheck) -> bool:
+def near_fact(
+    name: str, value: Decimal, other: Decimal, check: PriceCheck, scale: Scale | None = None
+) -> bool:
     """Whether the value of a fact is no jump from another."""
     with exact():
         if name == "volatility":
@@ -62,7 +76,7 @@ def near_fact(name: str, value: Decimal, other: Decimal, check: PriceCheck) -> b
             return abs(value - other) <= check.funding_rate_jump
         if name == "confidence":
             return abs(value - other) <= check.confidence_jump
-    return near_price(value, other, check.jump_fraction)
+    return near_price(value, other, check.jump_fraction, scale)
 
 
 FLOAT_MARGIN = 2.0**-40

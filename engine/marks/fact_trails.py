@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from engine.inputs import Mark
 from engine.marks.doubts import NANOSECONDS
-from engine.marks.fact_checks import FACTS, FloatBounds, facts_of, near_fact
+from engine.marks.fact_checks import FACTS, FloatBounds, Scale, facts_of, near_fact
 from engine.marks.notices import Notice, NoticeKind
 from engine.marks.trail import Confirming, Trail
 from engine.numbers import amount_fault
@@ -14,11 +14,11 @@ from engine.policy import PriceCheck
 class FactTrails:
     """A trail of each fact that the symbol's marks have carried."""
 
-    __slots__ = ("_bounds", "_check", "_rule", "_trails", "_window_ns")
+    __slots__ = ("_bounds", "_check", "_rule", "_scale", "_trails", "_window_ns")
 
-    def __init__(self, check: PriceCheck, rule: Confirming) -> None:
+    def __init__(self, check: PriceCheck, rule: Confirming, scale: Scale | None) -> None:
         """Nothing believed yet."""
-        self._check, self._rule = check, rule
+        self._check, self._rule, self._scale = check, rule, scale
         self._bounds = FloatBounds(check)
         self._window_ns = int(check.jump_window_seconds * NANOSECONDS)
         self._trails: dict[str, Trail] = {}
@@ -57,7 +57,7 @@ class FactTrails:
             trail.roll(mark.time_ns)
 
             def near(one: Decimal, other: Decimal, name: str = name) -> bool:
-                return near_fact(name, one, other, self._check)
+                return near_fact(name, one, other, self._check, self._scale)
 
             if trail.is_near(value, near):
                 trail.jump = None

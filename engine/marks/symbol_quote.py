@@ -1,14 +1,15 @@
 """One symbol as it is quoted: its last believed mark, and every check that the next one takes.
 
 Most marks carry a price alone, close to the last one: `takes` passes these by float bounds that lie inside the exact ones by more
-than floats round. Every other mark takes the exact checks of `refusal`, one by one.
+than floats round. Every other mark takes the exact checks of `refusal`, one by one; so does every mark of a symbol that may be
+quoted at 0 and below, whose fractions are of its scale (`fact_checks`).
 """
 
 from decimal import Decimal
 
 from engine.inputs import Mark
 from engine.marks.doubts import NANOSECONDS
-from engine.marks.fact_checks import FLOAT_MARGIN, SIGNED, facts_of, near_price, range_fault
+from engine.marks.fact_checks import FLOAT_MARGIN, SIGNED, Scale, facts_of, near_price, range_fault
 from engine.marks.fact_trails import FactTrails
 from engine.marks.notices import MarkRefusal, Notice, NoticeKind, refusal_of
 from engine.marks.plausible_times import time_fault
@@ -34,13 +35,13 @@ class Quote:
     """What is believed of one price symbol."""
 
     __slots__ = (
-        "_facts", "_float", "_high", "_low", "_recognised", "_reference_high", "_reference_low", "_slot_end_ns", "_step_max",
-        "_trail", "_waits", "ahead_ns", "check", "mark", "order", "rule", "seen_ns", "stale_after_ns", "symbol", "told",
+        "_facts", "_float", "_high", "_low", "_recognised", "_reference_high", "_reference_low", "_scale", "_slot_end_ns",
+        "_step_max", "_trail", "_waits", "ahead_ns", "check", "mark", "order", "rule", "seen_ns", "stale_after_ns", "symbol", "told",
     )  # fmt: skip
 
-    def __init__(self, symbol: str, check: PriceCheck) -> None:
-        """Nothing believed yet."""
-        self.symbol, self.check = symbol, check
+    def __init__(self, symbol: str, check: PriceCheck, scale: Scale | None = None) -> None:
+        """Nothing believed yet; `scale` is for a symbol that may be quoted at 0 and below."""
+        self.symbol, self.check, self._scale = symbol, check, scale
         self.stale_after_ns = int(check.stale_after_seconds * NANOSECONDS)
         self.ahead_ns = int(check.future_tolerance_seconds * NANOSECONDS)
         spacing_ns = int(check.jump_confirm_spacing_ms * NANOSECONDS / 1000)
@@ -54,7 +55,7 @@ class Quote:
         self.told: list[Notice] = []
         """Not yet taken by the mark book."""
         self._trail = Trail(int(check.jump_window_seconds * NANOSECONDS))
-        self._facts = FactTrails(check, self.rule)
+        self._facts = FactTrails(check, self.rule, scale)
         self._recognised: Notice | None = None
         """What the number of the mark in hand says of its feed, told if it is believed."""
         self._waits = False
@@ -63,6 +64,8 @@ class Quote:
         # times the last price: surely no jump between these
         self._low = max(0.0, 1 - fraction + FLOAT_MARGIN)
         self._high = (1 + fraction) * (1 - FLOAT_MARGIN)
+        if scale is not None:
+            self._low = self._high = 0.0  # nothing lies between
         self._float = self._reference_low = self._reference_high = 0.0
 
     def takes(self, mark: Mark, received_ns: int, floor_ns: int) -> bool:
@@ -120,12 +123,25 @@ class Quote:
 
     def _fault(self, mark: Mark, received_ns: int, floor_ns: int) -> tuple[RejectionCode, str] | None:
         return (
-            _amounts_fault(mark, self.check)
+            self._amounts_fault(mark)
             or self._time_fault(mark, floor_ns)
             or self._order_fault(mark, received_ns)
             or self._ahead_fault(mark, received_ns)
             or self._range_fault(mark)
         )
+
+    def _amounts_fault(self, mark: Mark) -> tuple[RejectionCode, str] | None:
+        fault, signed = amount_fault(mark.price), self._scale is not None
+        if fault is not None:
+            return RejectionCode.NOT_FINITE, f"price {fault}"
+        if not signed and (mark.price < ZERO or not (mark.price or self.check.zero_allowed)):
+            return RejectionCode.NOT_POSITIVE, f"price {mark.price} is not above zero"
+        for name, value in facts_of(mark):
+            if amount_fault(value) is not None:
+                return RejectionCode.NOT_FINITE, f"{name} {amount_fault(value)}"
+            if value < ZERO and name not in SIGNED and not (signed and name == "average_price"):
+                return RejectionCode.NOT_POSITIVE, f"{name} {value} is below zero"
+        return None
 
     @staticmethod
     def _time_fault(mark: Mark, floor_ns: int) -> tuple[RejectionCode, str] | None:
@@ -156,7 +172,7 @@ class Quote:
 
     def _range_fault(self, mark: Mark) -> tuple[RejectionCode, str] | None:
         for name, value in facts_of(mark):
-            fault = range_fault(name, value, mark.price, self.check)
+            fault = range_fault(name, value, mark.price, self.check, self._scale)
             if fault is not None:
                 return RejectionCode.FACT_OUT_OF_RANGE, f"{name} {value} is {fault}"
         return None
@@ -177,14 +193,14 @@ class Quote:
         fraction = self.check.jump_fraction
 
         def near(value: Decimal, other: Decimal) -> bool:
-            return near_price(value, other, fraction)
+            return near_price(value, other, fraction, self._scale)
 
         last = self.mark
         if last is None:
             if anchor is None:
                 return None
             price, widest, name = anchor
-            if near_price(mark.price, price, widest):
+            if near_price(mark.price, price, widest, self._scale):
                 self._trail.jump = None
                 return None
             seen = self._confirmed(self._trail, mark.price, price, mark, near, horizon_ns)
@@ -243,17 +259,3 @@ class Quote:
         self._trail.jump = None
         self._facts.forget_waiting()
         self._waits = False
-
-
-def _amounts_fault(mark: Mark, check: PriceCheck) -> tuple[RejectionCode, str] | None:
-    fault = amount_fault(mark.price)
-    if fault is not None:
-        return RejectionCode.NOT_FINITE, f"price {fault}"
-    if mark.price < ZERO or not (mark.price or check.zero_allowed):
-        return RejectionCode.NOT_POSITIVE, f"price {mark.price} is not above zero"
-    for name, value in facts_of(mark):
-        if amount_fault(value) is not None:
-            return RejectionCode.NOT_FINITE, f"{name} {amount_fault(value)}"
-        if value < ZERO and name not in SIGNED:
-            return RejectionCode.NOT_POSITIVE, f"{name} {value} is below zero"
-    return None
