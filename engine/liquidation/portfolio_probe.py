@@ -76,8 +76,8 @@ class PortfolioProbe:
         maintenance = maintenance_after(self._parts, key, left, self._prices, policy)
         freed = maintenance - self._parts.margin.maintenance_margin
         if policy.pool.liquidation_fee_rate:
-            notional = policy.instruments[margin.symbol].notional(quantity, margin.mark)
-            freed -= policy.pool.liquidation_fee_rate * notional * self._assets.assets[margin.settle].index
+            value = policy.instruments[margin.symbol].value(quantity, margin.mark)
+            freed -= policy.pool.liquidation_fee_rate * abs(value) * self._assets.assets[margin.settle].index
         return self._assets.paid(margin.settle, -cost, freed)
 
     def converted(self, sell_asset: str, amount: Decimal, repay_asset: str) -> Standing:

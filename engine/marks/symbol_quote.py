@@ -1,8 +1,9 @@
 """One symbol as it is quoted: its last believed mark, and every check that the next one takes.
 
 Most marks carry a price alone, close to the last one: `takes` passes these by float bounds that lie inside the exact ones by more
-than floats round. Every other mark takes the exact checks of `refusal`, one by one; so does every mark of a symbol that may be
-quoted at 0 and below, whose fractions are of its scale (`fact_checks`).
+than floats round. Every other mark takes the exact checks of `refusal`, one by one. A symbol that may be quoted at 0 and below is
+believed within a share of its scale (`fact_checks`), which is no less than one of its price: above 0 the float bounds lie inside of
+that too, and at 0 and below there is nothing between them.
 """
 
 from decimal import Decimal
@@ -64,8 +65,6 @@ class Quote:
         # times the last price: surely no jump between these
         self._low = max(0.0, 1 - fraction + FLOAT_MARGIN)
         self._high = (1 + fraction) * (1 - FLOAT_MARGIN)
-        if scale is not None:
-            self._low = self._high = 0.0  # nothing lies between
         self._float = self._reference_low = self._reference_high = 0.0
 
     def takes(self, mark: Mark, received_ns: int, floor_ns: int) -> bool:

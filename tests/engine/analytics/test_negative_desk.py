@@ -148,14 +148,23 @@ def test_may_open_when_at_zero_or_below_then_it_takes_the_margin_of_the_least_sc
     assert (verdict.allowed, verdict.initial_margin) == (allowed, 2_000)
 
 
+def test_heat_map_when_a_pool_stands_below_the_line_at_zero_then_its_notional_is_of_the_least_scale():
+    # 21,000 - 20,000 against 2,000
+    heat = heat_map([(long(21_000), PoolsNow())], list(market_points((), at(0), POLICY)), POLICY)
+    assert heat.notional[SYMBOL] == (20_000,)
+
+
 def test_concentration_when_below_zero_then_a_long_has_a_long_delta():
     found = concentration(long(), at(-40), POLICY, {})
     assert (found.net, found.gross) == (80_000, 80_000)
 
 
 def test_full_use_when_prices_may_be_zero_then_asked_at_notionals_of_the_tiers():
-    found = {it.item: it for it in least_ratios(POLICY)}
-    # 20 % / 10 % of each contract
+    second = (
+        "\n[[tiers.oil]]\nfloor = 50000\nmaintenance_rate = 0.2\ninitial_rate = 0.25\n\n[instruments.CL-MAY]"
+    )
+    found = {it.item: it for it in least_ratios(oil(("\n[instruments.CL-MAY]", second)))}
+    # 20 % / 10 % in the first tier; 25 % of 50,000 / (20 % of 50,000 - 5,000) at the edge
     assert (found[SYMBOL].notional, found[SYMBOL].ratio) == (1, 2)
 
 

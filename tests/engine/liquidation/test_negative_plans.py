@@ -9,6 +9,7 @@ from hypothesis import assume, given, settings
 from engine.events.pools import pool_figures
 from engine.ledger.accounts import AccountState, IsolatedPosition
 from engine.liquidation.adl import AdlCandidate
+from engine.liquidation.adl_holders import adl_candidates
 from engine.liquidation.deleveraging import Closing, deleverage
 from engine.liquidation.limits import limit_price
 from engine.liquidation.plan import ReduceStep, TakeOverStep
@@ -81,6 +82,34 @@ def test_plan_when_the_price_is_zero_then_closing_costs_and_frees_shares_of_the_
     (step,) = plan.steps
     assert 0 <= step.quantity - D(1_040) / D(1_005) < D("1e-15")
     assert step.expected_cost == 15 * step.quantity
+
+
+def test_plan_when_the_price_is_zero_then_the_depth_of_the_book_is_worth_of_the_scale():
+    policy = oil(("[ladder]", "[liquidation]\ndepth = 10000\n\n[ladder]"))
+    state = holding(policy, {"USD": 21_000}, {SYMBOL: (2, 10)})
+    plan, _ = check_ends(state, "", prices({SYMBOL: 0}), policy)
+    first, second = plan.steps
+    # a contract is worth the depth, and costs 0.15 %; the slippage of what follows is twice as much: 0.25 %
+    assert (first.quantity, first.expected_cost) == (1, 15)
+    # 1,000 - 15 - 25 q >= 1.02 * 1,000 * (1 - q)    <=>    q >= 35 / 995
+    assert 0 <= second.quantity - D(35) / D(995) < D("1e-15")
+    assert second.expected_cost == 25 * second.quantity
+
+
+def test_plan_when_all_is_closed_at_a_price_of_zero_then_every_level_of_the_book_costs_its_share():
+    policy = oil(("[ladder]", "[liquidation]\ndepth = 10000\npartial = false\n\n[ladder]"))
+    plan, after = check_ends(
+        holding(policy, {"USD": 21_000}, {SYMBOL: (2, 10)}), "", prices({SYMBOL: 0}), policy
+    )
+    # 0.15 % of 10,000 and 0.25 % of 10,000
+    assert plan.expected_cost == 15 + 25
+    assert (after.positions, after.balances) == ({}, {"USD": 960})
+
+
+def test_candidates_when_the_price_is_zero_then_their_notional_is_of_the_scale():
+    state = holding(POLICY, {"USD": 50_000}, {SYMBOL: (-2, 10)})
+    (candidate,) = adl_candidates(state, SYMBOL, "short", prices({SYMBOL: 0}), POLICY)
+    assert (candidate.unrealised_pnl, candidate.notional, candidate.equity) == (20_000, 20_000, 50_000)
 
 
 @pytest.mark.parametrize(

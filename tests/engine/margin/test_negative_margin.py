@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from engine.margin.cross.cross_lines import explain_cross
@@ -11,7 +12,7 @@ from engine.margin.health.weighted_health import health
 from engine.margin.isolated_pool import isolated_figures
 from engine.margin.margin_model import shared_figures
 from engine.numbers import exact
-from engine.policy import parse
+from engine.policy import OpenInterestScaling, parse
 from tests.engine.margin.test_health import TEXT as HEALTH
 from tests.support.builders import mark, prices
 from tests.support.oil import oil
@@ -112,6 +113,15 @@ def test_funding_when_below_zero_then_the_payer_is_the_same(quantity, price, rat
     with exact():
         (margin,), _ = cross_positions(holding(POLICY, {}, {symbol: (quantity, 1)}), quotes, POLICY)
         assert funding_payment(margin, quotes, POLICY) == D(payment)
+
+
+def test_open_interest_when_the_price_is_zero_then_of_the_least_scale():
+    scaling = OpenInterestScaling(lower_cap=D(50_000), upper_cap=D(150_000))
+    policy = with_margin(POLICY, SYMBOL, {"open_interest": scaling})
+    state = holding(policy, {"USD": 1}, {SYMBOL: (2, 10)})
+    now = msgspec.structs.replace(at(0), open_interest={SYMBOL: D(10)})
+    # 10 * 1,000 * 10 is half of the way: 20 % + 80 % / 2, of 20,000
+    assert cross_figures(state, now, policy).initial_margin == 12_000
 
 
 def test_tiers_when_below_zero_then_chosen_by_the_scale():
