@@ -11,12 +11,19 @@ from streams.store.shard_store import ShardStore
 
 
 class OutboxRelays:
-    """A relay for each lane, with the same arguments. Each is `run` as a task of its own."""
+    """A relay for each lane, with the same arguments but a producer of its own: one sends a request at a time to a broker.
+
+    Each is `run` as a task of its own.
+    """
 
     def __init__(
-        self, store: ShardStore, producer: AIOKafkaProducer, metrics: Metrics, clock_ns: Callable[[], int]
+        self,
+        store: ShardStore,
+        producers: Mapping[Lane, AIOKafkaProducer],
+        metrics: Metrics,
+        clock_ns: Callable[[], int],
     ) -> None:
-        self._relays = {lane: OutboxRelay(store, lane, producer, metrics, clock_ns) for lane in Lane}
+        self._relays = {lane: OutboxRelay(store, lane, producers[lane], metrics, clock_ns) for lane in Lane}
         self._older_edition = False
 
     def inherit(self, outboxes: Mapping[Lane, Sequence[OutboxEntry]]) -> None:

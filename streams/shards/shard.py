@@ -62,7 +62,7 @@ from streams.observe.metrics import Metrics
 from streams.outbox.relays import OutboxRelays
 from streams.shards.commit_queue import Acknowledge, CommitQueue
 from streams.shards.crash import crash_only
-from streams.shards.giving_way import give_way
+from streams.shards.giving_way import AfterPrices, give_way
 from streams.shards.inbox import INBOX_RECORDS_MAX, Inbox, Offered
 from streams.shards.newest import Newest
 from streams.shards.own_feed import feed_from_log
@@ -124,6 +124,7 @@ class ShardRunner:
         log_ends: LogEnds,
         open_log: Callable[[], AbstractAsyncContextManager[LogReader]],
         turn: asyncio.Lock,
+        after_prices: AfterPrices,
         loading: asyncio.Lock,
         snapshots: SnapshotWriter,
         cascade: Cascade,
@@ -140,7 +141,7 @@ class ShardRunner:
         self.stop_reason = ""
         self._store, self._relays, self._marks, self._prices_ready = store, relays, marks, prices_ready
         self._topics, self._open_log, self._metrics = topics, open_log, metrics
-        self._log_ends, self._turn, self._cascade = log_ends, turn, cascade
+        self._log_ends, self._turn, self._after_prices, self._cascade = log_ends, turn, after_prices, cascade
         self._loading, self._snapshots = loading, snapshots
         self._succession, self._feeds_itself = succession, feeds_itself
         self._began_s = 0.0
@@ -524,7 +525,7 @@ class ShardRunner:
     async def _explain(self) -> None:
         while True:
             await self._judged.wait()
-            async with self._turn:
+            async with self._after_prices.turn():
                 parts = self.processor.reasons(REASONS_TOGETHER)
                 self._queue.add(parts)
             if not parts:

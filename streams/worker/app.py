@@ -21,6 +21,7 @@ from engine.marks.mark_book import MarkBook
 from engine.policy import Policy
 from engine.policy.rules.policy_switches import InstantOf
 from streams.config.settings import Settings, SettingsError, load_policy
+from streams.contract.commit import Lane
 from streams.kafka.clients import account_partitioner, partition_counts, producer
 from streams.kafka.log_ends import LogEnds
 from streams.kafka.log_reader import open_log
@@ -34,6 +35,7 @@ from streams.prices.price_desk import PriceDesk
 from streams.prices.price_reader import PriceReader
 from streams.prices.symbol_beliefs import SymbolBeliefs
 from streams.shards.crash import crash_only
+from streams.shards.giving_way import AfterPrices
 from streams.shards.processor import ShardProcessor
 from streams.shards.shard import ShardRunner
 from streams.shards.shards import Shards
@@ -76,12 +78,16 @@ async def run_worker(settings: Settings, *, standby: bool = False) -> None:
     metrics.worker_start_timestamp_seconds.set(time.time())
 
     redis = connect(settings.redis_url.get_secret_value())
-    events = producer(settings)
-    await events.start()
+    events = {lane: producer(settings) for lane in Lane}
+    for lane in Lane:
+        await events[lane].start()
     marks = MarkBook(policy)
     prices_ready = asyncio.Event()
     log_ends = LogEnds(settings, topics)
     turn, loading, snapshot_turn = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
+
+    # the reader is made below, and before any shard
+    after_prices = AfterPrices(turn, lambda: price_reader.batches_waiting)
 
     def build_shard(shard: int) -> ShardRunner:
         store = ShardStore(
@@ -112,6 +118,7 @@ async def run_worker(settings: Settings, *, standby: bool = False) -> None:
             log_ends=log_ends,
             open_log=lambda: open_log(settings),
             turn=turn,
+            after_prices=after_prices,
             loading=loading,
             snapshots=SnapshotWriter(
                 processor, store, snapshot_turn, metrics, every_seconds=settings.snapshot_seconds
@@ -272,18 +279,24 @@ async def _shut_down(
     member: GroupMember | StandIn,
     shards: Shards,
     tasks: list[asyncio.Task[None]],
-    events: AIOKafkaProducer,
+    events: Mapping[Lane, AIOKafkaProducer],
     *,
     within_seconds: float,
 ) -> None:
     """Commit and publish what is in memory, tell Kafka how far, leave the group. Bounded: a kill is safe too."""
+
+    async def end_tasks() -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    steps = {"shards": shards.stop, "tasks": end_tasks, "group": member.stop}
+    steps |= {f"producer of {lane}": events[lane].stop for lane in Lane}
+    under_way = ""
     try:
         async with asyncio.timeout(within_seconds):
-            await shards.stop()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await member.stop()
-            await events.stop()
+            for step, end in steps.items():
+                under_way = step
+                await end()
     except TimeoutError:
-        _log.warning("shutdown_unfinished", seconds=within_seconds)
+        _log.warning("shutdown_unfinished", seconds=within_seconds, step=under_way)

@@ -45,6 +45,8 @@ SEEDING_S_PER_ACCOUNT = 0.006
 """An account opens with some six inputs."""
 WARM_S = 5.0
 """A started worker collects garbage once and freezes what it loaded; latency is measured after that."""
+REST_S = 6.0
+"""Longer than a pool must be well before its band is left, and shorter than a price stays fresh."""
 SNAPSHOT_S = 10.0
 """Between two looks whether a snapshot is due."""
 SAMPLE_S = 0.2
@@ -121,7 +123,7 @@ def _measure(
     for key, value in _crowds(worker, cluster, policy, prices, accounts, sequence).items():
         figures[key] = value
     sequence += 2
-    send_marks(len(prices))
+    _rest(worker, lambda: send_marks(len(prices)))
     fall = load.falling(prices, FALL, PACED_MARKS_PER_SECOND, FALL_SECONDS)
     for key, value in latency(worker, cluster.bootstrap, fall, sequence, profile=profile).items():
         figures[f"fall_{key}"] = value
@@ -177,6 +179,15 @@ def _rates(
     figures["marks_per_second_in_batches_of_50"] = _rate(
         worker, "margin_marks_accepted_total", MARKS, lambda: send_marks(MARKS, BATCH_MARKS)
     )
+
+
+def _rest(worker: Worker, mark_again: Callable[[], None]) -> None:
+    """Until all that the crowds have led to is said: calls are resolved seconds after they are met."""
+    said, deadline = -1.0, time.perf_counter() + DEADLINE_S
+    while said != (said := worker.metric("margin_events_published_total")):
+        assert time.perf_counter() < deadline, "something is still said"
+        mark_again()
+        time.sleep(REST_S)
 
 
 def _rate(worker: Worker, metric: str, count: int, act: Callable[[], None], **labels: str) -> float:

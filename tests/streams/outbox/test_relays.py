@@ -59,7 +59,7 @@ async def test_liquidation_when_ten_thousand_updates_wait_at_every_station_then_
 ) -> None:
     """As many wait in Redis for the relay as in the queue for their commit."""
     (before,) = await ends(real_kafka, "liquidations")
-    relays, queue = OutboxRelays(store, producer, Metrics(), lambda: 0), CommitQueue()
+    relays, queue = OutboxRelays(store, dict.fromkeys(Lane, producer), Metrics(), lambda: 0), CommitQueue()
 
     async def commit_next() -> Commit:
         commit = await queue.next()
@@ -103,7 +103,7 @@ async def test_inherited_when_an_older_edition_left_liquidations_among_all_else_
     old = [entry(updates_topic, "alice", 1), entry("liquidations", "alice", 1)]
     await client.rpush(f"unimargin:{{shard-{PARTITION}}}:outbox", *map(msgspec.msgpack.encode, old))
     store = ShardStore(client, PARTITION, "worker-a", Metrics())
-    relays = OutboxRelays(store, producer, Metrics(), lambda: 0)
+    relays = OutboxRelays(store, dict.fromkeys(Lane, producer), Metrics(), lambda: 0)
 
     relays.inherit((await store.take_over()).outboxes)
     inherited = asyncio.create_task(relays.inherited())
@@ -121,7 +121,7 @@ async def test_inherited_when_this_edition_left_its_outboxes_then_nothing_waits_
     store: ShardStore, producer: AIOKafkaProducer, updates_topic: str
 ) -> None:
     await store.commit(Commit(outbox=(entry(updates_topic, "alice", 1), entry("liquidations", "alice", 1))))
-    relays = OutboxRelays(store, producer, Metrics(), lambda: 0)
+    relays = OutboxRelays(store, dict.fromkeys(Lane, producer), Metrics(), lambda: 0)
     relays.inherit((await store.take_over()).outboxes)
     async with asyncio.timeout(1):
         await relays.inherited()
@@ -132,7 +132,7 @@ async def test_inherited_when_published_before_the_log_is_adopted_then_no_positi
 ) -> None:
     """Redis was rewound: who takes over next has to read again what lies in the topic before these entries."""
     await store.commit(Commit(outbox=(entry(updates_topic, "alice", 1),)))
-    relays = OutboxRelays(store, producer, Metrics(), lambda: 0)
+    relays = OutboxRelays(store, dict.fromkeys(Lane, producer), Metrics(), lambda: 0)
     relays.inherit((await store.take_over()).outboxes)
     task = asyncio.create_task(relays.run(Lane.ORDINARY))
     await relays.drained()

@@ -7,7 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.contract.commit import Commit, Lane, OutboxEntry, merge
-from streams.shards.commit_queue import COMMIT_ACCOUNTS_MAX, PIECE_ACCOUNTS_MAX, CommitQueue
+from streams.shards.commit_queue import (
+    COMMIT_ACCOUNTS_MAX,
+    PASSED_OVER_MAX,
+    PIECE_ACCOUNTS_MAX,
+    CommitQueue,
+)
 
 ACCOUNTS = ("a", "b", "c", "d")
 
@@ -58,6 +63,23 @@ async def test_next_when_ten_thousand_updates_wait_then_a_liquidation_is_the_nex
     assert [len(it.risks) for it in rest] == [PIECE_ACCOUNTS_MAX] * 99
     assert [name for it in rest for name in it.risks] == [
         f"account-{number}" for number in range(100, 10_000)
+    ]
+
+
+async def test_next_when_urgent_parts_never_end_then_what_waits_has_a_commit_after_a_few_of_them() -> None:
+    queue = CommitQueue()
+    queue.add(warning(f"account-{number}", number) for number in range(2 * PIECE_ACCOUNTS_MAX))
+    commits = []
+    for number in range(2 * (PASSED_OVER_MAX + 1) + 2):
+        queue.add([liquidation("alice", number)])
+        commits.append(await queue.next())
+        queue.committed()
+    pieces = [place for place, it in enumerate(commits) if "alice" not in it.risks]
+    assert pieces == [PASSED_OVER_MAX, 2 * PASSED_OVER_MAX + 1]
+    assert [len(commits[place].risks) for place in pieces] == [PIECE_ACCOUNTS_MAX] * 2
+    assert values(commits[PASSED_OVER_MAX + 1], "liquidations") == [
+        ("alice", PASSED_OVER_MAX),
+        ("alice", PASSED_OVER_MAX + 1),
     ]
 
 
