@@ -43,8 +43,11 @@ from streams.exchange.traders.contracts import MONEY
 
 WAY_PER_SECOND = 0.1
 """How far (log price) one liquidation lets its own trades move a price in a second."""
-AT_LIMIT_SECONDS_MAX = 5.0
-"""How long an order waits at its limit for the price to come back; then the fund takes the rest of it at that price."""
+AT_LIMIT_SECONDS_MAX = 25.0
+"""How long an order waits at its limit for the price to come back; then the fund takes the rest of it at that price.
+
+Less than the `stuck_seconds` after which a new plan comes, or it would wait anew each time.
+"""
 
 
 class _Execution:

@@ -320,9 +320,9 @@ def test_an_order_when_it_stands_at_its_limit_then_the_fund_takes_the_rest_of_it
     limit = (market.quoted(BTC) * Decimal("0.98" if side == "sell" else "1.02")).quantize(Decimal("0.1"))
     books.endow_fund("USDT", Decimal(10_000_000))
     assert floor.liquidations.offer(requested(1, 50, limit, side=side)) is None
-    floor.run(50, 0.1)
+    floor.run(240, 0.1)
     assert (floor.liquidations.open, books.state("a-000001").positions[BTC].quantity != 0) == (1, True)
-    floor.run(10, 0.1)
+    floor.run(20, 0.1)
     assert (floor.liquidations.open, floor.tally.executed, floor.tally.takeovers) == (0, 1, 1)
     assert books.state("a-000001").positions == {}
     *traded, taken = floor.desk.taken()
