@@ -61,7 +61,7 @@ class Fill(_AccountInput, frozen=True, tag="fill", kw_only=True):
     quantity: Decimal
     """Contracts (or base units of a spot instrument), > 0."""
     price: Decimal
-    """> 0, in the instrument's settle asset per unit of underlying."""
+    """In the instrument's settle asset per unit of underlying; > 0, but where the policy says `negative_prices` of the instrument."""
     fee: Decimal = Decimal(0)
     """Charged to the wallet, in `fee_asset`; negative for a rebate."""
     fee_asset: Name | None = None
@@ -93,7 +93,7 @@ class OrderUpdate(_AccountInput, frozen=True, tag="order_update", kw_only=True):
     quantity: Decimal
     """Contracts (or base units of a spot instrument) still open, >= 0."""
     price: Decimal
-    """> 0, as of a fill."""
+    """As of a fill."""
     reduce_only: bool = False
     margin_mode: MarginMode = MarginMode.CROSS
     leg: PositionLeg | None = None
@@ -113,7 +113,7 @@ class Settlement(_AccountInput, frozen=True, tag="settlement", kw_only=True):
     settlement_id: Name
     symbol: Name
     price: Decimal
-    """The final price of the contract, > 0; for an option what it pays per unit, >= 0."""
+    """The final price of the contract, as of a fill; for an option what it pays per unit, >= 0."""
 
     @property
     def input_id(self) -> str:

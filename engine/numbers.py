@@ -17,7 +17,9 @@ six such factors, 252 digits; the longest quotient is collateral value (at most 
 
 from decimal import (
     ROUND_05UP,
+    ROUND_CEILING,
     ROUND_DOWN,
+    ROUND_FLOOR,
     ROUND_HALF_EVEN,
     ROUND_UP,
     Clamped,
@@ -94,12 +96,21 @@ def divide(numerator: Decimal, denominator: Decimal) -> Decimal:
 
 _TO_WHOLE = {
     name: Context(prec=_PRECISION, rounding=rounding).to_integral_value
-    for name, rounding in (("up", ROUND_UP), ("down", ROUND_DOWN), ("half_even", ROUND_HALF_EVEN))
+    for name, rounding in (
+        ("up", ROUND_UP),
+        ("down", ROUND_DOWN),
+        ("ceiling", ROUND_CEILING),
+        ("floor", ROUND_FLOOR),
+        ("half_even", ROUND_HALF_EVEN),
+    )
 }
 
 
 def to_step(amount: Decimal, step: Decimal, rounding: str) -> Decimal:
-    """The multiple of `step` (> 0) that `rounding` picks: "up" is away from zero, "down" towards it, "half_even"."""
+    """The multiple of `step` (> 0) that `rounding` picks.
+
+    "up" is away from zero, "down" towards it; "ceiling" is never below the amount, "floor" never above it; "half_even".
+    """
     return _ROUNDING.multiply(whole_steps(amount, step, rounding), step)
 
 

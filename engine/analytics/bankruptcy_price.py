@@ -1,6 +1,6 @@
 """The price of one contract at which a pool is worth nothing, every other price held.
 
-    solve for p    equity(p) - reserved = taker fee rate * |value of the position at p|
+    solve for p    equity(p) - reserved = taker fee rate * notional of the position at p
 
 With a fee rate of 0 it is the price at which equity is exactly 0; with the taker's, closing there leaves exactly 0.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 from engine.analytics.crossing import crossing
-from engine.analytics.liquidation_price import at_price
+from engine.analytics.liquidation_price import at_price, scale_through_zero
 from engine.ledger.accounts import AccountState, Position
 from engine.margin.figures import Figures
 from engine.margin.isolated_pool import isolated_figures
@@ -70,7 +70,7 @@ def closing_fee_at(
     """Fee to close `quantity` contracts at `price`, in settle asset."""
     with exact():
         # taker fee rate * |value|
-        return taker_fee_rate * abs(instrument.value(quantity, price))
+        return taker_fee_rate * instrument.notional(quantity, price)
 
 
 def _bankruptcy_price(
@@ -95,4 +95,4 @@ def _bankruptcy_price(
             # equity - reserved - fee to close
             return figures_at(moved).equity - held_back - fee
 
-        return crossing(gap, mark)
+        return crossing(gap, mark, scale_through_zero(instrument, mark))

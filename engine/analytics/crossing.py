@@ -1,7 +1,8 @@
 """The price at which a figure of price changes its sign: a search that ends on two neighbours of the 18-digit grid.
 
     scan     from the price now in steps of 1/16 of it, up to double and down to 1/16, then doubling (halving) up to
-             2^20 times the price (2^-20, then the smallest price), until the sign is the other one
+             2^20 times the price (2^-20, then the smallest price), until the sign is the other one; a price that may be
+             below 0 both ways in steps of 1/16 of its scale, then doubling up to 2^20 times that
     narrow   secant on the bracket, with a bisection whenever a secant step did not halve it. Within one linear piece
              the secant is exact, so its end is reached in a step or two; a jump is closed in on by the bisections
 
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import NamedTuple
 
-from engine.numbers import ONE, QUOTIENT_DIGITS, ZERO, divide, exact, to_step
+from engine.numbers import ONE, QUOTIENT_DIGITS, divide, exact, to_step
 
 Gap = Callable[[Decimal], Decimal]
 """What a pool has above its line at a price: > 0 above, < 0 below."""
@@ -31,8 +32,10 @@ class _Point(NamedTuple):
     gap: Decimal
 
 
-def crossing(gap: Gap, start: Decimal) -> Decimal | None:
+def crossing(gap: Gap, start: Decimal, scale: Decimal | None = None) -> Decimal | None:
     """The price nearest to `start` (>= 0) at which the pool is on its line, or None where no price is.
+
+    `scale` (> 0): of a price that may be 0 and below, as `start` may be then.
 
     Looked for where the pool comes nearer to the line: down or up, in both directions if both do, and in the other
     direction only when there is none. Where no price of the grid is exactly on the line, the answer is the grid's
@@ -42,25 +45,25 @@ def crossing(gap: Gap, start: Decimal) -> Decimal | None:
         here = _Point(start, gap(start))
         if not here.gap:
             return start
-        directions = (-1, 1) if start else (1,)
-        near = [way for way in directions if _nearer(gap, here, way)]
+        directions = (-1, 1) if start or scale else (1,)
+        near = [way for way in directions if _nearer(gap, here, way, scale)]
         far = [way for way in directions if way not in near]
         for ways in (near, far):
-            found = [price for way in ways if (price := _scanned(gap, here, way)) is not None]
+            found = [price for way in ways if (price := _scanned(gap, here, way, scale)) is not None]
             if found:
                 return min(found, key=lambda price: abs(price - start))
         return None
 
 
-def _nearer(gap: Gap, here: _Point, way: int) -> bool:
+def _nearer(gap: Gap, here: _Point, way: int, scale: Decimal | None) -> bool:
     """Whether the first step in a direction brings the pool nearer to its line (or over it)."""
-    there = gap(next(_steps(here.price, way)))
+    there = gap(next(_steps(here.price, way, scale)))
     return there < here.gap if here.gap > 0 else there > here.gap
 
 
-def _scanned(gap: Gap, here: _Point, way: int) -> Decimal | None:
+def _scanned(gap: Gap, here: _Point, way: int, scale: Decimal | None) -> Decimal | None:
     last = here
-    for price in _steps(here.price, way):
+    for price in _steps(here.price, way, scale):
         point = _Point(price, gap(price))
         if not point.gap:
             return price
@@ -70,13 +73,13 @@ def _scanned(gap: Gap, here: _Point, way: int) -> Decimal | None:
     return None
 
 
-def _steps(start: Decimal, way: int) -> Iterator[Decimal]:
-    scale = start or ONE
-    if way > 0:
+def _steps(start: Decimal, way: int, scale: Decimal | None) -> Iterator[Decimal]:
+    if scale or way > 0:
+        step = way * (scale or start or ONE)
         for sixteenths in range(1, 17):
-            yield _on_grid(start + scale * sixteenths * _SIXTEENTH)
+            yield _on_grid(start + step * sixteenths * _SIXTEENTH)
         for doublings in range(1, _DOUBLINGS + 1):
-            yield _on_grid(start + scale * 2**doublings)
+            yield _on_grid(start + step * 2**doublings)
         return
     for sixteenths in range(15, 0, -1):
         yield _on_grid(start * sixteenths * _SIXTEENTH)
@@ -118,4 +121,4 @@ def _middle(above: _Point, below: _Point) -> Decimal:
 
 
 def _on_grid(price: Decimal) -> Decimal:
-    return max(ZERO, to_step(price, PRICE_GRID, "half_even"))
+    return to_step(price, PRICE_GRID, "half_even")

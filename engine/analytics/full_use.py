@@ -56,8 +56,9 @@ def _ratios(symbol: str, policy: Policy) -> Iterator[FullUse]:
     fee_rate = policy.pool.liquidation_fee_rate
     for notional in _ends(symbol, policy):
         with exact():
-            quantity = notional / terms.instrument.multiplier
-            margin = position_margin(symbol, Position(quantity, notional), ONE, leverage, policy)
+            price = terms.instrument.scale(ONE)
+            quantity = divide(notional, terms.instrument.multiplier * price)
+            margin = position_margin(symbol, Position(quantity, notional), price, leverage, policy)
             required = margin.maintenance_margin + fee_rate * margin.notional
         if required:
             yield FullUse(symbol, notional, divide(margin.initial_margin, required))

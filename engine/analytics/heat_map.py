@@ -6,7 +6,7 @@ the prices after it. The points are few and chosen by the caller; 0, the prices 
     a pool falls   at the first point, going out from 0 in each direction on its own, at which
                    C < liquidation line * requirement, or it is bankrupt
                    at 0, and nowhere else, if it stands there already or its liquidation is under way
-    notional       of each of its positions  |value(mark)| * index(settle)  at the prices of that point: all of the pool
+    notional       of each of its positions  notional(mark) * index(settle)  at the prices of that point: all of the pool
                    counts, although a plan may reduce it only in part; of an option it is the option's own value
     withheld       a pool that lacks a fresh price (or whose account is stopped), where the policy withholds the
                    liquidation of such; it falls nowhere
@@ -151,4 +151,4 @@ def _value(symbol: str, position: Position, prices: Prices, policy: Policy) -> D
     mark, _ = mark_price(symbol, position, prices, policy)
     index, _ = index_price(policy, instrument.settle, prices)
     # |value(mark)| * index(settle)
-    return abs(instrument.value(position.quantity, mark)) * index
+    return instrument.notional(position.quantity, mark) * index

@@ -110,11 +110,13 @@ def check_hypothetical(portfolio: Hypothetical, policy: Policy) -> None:
     for key, holds, rule in rules:
         if not holds:
             raise HypotheticalError(f"{key} {rule} of policy {policy.name!r}")
-    for key, amount in (*portfolio.prices.items(), *portfolio.leverage.items()):
+    prices = (it for it in portfolio.prices.items() if it[0] not in policy.price_scales)
+    for key, amount in (*prices, *portfolio.leverage.items()):
         if amount <= 0:
             raise HypotheticalError(f"{key}: must be above zero")
     for key, position in portfolio.positions.items():
-        if position.entry_price is not None and position.entry_price <= 0:
+        positive = position.entry_price is None or position.entry_price > 0
+        if not positive and symbol_of(key) not in policy.price_scales:
             raise HypotheticalError(f"positions.{key}.entry_price: must be above zero")
 
 

@@ -86,16 +86,17 @@ def _line_move(figures_at: Callable[[Decimal], Figures], line: Decimal) -> LineM
     return LineMove(line, gap(ONE) < 0, reached(gap, -1), reached(gap, 1))
 
 
-def reached(gap: Callable[[Decimal], Decimal], way: int) -> Decimal | None:
+def reached(gap: Callable[[Decimal], Decimal], way: int, *, through_zero: bool = False) -> Decimal | None:
     """The first move down (`way` -1) or up (1) at which `gap`, of a factor, changes its sign, on the grid; None for none.
 
-    Inside `numbers.exact()`.
+    `through_zero`: it may fall by more than all of its scale. Inside `numbers.exact()`.
     """
     # held where it is above (below) the price now, the gap has no crossing there to be found
     bound = min if way < 0 else max
-    factor = crossing(lambda at: gap(_on_grid(bound(ONE, at))), ONE)
-    return None if factor is None else canonical(_on_grid(factor) - ONE)
 
+    def on_grid(factor: Decimal) -> Decimal:
+        found = to_step(factor, MOVE_STEP, "half_even")
+        return found if through_zero else max(MOVE_STEP, found)
 
-def _on_grid(factor: Decimal) -> Decimal:
-    return max(MOVE_STEP, to_step(factor, MOVE_STEP, "half_even"))
+    factor = crossing(lambda at: gap(on_grid(bound(ONE, at))), ONE, ONE if through_zero else None)
+    return None if factor is None else canonical(on_grid(factor) - ONE)

@@ -20,7 +20,7 @@ from engine.margin.margin_model import shared_figures
 from engine.margin.quotes import mark_price
 from engine.marks.mark_book import Prices
 from engine.numbers import ONE, ZERO, divide, exact, to_step
-from engine.policy import Policy
+from engine.policy import Instrument, Policy
 from engine.policy.rules.policy_switches import InstrumentKind
 from engine.position_keys import symbol_of
 
@@ -85,7 +85,12 @@ def _liquidation_price(
             # C - reserved - line * requirement
             return figures.collateral_value - held_back - line * figures.requirement
 
-        return crossing(gap, mark)
+        return crossing(gap, mark, scale_through_zero(policy.instruments[symbol], mark))
+
+
+def scale_through_zero(instrument: Instrument, mark: Decimal) -> Decimal | None:
+    """The scale of a price that may be 0 and below; None for any other. Call it inside `numbers.exact()`."""
+    return instrument.scale(mark) if instrument.negative_prices else None
 
 
 def at_price(prices: Prices, symbol: str, mark: Decimal, price: Decimal, policy: Policy) -> Prices:
@@ -116,4 +121,4 @@ def on_tick(price: Decimal, quantity: Decimal, price_step: Decimal) -> Decimal:
 
     A long's is rounded up, a short's down; a tick of 0 leaves it as it is.
     """
-    return to_step(price, price_step, "up" if quantity > 0 else "down") if price_step else price
+    return to_step(price, price_step, "ceiling" if quantity > 0 else "floor") if price_step else price

@@ -19,8 +19,10 @@ _SETTLED = Decimal("0.00001")
 """A tenth of what answers are rounded to."""
 
 
-def nearest_factor(gap: Callable[[Decimal], Decimal], here: Decimal) -> Decimal | None:
-    """The factor f > 0 near 1 with gap(f) = 0, to about 0.00001; None where none is found. `here` is gap(1)."""
+def nearest_factor(
+    gap: Callable[[Decimal], Decimal], here: Decimal, factor_min: Decimal = ZERO
+) -> Decimal | None:
+    """The factor f > `factor_min` near 1 with gap(f) = 0, to about 0.00001; None where none is found. `here` is gap(1)."""
     with exact():
         if not here:
             return ONE
@@ -33,7 +35,7 @@ def nearest_factor(gap: Callable[[Decimal], Decimal], here: Decimal) -> Decimal 
                 return None
             following = factor - divide(there * (factor - last), there - last_gap)
             following = to_step(following, _SETTLED, "half_even")
-            if not ZERO < following < FACTOR_MAX:
+            if not factor_min < following < FACTOR_MAX:
                 return None
             if abs(following - factor) <= _SETTLED:
                 return following

@@ -1,7 +1,7 @@
 """What an account would be after a shock: a grid of market moves, any other prices, and its most leveraged contract alone.
 
 profit             equity then - equity now
-leverage           |value| * index(settle) / equity of the pool that carries the position; the largest is the most leveraged
+leverage           notional * index(settle) / equity of the pool that carries the position; the largest is the most leveraged
 shock to a line    first adverse move m of that contract and its index, the others held, with C(m) < line * requirement(m)
 equity lost        equity now - equity at that move
 """
@@ -198,7 +198,7 @@ def _notional(key: str, position: Position, prices: Prices, policy: Policy) -> D
     mark, _ = mark_price(symbol, position, prices, policy)
     index, _ = index_price(policy, instrument.settle, prices)
     # |value| * index(settle)
-    return abs(instrument.value(position.quantity, mark)) * index
+    return instrument.notional(position.quantity, mark) * index
 
 
 def _shocks(
@@ -216,7 +216,8 @@ def _shocks(
 
     def figures_at(factor: Decimal) -> Figures:
         if factor not in seen:
-            moved = at_price(prices, symbol, mark, mark * factor, policy)
+            price = policy.moved(symbol, mark, factor - ONE)
+            moved = at_price(prices, symbol, mark, price, policy)
             seen[factor] = pool_at(state, pool, moved, policy)
         return seen[factor]
 
@@ -226,6 +227,7 @@ def _shocks(
             return figures_at(factor).standing.gap(line)
 
         crossed = gap(ONE) < 0
-        move = ZERO if crossed else reached(gap, -1 if position.quantity > 0 else 1)
+        way, through_zero = -1 if position.quantity > 0 else 1, symbol in policy.price_scales
+        move = ZERO if crossed else reached(gap, way, through_zero=through_zero)
         lost = None if move is None else canonical(figures_at(ONE).equity - figures_at(ONE + move).equity)
         yield LineShock(line=line, crossed=crossed, move=move, equity_lost=lost)

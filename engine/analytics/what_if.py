@@ -7,6 +7,8 @@ A shock multiplies prices by a factor, and the most specific one that names a pr
                   mark + price at the moved forward - price at the forward now, with its volatility, never below 0
     a price symbol  that price alone
 
+What may be quoted at 0 and below moves by as many percent of its scale (`Instrument.scale`): down is down on both sides of 0.
+
 Implied volatilities may move with the prices: those of the options on a target by its factor, before Black-76 is asked.
 
 An average price stays: it is of the past. Spot pairs have no price of their own.
@@ -24,7 +26,7 @@ from engine.ledger.booking import book, booked_order
 from engine.margin.options.black76 import OptionQuote, option_price
 from engine.margin.quotes import index_price, underlying_price
 from engine.marks.mark_book import NANOSECONDS, Prices
-from engine.numbers import ZERO, canonical, divide, exact
+from engine.numbers import ONE, ZERO, canonical, divide, exact
 from engine.policy import Instrument, Policy
 from engine.policy.rules.policy_switches import InstrumentKind
 from engine.rejections import Rejection
@@ -97,7 +99,7 @@ class Market:
 
     def at(self, factors: Mapping[str, Decimal], volatilities: Mapping[str, Decimal] = _AS_IT_IS) -> Prices:
         """The prices with each target multiplied by its factor (> 0), and its options' volatilities by theirs (>= 0)."""
-        now = self._prices
+        now, policy = self._prices, self._policy
         with exact():
             scaled = {
                 symbol: _replace(
@@ -105,6 +107,9 @@ class Market:
                 )
                 for symbol, target in self._scaled.items()
             }
+            for symbol in scaled.keys() & policy.price_scales.keys():
+                mark, move = now.marks[symbol], factors[self._scaled[symbol]] - ONE
+                scaled[symbol] = _replace(mark, price=canonical(policy.moved(symbol, mark.price, move)))
             moved = _replace(now, marks={**now.marks, **scaled})
             if not self._repriced:
                 return moved

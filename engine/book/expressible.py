@@ -1,6 +1,6 @@
 """What the columns can express. An account with anything else is routed: judged exactly whenever it leaves its box.
 
-The columns know linear contracts whose maintenance margin is a line per tier of the notional at the mark,
+The columns know linear contracts with prices above 0 whose maintenance margin is a line per tier of the notional at the mark,
 
     MM = rate * N + offset         0 <= rates that do not fall <= 1, lines that meet at the floors and begin at 0
 
@@ -46,6 +46,7 @@ class Reason(StrEnum):
     TERMS = "too_many_terms"
     OPTION = "option"
     INVERSE = "inverse"
+    NEGATIVE_PRICES = "negative_prices"
     HEDGE_LEGS = "hedge_legs_offset"
     ENTRY_NOTIONAL = "entry_notional"
     ROUNDING = "rounding_step"
@@ -145,6 +146,7 @@ def _of_contract(symbol: str, policy: Policy) -> Reason | None:
     reasons = {
         Reason.OPTION: instrument.kind is InstrumentKind.OPTION,
         Reason.INVERSE: instrument.inverse,
+        Reason.NEGATIVE_PRICES: instrument.negative_prices,
         Reason.ENTRY_NOTIONAL: rules.notional is NotionalBasis.ENTRY,
         Reason.ROUNDING: bool(rules.notional_step or rules.margin_step),
         Reason.LEVERAGE: rules.maintenance is MaintenanceRule.TIER_OVER_LEVERAGE,

@@ -40,6 +40,7 @@ class Stakes:
         self._contracts = {
             symbol: (float(it.multiplier), it.inverse, it.settle) for symbol, it in policy.instruments.items()
         }
+        self._scales = {symbol: float(least) for symbol, least in policy.price_scales.items()}
 
     def holding(self, state: AccountState, pool: str) -> Holding:
         """What one pool of the account holds, dust left out; `state` may be a reading as floats."""
@@ -70,8 +71,12 @@ class Stakes:
 
     def interest(self, key: str, size: float, prices: PriceOf) -> float:
         """Open interest of a position, in account currency; 0 without a price."""
-        settle = self._contracts[symbol_of(key)][2]
-        return abs(self._value(key, size, prices)) * self.index(settle, prices)
+        symbol = symbol_of(key)
+        value = abs(self._value(key, size, prices))
+        if symbol in self._scales and symbol in prices:
+            # as `Instrument.notional`
+            value = max(value, abs(size) * self._scales[symbol])
+        return value * self.index(self._contracts[symbol][2], prices)
 
     def index(self, asset: str, prices: PriceOf) -> float:
         """Index price of an asset; one that was never seen counts 1."""

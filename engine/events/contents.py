@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 
 from engine.analytics.liquidation_price import at_price
-from engine.analytics.nearest import nearest_factor
+from engine.analytics.nearest import FACTOR_MAX, nearest_factor
 from engine.analytics.what_if import EVERYTHING, Market
 from engine.events.effects import CollateralLine, Contributor, Detail
 from engine.ledger.accounts import AccountState
@@ -63,12 +63,15 @@ def detail_of(
                 mark: Decimal = mark,
                 alone: CrossSums | None = alone,
             ) -> Decimal:
-                price = canonical(mark * factor)
+                price = canonical(policy.moved(symbol, mark, factor - ONE))
                 if alone is not None:
                     return alone.repriced(symbol, price).gap(line)
                 return gap(figures_at(at_price(prices, symbol, mark, price, policy)))
 
-            contributors.append(_contributor(margin, value, nearest_factor(at_factor, here)))
+            factor_min = -FACTOR_MAX if symbol in policy.price_scales else ZERO
+            factor = nearest_factor(at_factor, here, factor_min)
+            at = None if factor is None else policy.moved(symbol, mark, factor - ONE)
+            contributors.append(_contributor(margin, value, at))
         return Detail(
             None if distance is None else canonical(to_step(distance - ONE, DISTANCE_STEP, "half_even")),
             tuple(contributors),
@@ -113,14 +116,14 @@ def _weight(held: _Held) -> Decimal:
     return (margin.maintenance_margin - min(ZERO, margin.unrealised_pnl)) * index
 
 
-def _contributor(margin: PositionMargin, index: Decimal, factor: Decimal | None) -> Contributor:
+def _contributor(margin: PositionMargin, index: Decimal, liquidation_price: Decimal | None) -> Contributor:
     return Contributor(
         margin.key,
         margin.quantity,
         canonical(margin.mark),
         canonical(margin.unrealised_pnl * index),
         canonical(margin.maintenance_margin * index),
-        None if factor is None else _rounded(margin.mark * factor),
+        None if liquidation_price is None else _rounded(liquidation_price),
     )
 
 

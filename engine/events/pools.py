@@ -23,7 +23,7 @@ from engine.margin.isolated_pool import isolated_figures, judged_isolated
 from engine.margin.margin_model import shared_figures
 from engine.margin.pool_names import CROSS
 from engine.marks.mark_book import Prices
-from engine.numbers import ONE, ZERO, exact
+from engine.numbers import ZERO, exact
 from engine.policy import Policy
 
 __all__ = ["CROSS", "NOTHING", "WELL", "pool_figures"]
@@ -88,7 +88,8 @@ def _hangs(question: _Question, figures: Figures, doubted: list[str]) -> bool:
         return True
     told, worst, best = question.verdict(figures), [], []
     for symbol in doubted:
-        ends = [(question.figures_at([end]), end) for end in _ends(marks[symbol], question.prices)]
+        between = _ends(marks[symbol], question.prices, question.policy)
+        ends = [(question.figures_at([end]), end) for end in between]
         if any(question.verdict(at) != told for at, _ in ends):
             return True
         with exact():
@@ -100,13 +101,13 @@ def _hangs(question: _Question, figures: Figures, doubted: list[str]) -> bool:
     return any(question.verdict(question.figures_at(ends)) != told for ends in together)
 
 
-def _ends(mark: Mark, prices: Prices) -> list[Mark]:
+def _ends(mark: Mark, prices: Prices, policy: Policy) -> list[Mark]:
     """A doubted mark at both ends of its plausible range."""
     doubt = prices.doubt(mark.symbol)
     haircut = ZERO if doubt is None else doubt.haircut
     with exact():
         # mark * (1 -+ haircut), never below 0
-        return [_replace(mark, price=mark.price * max(ZERO, ONE + way * haircut)) for way in _WAYS]
+        return [_replace(mark, price=policy.moved(mark.symbol, mark.price, way * haircut)) for way in _WAYS]
 
 
 _WAYS = (Decimal(-1), Decimal(1))

@@ -156,6 +156,9 @@ def _book_fill(state: AccountState, fill: Fill, policy: Policy) -> AccountState 
     instrument = policy.instruments.get(fill.symbol)
     if instrument is None:
         return _unknown_instrument(fill.symbol)
+    price_refused = _price_refused(fill.symbol, fill.price, instrument)
+    if price_refused is not None:
+        return price_refused
     fee_asset = fill.fee_asset or instrument.settle
     if fee_asset not in policy.assets:
         return Rejection(RejectionCode.UNKNOWN_ASSET, f"fee_asset {fee_asset!r} is not listed in the policy")
@@ -213,6 +216,9 @@ def _book_order(state: AccountState, order: OrderUpdate, policy: Policy) -> Acco
     instrument = policy.instruments.get(order.symbol)
     if instrument is None:
         return _unknown_instrument(order.symbol)
+    price_refused = _price_refused(order.symbol, order.price, instrument)
+    if price_refused is not None:
+        return price_refused
     isolated = order.margin_mode is MarginMode.ISOLATED
     if instrument.kind is _OPTION and isolated:
         return _isolated_option(order.symbol)
@@ -233,8 +239,10 @@ def _book_settlement(state: AccountState, message: Settlement, policy: Policy) -
     instrument = _contract(policy, message.symbol)
     if isinstance(instrument, Rejection):
         return instrument
-    if not message.price and instrument.kind is not _OPTION:
-        return Rejection(RejectionCode.OUT_OF_RANGE, f"{message.symbol!r} cannot settle at a price of 0")
+    worthless = instrument.kind is _OPTION and not message.price
+    price_refused = _price_refused(message.symbol, message.price, instrument)
+    if price_refused is not None and not worthless:
+        return price_refused
     positions, balances = dict(state.positions), state.balances
     for key, held in state.positions.items():
         if symbol_of(key) != message.symbol:
@@ -309,6 +317,13 @@ def _contract(policy: Policy, symbol: str) -> Instrument | Rejection:
 
 def _unknown_instrument(symbol: str) -> Rejection:
     return Rejection(RejectionCode.UNKNOWN_INSTRUMENT, f"symbol {symbol!r} is not listed in the policy")
+
+
+def _price_refused(symbol: str, price: Decimal, instrument: Instrument) -> Rejection | None:
+    """A price of 0 or below is refused, but for an instrument that may have one."""
+    if price > ZERO or instrument.negative_prices:
+        return None
+    return Rejection(RejectionCode.OUT_OF_RANGE, f"price {price} of {symbol!r} must be above zero")
 
 
 def _isolated_option(symbol: str) -> Rejection:

@@ -1,7 +1,7 @@
 """An account's positions as candidates for auto-deleveraging; `engine.liquidation.adl` ranks those of a whole book.
 
 uPnL      = profit of the position at its mark * index(settle)
-notional  = |value at the mark| * index(settle)
+notional  = |value at the mark| * index(settle)                  `Instrument.notional`
 equity    = equity of the shared pool - uPnL;   isolated: margin * index(settle)
 
 Whether the account is hedged (`engine.liquidation.hedged_accounts`) is asked only where the policy cuts such accounts last.
@@ -46,7 +46,7 @@ def adl_candidates(
                 state.account,
                 held.quantity,
                 canonical(profit),
-                canonical(abs(value) * index),
+                canonical(instrument.notional(held.quantity, mark) * index),
                 canonical(backing),
                 held.entry_value,
                 key,

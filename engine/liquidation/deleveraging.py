@@ -137,7 +137,7 @@ def _seat(closing: Closing, winner: AdlCandidate) -> _Seat:
     # entry value = size * entry price;  inverse: size / entry price
     entry = divide(size, winner.entry_value) if instrument.inverse else divide(winner.entry_value, size)
     # on the tick, in the winner's favour, and no better than the mark
-    entry = to_step(entry, instrument.price_step or FINEST, "up" if long else "down")
+    entry = to_step(entry, instrument.price_step or FINEST, "ceiling" if long else "floor")
     inner, outer = (min, max) if long else (max, min)
     price = outer(inner(closing.price, closing.mark), inner(entry, closing.mark))
     return _Seat(winner, price, closing.given(ONE, price))

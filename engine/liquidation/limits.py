@@ -4,6 +4,9 @@
     linear           p = (value at the mark * index - equity) / (size * index * (1 - fee rate * side))
     inverse          p = size * index * (1 + fee rate * side) / (value at the mark * index + equity)
                      size = quantity * multiplier, side = 1 for a long, -1 for a short
+    prices below 0   where they are allowed the fee is a fraction of the scale of p (`Instrument.scale`), so there are three cases:
+                     p above the least scale, as above; p below minus that, (1 + fee rate * side) instead; between the two
+                     p = (value at the mark * index - equity + fee rate * |size| * index * least scale) / (size * index)
     limit            the whole leg closed there pays its fee and leaves the pool worth nothing
     takeover         the same without a fee, with the share of the equity that the leg has in the notional of all legs, so
                      that all of them together leave the pool worth nothing
@@ -48,13 +51,25 @@ def limit_price(
     else:
         top = value * index * of - equity * share
         bottom = size * index * (1 - fee) * of
-    if not bottom or top * bottom < 0:
+        if instrument.negative_prices:
+            top, bottom = _through_zero(top, size * index * of, fee, instrument.price_scale_min)
+    if not bottom or (top * bottom < 0 and not instrument.negative_prices):
         return None
     # rounded before the division, which is then exact
     tick = instrument.price_step or FINEST
-    price = canonical(to_step(top, bottom * tick, "up" if quantity > 0 else "down") / bottom)
-    # a price of 0 is what an option may be worth, and no limit for anything else
-    return price if price or instrument.kind is InstrumentKind.OPTION else None
+    price = canonical(to_step(top, bottom * tick, "ceiling" if quantity > 0 else "floor") / bottom)
+    # a price of 0 is what an option may be worth, and no limit for what cannot be traded at it
+    return price if price or instrument.negative_prices or instrument.kind is InstrumentKind.OPTION else None
+
+
+def _through_zero(top: Decimal, size: Decimal, fee: Decimal, scale_min: Decimal) -> tuple[Decimal, Decimal]:
+    """Numerator and denominator of the limit of a linear contract whose price may be below 0; `size` counts in account currency."""
+    for sign in (ONE, -ONE):
+        bottom = size * (1 - sign * fee)
+        # sign * top / bottom >= least scale
+        if sign * top * bottom >= scale_min * bottom * bottom:
+            return top, bottom
+    return top + abs(fee * size) * scale_min, size
 
 
 def takeover_prices(
@@ -62,14 +77,14 @@ def takeover_prices(
 ) -> dict[str, Decimal | None]:
     """By position key, prices at which all positions together leave a pool of this equity worth nothing.
 
-    None where only a price below 0 would. Inside `numbers.exact()`.
+    None where only a price below 0 would that cannot be. Inside `numbers.exact()`.
     """
     marks = marks_of(state, pool, prices, policy)
     legs = {}
     for key, position in positions_of(state, pool).items():
         instrument = policy.instruments[symbol_of(key)]
         index, _ = index_price(policy, instrument.settle, prices)
-        notional = abs(instrument.value(position.quantity, marks[key])) * index
+        notional = instrument.notional(position.quantity, marks[key]) * index
         legs[key] = instrument, position.quantity, index, notional
     of = sum((notional for *_, notional in legs.values()), ZERO)
     return {

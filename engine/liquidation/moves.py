@@ -120,7 +120,7 @@ class Reduction:
 
     def value(self, count: int) -> Decimal:
         """See `Move`."""
-        return abs(self._instrument.value(self.quantity(count), self._mark)) * self._index
+        return self._instrument.notional(self.quantity(count), self._mark) * self._index
 
     def applied(self, count: int) -> Probe:
         """See `Move`."""
@@ -168,8 +168,8 @@ class Reduction:
         if self._cost_each is not None:
             return self._cost_each * quantity
         rules, index = self._policy.liquidation, self._index
-        value = abs(self._instrument.value(quantity, self._mark))
-        closed = abs(self._instrument.value(self._closed, self._mark)) * index
+        value = self._instrument.notional(quantity, self._mark)
+        closed = self._instrument.notional(self._closed, self._mark) * index
         rate, ceiling = rules.level(self._symbol, closed)
         if closed + value * index <= ceiling:
             # (fee rate + slippage rate) * |value|, in settle asset
@@ -180,7 +180,7 @@ class Reduction:
         """The cost of a contract, where it is the same for all that may be closed now."""
         if self._instrument.inverse:
             return None
-        each = abs(self._instrument.multiplier * self._mark)
+        each = self._instrument.notional(ONE, self._mark)
         worth = each * self._index
         rate, ceiling = self._policy.liquidation.level(self._symbol, self._closed * worth)
         return rate * each if (self._closed + most) * worth <= ceiling else None

@@ -76,7 +76,7 @@ class TakeOverStep(msgspec.Struct, frozen=True, tag="take_over"):
     """Of the account: a long is sold to the fund."""
     quantity: Decimal
     price: Decimal
-    """All positions at these prices leave the pool worth nothing; the mark, where only a price below 0 would."""
+    """All positions at these prices leave the pool worth nothing; the mark, where only a price below 0 would that cannot be."""
     mark: Decimal
     expected_loss: Decimal = ZERO
     """What taking it at the price and closing it at market loses the fund; < 0 is a gain. Over all positions and balances they sum

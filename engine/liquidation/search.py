@@ -228,7 +228,7 @@ class Search:
             instrument = self._policy.instruments[symbol_of(key)]
             index, _ = index_price(self._policy, instrument.settle, self._prices)
             _, ceiling = rules.level(symbol_of(key), ZERO)
-            if abs(instrument.value(held.quantity, probe.mark(key))) * index > ceiling:
+            if instrument.notional(held.quantity, probe.mark(key)) * index > ceiling:
                 self._deep[key] = abs(held.quantity)
 
     def _closed(self, probe: Probe, key: str) -> Decimal:
@@ -241,9 +241,9 @@ class Search:
         instrument, closed = self._policy.instruments[symbol_of(key)], self._closed(probe, key)
         index, _ = index_price(self._policy, instrument.settle, self._prices)
         mark, lot = probe.mark(key), lot_of(instrument.quantity_step)
-        value = abs(instrument.value(closed, mark)) * index
+        value = instrument.notional(closed, mark) * index
         _, ceiling = self._policy.liquidation.level(symbol_of(key), value)
-        room = instrument.quantity(divide(ceiling - value, index), mark)
+        room = instrument.quantity(divide(ceiling - value, index), instrument.scale(mark))
         lots = max(ONE, whole_steps(room, lot, "down"))
         limit = min(limit, lots * lot)
         return Reduction(probe, self._pool, key, limit, self._prices, self._policy, closed)

@@ -46,8 +46,9 @@ def takeover_of(state: AccountState, pool: str, equity: Decimal, prices: Prices,
     steps: list[TakeOverStep | TakeOverBalanceStep] = []
     cost = ZERO
     for key, held in sorted(positions_of(state, pool).items()):
-        # a fill has to name a price above 0
-        price = prices_of[key] or canonical(marks[key])
+        price, mark = prices_of[key], canonical(marks[key])
+        if price is None or not (price or policy.instruments[symbol_of(key)].negative_prices):
+            price = mark  # a fill has to name a price above 0
         step, of_closing = _position(key, held.quantity, price, marks[key], prices, policy)
         steps.append(step)
         cost += of_closing
@@ -67,9 +68,8 @@ def _position(
     symbol = symbol_of(key)
     instrument = policy.instruments[symbol]
     index, _ = index_price(policy, instrument.settle, prices)
-    value = instrument.value(quantity, mark)
-    cost = policy.liquidation.cost(symbol, ZERO, abs(value) * index)
-    gain = instrument.profit(instrument.value(quantity, price), value) * index
+    cost = policy.liquidation.cost(symbol, ZERO, instrument.notional(quantity, mark) * index)
+    gain = instrument.profit(instrument.value(quantity, price), instrument.value(quantity, mark)) * index
     step = TakeOverStep(
         symbol,
         leg_name(key),

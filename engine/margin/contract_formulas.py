@@ -2,7 +2,8 @@
 
     value     = quantity * multiplier * mark              inverse: quantity * multiplier / mark
     uPnL      = value - entry value                       inverse: entry value - value
-    N         = |value|, or |entry value| where the rules say entry
+    N         = |value|, or |entry value| where the rules say entry; where prices may be 0 and below at least
+                |quantity| * multiplier * least scale (`Instrument.scale`)
     MM        = by `MarginRules.maintenance`   tier rate * N - tier deduction, by default (continuous at the edges)
                 + closing fee, rounded, where the rules say so
 
@@ -41,6 +42,11 @@ def valued(
     value, entry = value_of(terms, quantity, mark, numbers), numbers.fixed(entry_value)
     # N = |value| or |entry value|, truncated
     notional = numbers.magnitude(entry if rules.notional is _OF_ENTRY else value)
+    if least := terms.instrument.price_scale_min:
+        # at least |quantity| * multiplier * least scale
+        notional = numbers.larger(
+            notional, numbers.fixed(abs(quantity) * terms.instrument.multiplier * least)
+        )
     if rules.notional_step:
         notional = numbers.stepped(notional, rules.notional_step, "down")
     # linear: uPnL = value - entry value;  inverse: entry value - value

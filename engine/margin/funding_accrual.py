@@ -1,6 +1,7 @@
 """Funding between settlements, and how long an account can pay it.
 
-    payment of an interval  = - value(mark) * funding rate            longs pay when the rate is positive
+    payment of an interval  = - value(mark) * funding rate            longs pay when the rate is positive, whatever the sign of
+                                                                      the price: the value is that at its scale
     accrued                 = payment * time since the last booked settlement / interval
 
 The last booked settlement is that of the newest payment, or the one before the position was opened, whichever is later
@@ -28,8 +29,8 @@ def funding_payment(margin: PositionMargin, prices: Prices, policy: Policy) -> D
     instrument, mark = policy.instruments[margin.symbol], prices.marks.get(margin.symbol)
     if instrument.kind is not _PERPETUAL or mark is None or not mark.funding_rate:
         return ZERO
-    # payment = - value(mark) * funding rate
-    return -instrument.value(margin.quantity, margin.mark) * mark.funding_rate
+    # payment = - value(scale of the mark) * funding rate
+    return -instrument.scaled_value(margin.quantity, margin.mark) * mark.funding_rate
 
 
 def funding_accrued(

@@ -132,7 +132,7 @@ def _margin_under_rules(
         base = rates.maintenance_base_rate
         maintenance_rate = size_rate(base, rates, terms, quantity, notional, exact_arithmetic)
     if instrument.open_interest is not None and open_interest is not None:
-        market = abs(instrument.value(open_interest, mark))
+        market = instrument.notional(open_interest, mark)
         initial_rate = _scaled(initial_rate, market, instrument.open_interest)
     by_tier = tier.line.rate * notional + tier.line.offset
     maintenance, fee = required(terms, quantity, notional, by_tier, leverage, exact_arithmetic)

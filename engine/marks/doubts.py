@@ -29,7 +29,7 @@ class Doubt(msgspec.Struct, frozen=True):
     """What is not known of a price."""
 
     haircut: Decimal
-    """The price lies within mark * (1 - haircut) .. mark * (1 + haircut)."""
+    """The price lies within mark * (1 - haircut) .. mark * (1 + haircut) (`Policy.moved`)."""
     worthless: bool = False
     """Collateral priced by it counts 0; a liability never does."""
 

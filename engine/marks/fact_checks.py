@@ -8,6 +8,9 @@
     deposits, borrows, potential_deposits
                     0 .. asset_total_max                         jump: times or divided by more than 1 + asset_total_jump
 
+A fraction of the price of a symbol that may be quoted at 0 and below is one of its scale (`Instrument.scale`), and its average price
+lies within (factor - 1) times that.
+
 A fact that is refused refuses its mark: a price without the facts that came with it is not what was sent.
 
 The last four are amounts of the whole exchange. Those that scale nothing yet are as one (`scale_starts`): from a market that nobody is in
@@ -16,7 +19,7 @@ because a price comes more often than they change and a feed that forgets them f
 facts are those of one price and end with it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 
 import msgspec
@@ -64,6 +67,10 @@ def completed(mark: Mark, last: Mark) -> Mark:
     return msgspec.structs.replace(mark, **kept) if kept else mark
 
 
+Scale = Callable[[Decimal], Decimal]
+"""What a fraction of a price is taken of (`Instrument.scale`); there is one for symbols that may be quoted at 0 and below."""
+
+
 def facts_of(mark: Mark) -> Iterator[tuple[str, Decimal]]:
     """Name and value of each fact that the mark carries."""
     for name in FACTS:
@@ -72,7 +79,9 @@ def facts_of(mark: Mark) -> Iterator[tuple[str, Decimal]]:
             yield name, value
 
 
-def range_fault(name: str, value: Decimal, price: Decimal, check: PriceCheck) -> str | None:
+def range_fault(
+    name: str, value: Decimal, price: Decimal, check: PriceCheck, scale: Scale | None = None
+) -> str | None:
     """What range the value of a fact lies outside of, beside a mark's price; None if it lies in it."""
     if name == "volatility":
         return None if value <= check.volatility_max else f"above {check.volatility_max}"
@@ -84,24 +93,33 @@ def range_fault(name: str, value: Decimal, price: Decimal, check: PriceCheck) ->
     if name in SIZES:
         most = check.asset_total_max if name in ASSET_TOTALS else check.open_interest_max
         return None if value <= most else f"above {most}"
+    factor = check.average_price_factor_max
+    if scale is not None:
+        near = near_price(value, price, factor - ONE, scale)
+        return None if near else f"further than {factor - ONE} times its scale from the price {price}"
     if not price:
         return None  # an option that is worth nothing may have been worth something
     if value <= ZERO:
         return "not above zero"
-    factor = check.average_price_factor_max
     with exact():
         within = value <= price * factor and value * factor >= price
     return None if within else f"further than {factor} times from the price {price}"
 
 
-def near_price(value: Decimal, other: Decimal, fraction: Decimal) -> bool:
-    """Whether a price is no jump from another: |value - other| <= fraction * other."""
+def near_price(value: Decimal, other: Decimal, fraction: Decimal, scale: Scale | None = None) -> bool:
+    """Whether a price is no jump from another: |value - other| <= fraction * other, or of the scale of the other."""
     with exact():
-        return abs(value - other) <= fraction * other
+        of = other if scale is None else scale(other)
+        return abs(value - other) <= fraction * of
 
 
 def near_fact(
-    name: str, value: Decimal, other: Decimal, check: PriceCheck, least: Decimal | None = ZERO
+    name: str,
+    value: Decimal,
+    other: Decimal,
+    check: PriceCheck,
+    scale: Scale | None = None,
+    least: Decimal | None = ZERO,
 ) -> bool:
     """Whether the value of a fact is no jump from another.
 
@@ -117,7 +135,7 @@ def near_fact(
             return abs(value - other) <= check.funding_rate_jump
         if name == "confidence":
             return abs(value - other) <= check.confidence_jump
-    return near_price(value, other, check.jump_fraction)
+    return near_price(value, other, check.jump_fraction, scale)
 
 
 def _near_factor(value: Decimal, other: Decimal, share: Decimal) -> bool:

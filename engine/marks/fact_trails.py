@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from engine.inputs import Mark
 from engine.marks.doubts import NANOSECONDS
-from engine.marks.fact_checks import FACTS, SIZES, FloatBounds, facts_of, near_fact
+from engine.marks.fact_checks import FACTS, SIZES, FloatBounds, Scale, facts_of, near_fact
 from engine.marks.notices import Notice, NoticeKind
 from engine.marks.scale_starts import ScaleStarts
 from engine.marks.trail import Confirming, Trail
@@ -15,11 +15,11 @@ from engine.policy import PriceCheck
 class FactTrails:
     """A trail of each fact that the symbol's marks have carried."""
 
-    __slots__ = ("_bounds", "_check", "_rule", "_scaled", "_starts", "_trails", "_window_ns")
+    __slots__ = ("_bounds", "_check", "_rule", "_scale", "_scaled", "_starts", "_trails", "_window_ns")
 
-    def __init__(self, check: PriceCheck, rule: Confirming, starts: ScaleStarts) -> None:
+    def __init__(self, check: PriceCheck, rule: Confirming, scale: Scale | None, starts: ScaleStarts) -> None:
         """Nothing believed yet."""
-        self._check, self._rule, self._starts = check, rule, starts
+        self._check, self._rule, self._scale, self._starts = check, rule, scale, starts
         self._bounds = FloatBounds(check)
         self._window_ns = int(check.jump_window_seconds * NANOSECONDS)
         self._trails: dict[str, Trail] = {}
@@ -61,7 +61,7 @@ class FactTrails:
             least = self._starts.least(name, mark.price) if name in SIZES else ZERO
 
             def near(one: Decimal, other: Decimal, name: str = name, least: Decimal | None = least) -> bool:
-                return near_fact(name, one, other, self._check, least)
+                return near_fact(name, one, other, self._check, self._scale, least)
 
             if trail.is_near(value, near):
                 trail.jump = None

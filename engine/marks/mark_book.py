@@ -3,7 +3,7 @@
 Rules, in the order in which they are checked
 ---------------------------------------------
  1. `unknown_symbol`        nothing in the policy is priced by this symbol
- 2. `not_finite`, `not_positive`
+ 2. `not_finite`, `not_positive` (but for what may be quoted at 0 and below: `Instrument.negative_prices`)
  3. `time_implausible`      dated before 2010 while the present is known to be later: most often in another unit (`plausible_times`)
  4. `old_sequence`, `sequence_unconfirmed`    neither the next of its feed nor recognised as that (`sequence_watch`)
  5. `future_dated`          dated further ahead of its receipt than the tolerance
@@ -62,8 +62,9 @@ class MarkBook:
     def __init__(self, policy: Policy) -> None:
         """Start empty: every price symbol of `policy` is stale until its first mark."""
         starts = scale_starts(policy)
+        scales = {symbol: policy.instruments[symbol].scale for symbol in policy.price_scales}
         self._quotes = {
-            symbol: Quote(symbol, check, starts.get(symbol, NOTHING_SCALES))
+            symbol: Quote(symbol, check, scales.get(symbol), starts.get(symbol, NOTHING_SCALES))
             for symbol, check in policy.price_symbols.items()
         }
         self._sources = SecondSources(policy.second_sources, self._quotes)

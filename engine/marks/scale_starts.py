@@ -1,6 +1,6 @@
 """Up to which amount of the whole exchange a policy scales nothing: below that, no change of the amount is a jump.
 
-    open interest                   lower cap / (multiplier * mark);   inverse: lower cap * mark / multiplier     contracts
+    open interest                   lower cap / (multiplier * scale of the mark);   inverse: lower cap * mark / multiplier     contracts
     borrows                         borrow scale start / index                                                    coins
     deposits, potential deposits    deposit scale start / index / 2, because the two add up                       coins
 
@@ -28,13 +28,13 @@ class ScaleStarts(msgspec.Struct, frozen=True):
     """The asset that the symbol is the index of, where its value scales with what the exchange holds and owes of it."""
 
     def least(self, fact: str, price: Decimal) -> Decimal | None:
-        """The most of the fact that scales nothing at this price (> 0); None where no amount of it scales anything."""
+        """The most of the fact that scales nothing at this price; None where no amount of it scales anything."""
         start = self._start(fact)
         if start is None:
             return None
         with exact():
             if fact == "open_interest" and self.contract is not None:
-                return self.contract.quantity(start, price)
+                return self.contract.quantity(start, self.contract.scale(price))
             return divide(start, price)
 
     def _start(self, fact: str) -> Decimal | None:

@@ -1,7 +1,9 @@
 """One symbol as it is quoted: its last believed mark, and every check that the next one takes.
 
 Most marks carry a price alone, close to the last one: `takes` passes these by float bounds that lie inside the exact ones by more
-than floats round. Every other mark takes the exact checks of `refusal`, one by one.
+than floats round. Every other mark takes the exact checks of `refusal`, one by one. A symbol that may be quoted at 0 and below is
+believed within a share of its scale (`fact_checks`), which is no less than one of its price: above 0 the float bounds lie inside of
+that too, and at 0 and below there is nothing between them.
 """
 
 from decimal import Decimal
@@ -11,6 +13,7 @@ from engine.marks.doubts import NANOSECONDS
 from engine.marks.fact_checks import (
     FLOAT_MARGIN,
     SIGNED,
+    Scale,
     completed,
     facts_of,
     has_sizes,
@@ -44,13 +47,22 @@ class Quote:
     """What is believed of one price symbol."""
 
     __slots__ = (
-        "_facts", "_float", "_high", "_low", "_recognised", "_reference_high", "_reference_low", "_sized", "_slot_end_ns",
+        "_facts", "_float", "_high", "_low", "_recognised", "_reference_high", "_reference_low", "_scale", "_sized", "_slot_end_ns",
         "_step_max", "_trail", "_waits", "ahead_ns", "check", "mark", "order", "rule", "seen_ns", "stale_after_ns", "symbol", "told",
     )  # fmt: skip
 
-    def __init__(self, symbol: str, check: PriceCheck, starts: ScaleStarts = NOTHING_SCALES) -> None:
-        """Nothing believed yet; `starts`: where the policy begins to scale with the symbol's facts."""
-        self.symbol, self.check = symbol, check
+    def __init__(
+        self,
+        symbol: str,
+        check: PriceCheck,
+        scale: Scale | None = None,
+        starts: ScaleStarts = NOTHING_SCALES,
+    ) -> None:
+        """Nothing believed yet; `scale` is for a symbol that may be quoted at 0 and below.
+
+        `starts`: where the policy begins to scale with the symbol's facts.
+        """
+        self.symbol, self.check, self._scale = symbol, check, scale
         self.stale_after_ns = int(check.stale_after_seconds * NANOSECONDS)
         self.ahead_ns = int(check.future_tolerance_seconds * NANOSECONDS)
         spacing_ns = int(check.jump_confirm_spacing_ms * NANOSECONDS / 1000)
@@ -64,7 +76,7 @@ class Quote:
         self.told: list[Notice] = []
         """Not yet taken by the mark book."""
         self._trail = Trail(int(check.jump_window_seconds * NANOSECONDS))
-        self._facts = FactTrails(check, self.rule, starts)
+        self._facts = FactTrails(check, self.rule, scale, starts)
         self._recognised: Notice | None = None
         """What the number of the mark in hand says of its feed, told if it is believed."""
         self._waits = False
@@ -134,12 +146,25 @@ class Quote:
 
     def _fault(self, mark: Mark, received_ns: int, floor_ns: int) -> tuple[RejectionCode, str] | None:
         return (
-            _amounts_fault(mark, self.check)
+            self._amounts_fault(mark)
             or self._time_fault(mark, floor_ns)
             or self._order_fault(mark, received_ns)
             or self._ahead_fault(mark, received_ns)
             or self._range_fault(mark)
         )
+
+    def _amounts_fault(self, mark: Mark) -> tuple[RejectionCode, str] | None:
+        fault, signed = amount_fault(mark.price), self._scale is not None
+        if fault is not None:
+            return RejectionCode.NOT_FINITE, f"price {fault}"
+        if not signed and (mark.price < ZERO or not (mark.price or self.check.zero_allowed)):
+            return RejectionCode.NOT_POSITIVE, f"price {mark.price} is not above zero"
+        for name, value in facts_of(mark):
+            if amount_fault(value) is not None:
+                return RejectionCode.NOT_FINITE, f"{name} {amount_fault(value)}"
+            if value < ZERO and name not in SIGNED and not (signed and name == "average_price"):
+                return RejectionCode.NOT_POSITIVE, f"{name} {value} is below zero"
+        return None
 
     @staticmethod
     def _time_fault(mark: Mark, floor_ns: int) -> tuple[RejectionCode, str] | None:
@@ -170,7 +195,7 @@ class Quote:
 
     def _range_fault(self, mark: Mark) -> tuple[RejectionCode, str] | None:
         for name, value in facts_of(mark):
-            fault = range_fault(name, value, mark.price, self.check)
+            fault = range_fault(name, value, mark.price, self.check, self._scale)
             if fault is not None:
                 return RejectionCode.FACT_OUT_OF_RANGE, f"{name} {value} is {fault}"
         return None
@@ -191,14 +216,14 @@ class Quote:
         fraction = self.check.jump_fraction
 
         def near(value: Decimal, other: Decimal) -> bool:
-            return near_price(value, other, fraction)
+            return near_price(value, other, fraction, self._scale)
 
         last = self.mark
         if last is None:
             if anchor is None:
                 return None
             price, widest, name = anchor
-            if near_price(mark.price, price, widest):
+            if near_price(mark.price, price, widest, self._scale):
                 self._trail.jump = None
                 return None
             seen = self._confirmed(self._trail, mark.price, price, mark, near, horizon_ns)
@@ -263,17 +288,3 @@ class Quote:
         self._trail.jump = None
         self._facts.forget_waiting()
         self._waits = False
-
-
-def _amounts_fault(mark: Mark, check: PriceCheck) -> tuple[RejectionCode, str] | None:
-    fault = amount_fault(mark.price)
-    if fault is not None:
-        return RejectionCode.NOT_FINITE, f"price {fault}"
-    if mark.price < ZERO or not (mark.price or check.zero_allowed):
-        return RejectionCode.NOT_POSITIVE, f"price {mark.price} is not above zero"
-    for name, value in facts_of(mark):
-        if amount_fault(value) is not None:
-            return RejectionCode.NOT_FINITE, f"{name} {amount_fault(value)}"
-        if value < ZERO and name not in SIGNED:
-            return RejectionCode.NOT_POSITIVE, f"{name} {value} is below zero"
-    return None

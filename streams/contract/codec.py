@@ -22,7 +22,6 @@ from engine.inputs import (
     MarkBatch,
     OrderUpdate,
     PriceInput,
-    Settlement,
     Topic,
     Withdrawal,
 )
@@ -112,18 +111,12 @@ def _sign_fault(message: AccountInput) -> str | None:
         case Fill():
             if message.quantity <= 0:
                 return "quantity must be above zero"
-            if message.price <= 0:
-                return "price must be above zero"
             if message.margin_transfer and message.margin_mode is MarginMode.CROSS:
                 return "margin_transfer belongs to a fill with margin_mode isolated"
         case Deposit() | Withdrawal() if message.amount <= 0:
             return "amount must be above zero"
         case OrderUpdate() if message.quantity < 0:
             return "quantity must not be below zero"
-        case OrderUpdate() if message.price <= 0:
-            return "price must be above zero"
-        case Settlement() if message.price < 0:
-            return "price must not be below zero"
         case LeverageSetting() if message.leverage < 1:
             return "leverage must be at least 1"
     return None

@@ -46,7 +46,7 @@ class Cascade:
             index, _ = index_price(self._policy, instrument.settle, self._marks.prices)
             with exact():
                 # |value(price)| * index(settle)
-                notional = abs(instrument.value(fill.quantity, fill.price)) * index
+                notional = instrument.notional(fill.quantity, fill.price) * index
             self._metrics.liquidated_notional_total.labels(fill.symbol).inc(float(notional))
 
     def on_committed(self, entries: Iterable[OutboxEntry]) -> None:

@@ -57,7 +57,7 @@ def test_events_when_drawn_then_most_types_and_most_kinds_of_steps_are_among_the
         (Decimal(factor), 40, stale)
         for factor, stale in (("1", False), ("0.8", True), ("0.95", False), ("2", False))
     ]
-    events = [event for seed in range(100) for event in life(drawn_case(seed, options=seed % 2 == 0), walk)]
+    events = [event for seed in range(200) for event in life(drawn_case(seed, options=seed % 2 == 0), walk)]
     types = Counter(event.type for event in events)
     kinds = Counter(step.__struct_config__.tag for event in events if event.plan for step in event.plan.steps)
     assert len(types) > len(EventType) / 2, types

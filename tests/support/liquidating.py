@@ -82,7 +82,7 @@ def messages_of(
             rate = policy.liquidation.fee_rate + policy.liquidation.slippage_rates.get(
                 step.symbol, policy.liquidation.slippage_rate
             )
-            cost = rate * abs(policy.instruments[step.symbol].value(step.quantity, step.mark))
+            cost = rate * policy.instruments[step.symbol].notional(step.quantity, step.mark)
             if step.expected_cost != cost * index:
                 # a position beyond the depth of its book, of which some was closed before
                 assert step.expected_cost > cost * index - Decimal("1e-9"), step

@@ -68,6 +68,9 @@ def contract(key: str, position: Position, state: AccountState, view: View) -> H
     """A perpetual or future."""
     symbol = symbol_of(key)
     terms = view.policy.terms[symbol]
+    if terms.instrument.price_scale_min:
+        # a box is a share of the price, and one of a price of 0 is none
+        raise UnboundedError("negative_prices")
     mark = view.mark(symbol, position)
     notional, profit, counted = valued(terms, position.quantity, position.entry_value, mark, swing)
     leverage = state.leverage.get(symbol, view.policy.leverage_default)

@@ -5,8 +5,8 @@
     amount     = wallet - what open spot orders have reserved
 
     contract   = worse of "all buys filled" and "all sells filled", at the mark, not at the orders' prices:
-                 P&L with the position's value weighted (asset weight long, liability weight short); where it is
-                 positive, times the profit share. It lands in the settle asset before that asset's weight applies.
+                 P&L with the position's value weighted (asset weight long, liability weight short), at the scale of
+                 the mark; where it is positive, times the profit share. It lands in the settle asset before that asset's weight applies.
 
     pair       what is reserved ends up wholly as base or wholly as quote: the smaller of both effects on health, as if
                  every other pair had already turned into the same asset, and this one came last
@@ -139,12 +139,14 @@ def _contract(
     def outcome(sign: int) -> Decimal:
         ordered = quantity_of(order for order in orders if order.quantity * sign > 0)
         after = quantity + ordered
-        value = instrument.value(after, low if after > 0 else high)
+        at = low if after > 0 else high
+        value = instrument.value(after, at)
         # a short, or a long paid for in coin, owes the value
-        weight = weights.liability if (value < 0) != instrument.inverse else weights.asset
+        weight = weights.liability if (after < 0) != instrument.inverse else weights.asset
         entered = entry_value + instrument.value(ordered, high if sign > 0 else low)
         # health = weight * value - entry value                            (inverse: the other way round)
-        return instrument.profit(entered, value * weight)
+        weighted = value + (weight - ONE) * instrument.scaled_value(after, at)
+        return instrument.profit(entered, weighted)
 
     def counted(amount: Decimal) -> Decimal:
         return amount * share if amount > 0 else amount

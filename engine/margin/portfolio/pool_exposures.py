@@ -64,7 +64,8 @@ def _contract(
         underlying=instrument.base,
         kind="inverse" if instrument.inverse else "linear",
         quantity=margin.quantity * instrument.multiplier,
-        mark=margin.mark,
+        # all that is asked of it are fractions
+        mark=instrument.scale(margin.mark),
         # an inverse contract is quoted in account currency, a linear one in its settle asset
         index=index if instrument.inverse else divide(index, per_settle),
         conversion=per_settle,

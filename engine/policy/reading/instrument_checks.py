@@ -4,7 +4,13 @@ from decimal import Decimal
 
 from engine.policy.rules.document import Policy
 from engine.policy.rules.instrument_rules import Instrument, OpenInterestScaling
-from engine.policy.rules.policy_switches import InitialRule, InstrumentKind, MaintenanceRule, Payoff
+from engine.policy.rules.policy_switches import (
+    ClosingFee,
+    InitialRule,
+    InstrumentKind,
+    MaintenanceRule,
+    Payoff,
+)
 from engine.policy.rules.price_rules import PriceCheck
 from engine.policy.rules.requirements import amounts_of, require
 from engine.position_keys import LEG_SEPARATOR
@@ -59,6 +65,7 @@ def check_instrument(policy: Policy, symbol: str, instrument: Instrument) -> Non
         _check_option(policy, key, symbol, instrument)
     else:
         _check_contract(policy, key, symbol, instrument)
+    _check_negative_prices(policy, key, symbol, instrument)
     if instrument.price is not None:
         check_prices(f"{key}.price", instrument.price)
         reference = instrument.price.reference
@@ -91,6 +98,45 @@ def _check_contract(policy: Policy, key: str, symbol: str, instrument: Instrumen
         f"{key}.expiry",
         "needed by a delivery future, and only there (and by an option)",
     )
+
+
+def _check_negative_prices(policy: Policy, key: str, symbol: str, instrument: Instrument) -> None:
+    """That nothing divides by such a price, takes its logarithm, or has it for the price of a coin."""
+    least = f"{key}.price_scale_min"
+    if not instrument.negative_prices:
+        require(not instrument.price_scale_min, least, "belongs to negative_prices = true")
+        return
+    key = f"{key}.negative_prices"
+    futures = {InstrumentKind.PERPETUAL, InstrumentKind.FUTURE}
+    require(
+        instrument.kind in futures and instrument.payoff is Payoff.LINEAR,
+        key,
+        "only a linear perpetual or delivery future may be quoted at 0 and below",
+    )
+    require(
+        instrument.price_scale_min > 0,
+        least,
+        "needed by negative_prices, > 0: a margin is a fraction of the price, and would be 0 at a price of 0",
+    )
+    require(
+        instrument.base not in policy.assets and not instrument.forward,
+        key,
+        "must be on an underlying that is no listed asset and names no forward: these cost more than 0",
+    )
+    require(
+        policy.margin_rules(symbol).closing_fee is not ClosingFee.BANKRUPTCY,
+        key,
+        "its margin rules may not charge the closing fee at a bankruptcy price, which may lie beyond 0",
+    )
+    indices = {asset.index for asset in policy.assets.values()}
+    require(symbol not in indices, key, "is the index of an asset, which must stay above 0")
+    require(
+        symbol not in {it.symbol for it in policy.second_sources.values()},
+        key,
+        "is the second source of an asset, which must stay above 0",
+    )
+    forwards = [name for name, it in policy.instruments.items() if it.forward == symbol]
+    require(not forwards, key, f"is the forward of {', '.join(forwards)}: Black-76 needs one above 0")
 
 
 def _check_option(policy: Policy, key: str, symbol: str, instrument: Instrument) -> None:

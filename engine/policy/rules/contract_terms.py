@@ -40,7 +40,7 @@ class ContractTerms(NamedTuple):
     lines: tuple[TierLine, ...]
     """Of the tiers."""
     plain: bool
-    """Linear, tiers by the mark notional, the default rules: nothing is rounded, scaled or added."""
+    """Linear, tiers by the mark notional, the default rules, prices above 0: nothing is rounded, scaled or added."""
 
 
 def contract_terms(
@@ -56,6 +56,7 @@ def contract_terms(
     lines = tuple(step.line for step in steps)
     plain = (
         not instrument.inverse
+        and not instrument.negative_prices
         and instrument.size_rates is None
         and instrument.open_interest is None
         and rules.notional is NotionalBasis.MARK

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import msgspec
 
-from engine.numbers import ZERO, exact
+from engine.numbers import ONE, ZERO, exact
 from engine.policy.rules.asset_rules import Asset, SecondSource
 from engine.policy.rules.asset_terms import AssetTerms, asset_terms
 from engine.policy.rules.breaker_rules import BreakerRules
@@ -87,6 +87,19 @@ class Policy(Table, frozen=True, dict=True, kw_only=True):
             if source.symbol:
                 checks.setdefault(source.symbol, self.prices)
         return checks
+
+    @cached_property
+    def price_scales(self) -> dict[str, Decimal]:
+        """The least scale of each price symbol that may be quoted at 0 and below (`Instrument.price_scale_min`)."""
+        return {symbol: it.price_scale_min for symbol, it in self.instruments.items() if it.negative_prices}
+
+    def moved(self, symbol: str, price: Decimal, move: Decimal) -> Decimal:
+        """A price of the symbol after it has moved by a fraction. Call it inside `numbers.exact()`."""
+        if symbol not in self.price_scales:
+            # price * (1 + move), never below 0
+            return price * max(ZERO, ONE + move)
+        # price + move * scale of the price
+        return price + move * self.instruments[symbol].scale(price)
 
     @cached_property
     def priced_by(self) -> dict[str, frozenset[str]]:

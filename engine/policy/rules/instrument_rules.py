@@ -82,6 +82,11 @@ class Instrument(Table, frozen=True, kw_only=True):
     """Tick size; 0 where none is known."""
     price: PriceCheck | None = None
     """Overrides `prices` for this symbol."""
+    negative_prices: bool = False
+    """Whether it may be quoted and traded at 0 and below, as crude oil was on 2020-04-20, or a spread: only a linear perpetual
+    or delivery future on what is no listed asset."""
+    price_scale_min: Decimal = ZERO
+    """With `negative_prices`, > 0: whatever is a fraction of the price (`scale`) is one of |price|, and at least of this."""
 
     @property
     def inverse(self) -> bool:
@@ -99,6 +104,25 @@ class Instrument(Table, frozen=True, kw_only=True):
     def expiry_ns(self) -> int:
         """The expiry in Unix nanoseconds; 0 where nothing expires."""
         return 0 if self.expiry is None else int(self.expiry.timestamp()) * 1_000_000_000
+
+    def scale(self, price: Decimal) -> Decimal:
+        """What a fraction of `price` is taken of: a margin, a fee, slippage, funding, a jump, a haircut, a move of the market.
+
+        The price itself, but where it may fall to 0 and below: there a fraction of it would vanish, and turn its sign. Clearing
+        houses of such contracts state margin in money a contract instead (SPAN's price scan range; CME clearing advisory 20-160).
+        Call it inside `numbers.exact()`.
+        """
+        # max(|price|, least scale)
+        return max(abs(price), self.price_scale_min) if self.negative_prices else price
+
+    def scaled_value(self, quantity: Decimal, price: Decimal) -> Decimal:
+        """The value at the scale of the price: > 0 for a long. Call it inside `numbers.exact()`."""
+        return self.value(quantity, self.scale(price))
+
+    def notional(self, quantity: Decimal, price: Decimal) -> Decimal:
+        """What margins and costs of so many contracts are a fraction of, in settle asset. Call it inside `numbers.exact()`."""
+        # |value|;  with negative prices: |quantity| * multiplier * max(|price|, least scale)
+        return abs(self.scaled_value(quantity, price))
 
     def value(self, quantity: Decimal, price: Decimal) -> Decimal:
         """Signed value of `quantity` contracts at `price` (> 0 where inverse), in settle asset."""

@@ -111,7 +111,7 @@ def may_open_command(
     config: ConfigOption = None,
 ) -> None:
     """Say whether an order may open, what it requires, and what stays available. Exit code 0: allowed, 1: refused."""
-    size, limit = _number("--quantity", quantity), _number("--price", price)
+    size, limit = _above_zero("--quantity", quantity), _number("--price", price)
     order = OpenOrder(
         symbol=symbol,
         quantity=size if side is Side.BUY else -size,
@@ -127,7 +127,7 @@ def may_open_command(
 
 
 def _number(option: str, text: str) -> Decimal:
-    """A decimal number above zero. Raises `SettingsError`."""
+    """A decimal number. Raises `SettingsError`."""
     try:
         value = Decimal(text)
     except InvalidOperation:
@@ -135,9 +135,14 @@ def _number(option: str, text: str) -> Decimal:
     fault = amount_fault(value)
     if fault is not None:
         raise SettingsError(f"{option} {text!r} {fault}")
+    return canonical(value)
+
+
+def _above_zero(option: str, text: str) -> Decimal:
+    value = _number(option, text)
     if value <= 0:
         raise SettingsError(f"{option} {text!r} must be above zero; --side says buy or sell")
-    return canonical(value)
+    return value
 
 
 def _report(read: AccountReading, order: OpenOrder) -> MayOpenReport:
@@ -174,6 +179,8 @@ def _check(order: OpenOrder, state: AccountState, policy: Policy) -> None:
         near = difflib.get_close_matches(order.symbol.upper(), policy.instruments, n=2)
         hint = f"did you mean {' or '.join(near)}?" if near else "symbols are named as in the policy file"
         raise SettingsError(f"--symbol {order.symbol!r} is not listed in policy {policy.name!r}; {hint}")
+    if order.price <= 0 and not instrument.negative_prices:
+        raise SettingsError(f"--price '{order.price}' must be above zero for {order.symbol}")
     if instrument.kind in {InstrumentKind.SPOT, InstrumentKind.OPTION} and order.isolated:
         what = "a spot pair" if instrument.kind is InstrumentKind.SPOT else "an option"
         raise SettingsError(

@@ -80,7 +80,8 @@ def adl(
     candidates = holders.by_side[symbol, side.value]
     closing = None
     if deficit and price is not None and holders.prices is not None:
-        closing = _closing(deficit, _payable("--price", price), symbol, side, holders.prices, policy)
+        at = _payable("--price", price, signed=symbol in policy.price_scales)
+        closing = _closing(deficit, at, symbol, side, holders.prices, policy)
     paying = fund_of(symbol, run(read_funds(settings))) if settings.fund_topic_enabled else None
     risk = None if paying is None else run(adl_standing(settings, symbol))
     in_fund = _in_fund(paying, holders.prices, policy) if given is None else given
@@ -126,13 +127,13 @@ def _in_fund(fund: FundBalance | None, prices: Prices | None, policy: Policy) ->
     return ZERO if fund is None or prices is None else fund_value(fund, prices, policy)
 
 
-def _payable(option: str, text: str) -> Decimal:
-    """An amount of money, 0 or more. Raises `SettingsError`."""
+def _payable(option: str, text: str, *, signed: bool = False) -> Decimal:
+    """An amount of money, 0 or more unless `signed`. Raises `SettingsError`."""
     try:
         value = Decimal(text)
     except InvalidOperation:
         raise SettingsError(f"{option}: {text!r} is not a number; write it like 0.25") from None
-    fault = amount_fault(value) or ("is below 0" if value < 0 else None)
+    fault = amount_fault(value) or ("is below 0" if value < 0 and not signed else None)
     if fault is not None:
         raise SettingsError(f"{option}: {text!r} {fault}")
     return canonical(value)

@@ -152,7 +152,11 @@ def _mark(instrument: Instrument) -> Decimal:
     if instrument.payoff is Payoff.INVERSE:
         return _usd(instrument.base)
     price = _usd(instrument.base, instrument.settle)
-    return price * OPTION_VALUE_FRACTION if instrument.kind is InstrumentKind.OPTION else price
+    if instrument.kind is InstrumentKind.OPTION:
+        return price * OPTION_VALUE_FRACTION
+    with exact():
+        # one that may be 0 and below is shown at its least scale, or above
+        return instrument.scale(price)
 
 
 def _state(policy: Policy, prices: Prices) -> AccountState:
@@ -197,8 +201,9 @@ def _chosen(policy: Policy) -> Iterator[tuple[str, Decimal]]:
 def _quantity(instrument: Instrument, notional: Decimal) -> Decimal:
     """Contracts of about that notional, a multiple of the lot size."""
     # linear: notional / (price * multiplier);  inverse: notional / multiplier
-    unit = instrument.multiplier * (ONE if instrument.payoff is Payoff.INVERSE else _usd(instrument.base))
-    contracts = divide(notional, unit)
+    with exact():
+        price = ONE if instrument.payoff is Payoff.INVERSE else instrument.scale(_usd(instrument.base))
+        contracts = divide(notional, instrument.multiplier * price)
     step = instrument.quantity_step
     if not step:
         return canonical(contracts)

@@ -96,7 +96,7 @@ def order_of(text: str) -> AskedOrder:
             "in hedge mode"
         )
     side: Literal["buy", "sell"] = "buy" if words[1] == "buy" else "sell"
-    price = _above_zero("--order", words[_ORDER_WORDS]) if len(words) > _ORDER_WORDS else None
+    price = _number("--order", words[_ORDER_WORDS]) if len(words) > _ORDER_WORDS else None
     return AskedOrder(
         symbol=words[0], leg=leg, side=side, quantity=_above_zero("--order", words[2]), price=price
     )
@@ -139,8 +139,10 @@ def order_at(asked: AskedOrder, state: AccountState, prices: Prices, policy: Pol
             f"--order: the account holds {asked.symbol} in one-way mode; leave {asked.leg} out"
         )
     price = present_price(asked.symbol, prices, policy) if asked.price is None else asked.price
-    if not price:
+    if price is None or (asked.price is None and not (price or instrument.negative_prices)):
         raise SettingsError(f"--order: no price of {asked.symbol} is known; say one after the quantity")
+    if price <= 0 and not instrument.negative_prices:
+        raise SettingsError(f"--order: '{price}' must be above zero, as a price of {asked.symbol}")
     return OpenOrder(
         symbol=asked.symbol,
         quantity=asked.quantity if asked.side == "buy" else -asked.quantity,

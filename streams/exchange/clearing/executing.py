@@ -43,8 +43,11 @@ from streams.exchange.traders.contracts import MONEY
 
 WAY_PER_SECOND = 0.1
 """How far (log price) one liquidation lets its own trades move a price in a second."""
-AT_LIMIT_SECONDS_MAX = 5.0
-"""How long an order waits at its limit for the price to come back; then the fund takes the rest of it at that price."""
+AT_LIMIT_SECONDS_MAX = 25.0
+"""How long an order waits at its limit for the price to come back; then the fund takes the rest of it at that price.
+
+Less than the `stuck_seconds` after which a new plan comes, or it would wait anew each time.
+"""
 
 
 class _Execution:
@@ -201,6 +204,7 @@ class Liquidations:
         side = 1 if step.side == "buy" else -1
         if held * side >= 0:  # gone meanwhile
             return True
+        instrument = self._policy.instruments[step.symbol]
         # where the policy names no lot, the plan's are finer than those of this market
         lot = self._market.lot(step.symbol)
         left = min(execution.left or to_step(step.quantity, lot, "up"), abs(held))
@@ -215,16 +219,16 @@ class Liquidations:
             notional = self._market.notional(step.symbol, quantity)
             price = self._market.trade(step.symbol, side * quantity, step.limit_price)
             with exact():
-                value = abs(self._policy.instruments[step.symbol].value(quantity, price))
-                fee = self._policy.liquidation.fee_rate * value
+                fee = self._policy.liquidation.fee_rate * instrument.notional(quantity, price)
             self._desk.close(
                 execution.account, execution.pool, key, quantity, price, fee.quantize(MONEY),
                 execution.id(REDUCTION), execution.liquidation_id,
             )  # fmt: skip
             self._tally.reduced(step.symbol, notional)
         execution.left = left - quantity
-        if step.limit_price and execution.left and execution.at_limit_seconds > AT_LIMIT_SECONDS_MAX:
-            self._rest_to_fund(execution, step, step.limit_price)
+        limit, waited = step.limit_price, execution.at_limit_seconds > AT_LIMIT_SECONDS_MAX
+        if limit is not None and execution.left and waited and (limit > 0 or instrument.negative_prices):
+            self._rest_to_fund(execution, step, limit)
             return True
         return not execution.left
 

@@ -209,7 +209,7 @@ class Desk:
         instrument = self.books.policy.instruments[symbol_of(key)]
         with exact():
             # longs pay when the rate is positive: - value * rate
-            amount = -instrument.value(position_of(state, key, mode).quantity, mark) * rate
+            amount = -instrument.scaled_value(position_of(state, key, mode).quantity, mark) * rate
         amount = amount.quantize(MONEY)
         if not amount:
             return []

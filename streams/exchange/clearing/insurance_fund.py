@@ -106,7 +106,7 @@ class Fund:
             after[symbol] = taken
             value = sum(
                 (
-                    abs(policy.instruments[it].value(position.quantity, self._market.quoted(it)))
+                    policy.instruments[it].notional(position.quantity, self._market.quoted(it))
                     * self._index(policy.instruments[it].settle)
                     for it, position in after.items()
                 ),

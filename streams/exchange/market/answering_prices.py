@@ -15,7 +15,7 @@ A quote moves by at most half the policy's jump fraction a step, so the mark boo
 
 import math
 from collections.abc import Callable, Mapping
-from decimal import ROUND_DOWN, ROUND_UP, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from engine.inputs import Mark
 from engine.policy import Policy
@@ -127,9 +127,13 @@ class Market:
         return price
 
     def to_tick(self, symbol: str, price: Decimal, side: int) -> Decimal:
-        """The nearest price in whole ticks, at least one, that is no worse for who buys (`side` 1) or sells (-1) at it."""
+        """The nearest price in whole ticks that is no worse for who buys (`side` 1) or sells (-1) at it.
+
+        At least one tick, but where prices may be 0 and below.
+        """
         tick = self._tick(symbol)
-        return max(price.quantize(tick, ROUND_DOWN if side > 0 else ROUND_UP), tick)
+        price = price.quantize(tick, ROUND_FLOOR if side > 0 else ROUND_CEILING)
+        return price if self._policy.instruments[symbol].negative_prices else max(price, tick)
 
     def fillable(self, symbol: str, side: int, limit: Decimal | None, way_max: float) -> float:
         """Contracts that can be executed until the price has moved by `way_max` (log), or to `limit`."""

@@ -197,6 +197,15 @@ kind = "spot"
 base = "BTC"
 settle = "USDT"
 """
+LISTINGS += """
+[instruments.OIL]
+kind = "perpetual"
+base = "CRUDE"
+settle = "USD"
+tiers = "low"
+negative_prices = true
+price_scale_min = 8
+"""
 LISTINGS += OPTION.format(name="CALL", base="BTC", settle="USDT", strike=400, right="call", more="")
 LISTINGS += OPTION.format(name="PUT", base="BTC", settle="BTC", strike=300, right="put", more="")
 LISTINGS += OPTION.format(
@@ -225,6 +234,7 @@ START = {
     "SCALED": 7,
     "INVERSE": 400,
     "FUTURE": 50,
+    "OIL": 5,
     "CALL": 30,
     "PUT": "0.05",
     "FAR": 3,
@@ -237,7 +247,7 @@ START = {
     "CROWD-USD": 1,
 }
 OPTIONS = ("CALL", "PUT", "FAR")
-CONTRACTS = (*LINEAR, "INVERSE", "FUTURE", *OPTIONS)
+CONTRACTS = (*LINEAR, "INVERSE", "FUTURE", "OIL", *OPTIONS)
 KNOWN = ("GROSS", "SCALED", "FEE", "FRACTION", "FUTURE")
 """Contracts that the columns express."""
 ASSETS = ("USD", "USDT", "BTC", "VALUE", "FLAT", "NONE", "CROWD")
@@ -266,7 +276,8 @@ sides = st.sampled_from(("buy", "sell"))
 
 
 def quote(data, symbol: str) -> Decimal:
-    return D(START.get(symbol, 400)) * D(data.draw(st.sampled_from(MOVES)))
+    price = D(START.get(symbol, 400)) * D(data.draw(st.sampled_from(MOVES)))
+    return price - data.draw(st.sampled_from((0, 5, 12))) if symbol == "OIL" else price
 
 
 def fill_step(data, twins, name) -> None:
@@ -388,6 +399,10 @@ def next_mark(rng: random.Random, twins: Twins, symbol: str) -> Mark:
     last = (twins.prices[symbol].price if symbol in twins.prices else None) or D(START[symbol])
     move = rng.choice(("1", "1", "1.0001", "0.999", "1.03", "0.97", "1.1", "0.9"))
     price = min(max(last * D(move), _PLACES), D("1e6")).quantize(_PLACES)
+    if symbol == "OIL":
+        # through 0 and back
+        price = twins.prices[symbol].price if symbol in twins.prices else D(START[symbol])
+        price += D(rng.choice(("0", "0.01", "1", "-1", "4", "-4")))
     if symbol in OPTIONS and rng.random() < 0.2:
         price = D(0)
     facts = {
@@ -487,7 +502,10 @@ def test_books_when_a_crowd_of_both_kinds_lives_through_a_crash_then_they_decide
         twins.on_marks(*(next_mark(rng, twins, rng.choice(sorted(START))) for _ in range(3)))
         twins.on_clock({symbol for symbol in START if rng.random() < 0.03})
         if rng.random() < 0.3:
-            member(rng, twins, rng.choice(crowd[5:]))
+            changed = rng.choice(crowd[5:])
+            member(rng, twins, changed)
+            # as whoever puts does: what is due of a pool that is gone is nobody's to say
+            twins.judge(changed)
         for name in rng.sample(crowd[5:], 4):
             place(twins, name, rng.choice(("1.6", "1.5", "1.3", "1")), D("1e-9"), relative=True)
             twins.judge(name)
@@ -526,6 +544,9 @@ ROUTED = [
     (Reason.OPTION, "plain", held("FAR|short")),
     (Reason.INVERSE, "plain", held("INVERSE")),
     (Reason.INVERSE, "plain", held("INVERSE", isolated=True)),
+    (Reason.NEGATIVE_PRICES, "plain", held("OIL")),
+    (Reason.NEGATIVE_PRICES, "plain", held("OIL|short")),
+    (Reason.NEGATIVE_PRICES, "plain", held("OIL", isolated=True)),
     (Reason.HEDGE_LEGS, "plain", held("NET|long", "NET|short")),
     (Reason.HEDGE_LEGS, "plain", held("LARGER|long", "LARGER|short")),
     (Reason.ENTRY_NOTIONAL, "plain", held("ENTRY")),
@@ -547,7 +568,7 @@ ROUTED = [
     (Reason.CROWDED, "plain", held("FUTURE", coins="CROWD")),
 ]
 """Accounts that are routed, and why."""
-NEVER_BOXED = (Reason.ORDERS, Reason.CROWDED, Reason.FUNDING)
+NEVER_BOXED = (Reason.ORDERS, Reason.CROWDED, Reason.FUNDING, Reason.NEGATIVE_PRICES)
 """What has no bound; or, funding at rates of several hundred percent, none that would leave room."""
 EXPRESSED = [
     ("plain", held("GROSS|long", "GROSS|short")),
@@ -605,7 +626,8 @@ def swept(pool: str, state: AccountState) -> Twins:
             start = D(START[symbol])
             for step in STEPS_PERMILLE:
                 twins.now_ns += NANOSECONDS // 4
-                price = (start * (1 + D(step) / 1000)).quantize(_PLACES)
+                # what may be below 0 goes through it and back
+                price = (start * (1 + D(step) / (400 if symbol == "OIL" else 1000))).quantize(_PLACES)
                 average = price * D("1.02" if step % 400 else "0.97")
                 mark = twins.mark(symbol, price, average_price=average, funding_rate=D(step) / 100)
                 twins.on_marks(mark)
@@ -786,7 +808,7 @@ DECIDED = {
     Instrument: (
         "kind base settle payoff multiplier tiers margin size_rates open_interest expiry strike "
         "right forward interest_rate funding_interval_hours funding_offset_hours quantity_step order_quantity_min "
-        "market_order_quantity_max price_step price"
+        "market_order_quantity_max price_step price negative_prices price_scale_min"
     ),
     RiskTier: ("floor maintenance_rate initial_rate deduction"),
     CollateralTier: ("floor ratio"),

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.analytics.liquidation_price import at_price
-from engine.analytics.nearest import nearest_factor
+from engine.analytics.nearest import FACTOR_MAX, nearest_factor
 from engine.events.contents import PRICE_DIGITS, detail_of
 from engine.events.pools import pool_figures
 from engine.margin.quotes import mark_price
-from engine.numbers import canonical, exact
+from engine.numbers import ONE, ZERO, canonical, exact
 from engine.position_keys import symbol_of
 from tests.engine.liquidation.test_liquidation_properties import (
     PERPETUALS,
@@ -38,11 +38,15 @@ def by_whole_accounts(case, key):
         figures = pool_figures(state, "", prices, policy)
         return figures.collateral_value - line * figures.requirement
 
+    def moved(factor):
+        return policy.moved(symbol, mark, factor - ONE)
+
     with exact():
+        factor_min = -FACTOR_MAX if symbol in policy.price_scales else ZERO
         factor = nearest_factor(
-            lambda it: gap(at_price(at, symbol, mark, canonical(mark * it), policy)), gap(at)
+            lambda it: gap(at_price(at, symbol, mark, canonical(moved(it)), policy)), gap(at), factor_min
         )
-        return None if factor is None else SHOWN.plus(mark * factor)
+        return None if factor is None else SHOWN.plus(moved(factor))
 
 
 def check_contributors(case):

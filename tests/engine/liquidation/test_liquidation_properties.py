@@ -131,7 +131,7 @@ def one_lot_less(step, case, held):
         if not quantity:
             return None
         index, _ = index_price(policy, instrument.settle, case.prices)
-        cost = rules.cost_rate(step.symbol) * abs(instrument.value(quantity, step.mark)) * index
+        cost = rules.cost_rate(step.symbol) * instrument.notional(quantity, step.mark) * index
         return _replace(step, quantity=quantity, expected_cost=cost)
 
 
@@ -293,7 +293,8 @@ def test_reduction_when_all_of_it_fills_at_its_limit_then_it_leaves_the_pool_som
                 # what trading at the limit instead of the mark loses, and the fee
                 at_limit = instrument.value(signed, step.limit_price)
                 lost = instrument.profit(instrument.value(signed, step.mark), at_limit)
-                left = before + (lost - fee_rate * abs(at_limit)) * index
+                fee = fee_rate * instrument.notional(signed, step.limit_price)
+                left = before + (lost - fee) * index
             assert left >= -rounding(
                 TakeOverStep(step.symbol, step.leg, step.side, step.quantity, step.limit_price, step.mark),
                 case,

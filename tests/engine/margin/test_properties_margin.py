@@ -61,7 +61,7 @@ def test_figures_when_positions_balances_and_orders_are_permuted_then_the_same(c
 def repriced(case: Case, symbol: str, factor: Decimal) -> Case:
     mark = case.prices.marks[symbol]
     with exact():
-        moved = _replace(mark, price=mark.price * factor)
+        moved = _replace(mark, price=case.policy.moved(symbol, mark.price, factor - ONE))
     return _replace(case, prices=_replace(case.prices, marks={**case.prices.marks, symbol: moved}))
 
 

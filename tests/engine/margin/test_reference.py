@@ -16,7 +16,7 @@ from tests.engine.reference.draw_account import draw_account, draw_prices
 from tests.engine.reference.draw_policy import draw_policy, switches
 from tests.engine.reference.plain import plain
 from tests.engine.reference.pool import Pool, pool
-from tests.engine.reference.positions import worth
+from tests.engine.reference.positions import least_worth, worth
 
 ACCOUNTS = 50_000
 """In CI; they take less than a minute."""
@@ -32,6 +32,8 @@ KINDS = (
     "debt on a borrow floor",
     "notional on a tier floor",
     "legs",
+    "price of 0",
+    "price below 0",
     "orders",
     "degraded",
     "negative equity",
@@ -112,6 +114,8 @@ def kinds_of(state, figures, prices, policy):
             for table in [policy.instruments[symbol].tiers]
         ),
         "legs": len({symbol for symbol, _ in held}) < len(held),
+        "price of 0": any(symbol in prices.marks and not prices.marks[symbol].price for symbol, _ in held),
+        "price below 0": any(symbol in prices.marks and prices.marks[symbol].price < 0 for symbol, _ in held),
         "orders": bool(state.orders),
         "degraded": figures.degraded,
         "negative equity": figures.equity < 0,
@@ -129,4 +133,5 @@ def is_floor(amount, tiers):
 
 def notional(contract, held, mark):
     """Of a position at its mark; 0 without one."""
-    return abs(worth(contract, held.quantity, mark.price)) if mark else Fraction(0)
+    least = least_worth(contract, held.quantity)
+    return max(least, abs(worth(contract, held.quantity, mark.price))) if mark else Fraction(0)

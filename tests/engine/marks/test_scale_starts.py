@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from engine.marks.scale_starts import NOTHING_SCALES, scale_starts
 from engine.policy import OpenInterestScaling, Policy
+from tests.support.oil import oil
 from tests.support.wide import wide
 
 D = Decimal
@@ -34,6 +35,15 @@ def scaled(*contracts: str, **coin: Decimal) -> Policy:
 def test_open_interest_when_a_contract_scales_then_so_many_are_worth_the_lower_cap(symbol, least):
     assert scale_starts(scaled(symbol))[symbol].least("open_interest", D(50_000)) == least
     assert scale_starts(scaled(symbol))[symbol].least("deposits", D(50_000)) is None
+
+
+@pytest.mark.parametrize(("price", "least"), [("40", 25), ("-40", 25), ("5", 100), ("0", 100), ("-5", 100)])
+def test_open_interest_when_the_contract_may_be_quoted_below_0_then_at_the_scale_of_its_price(price, least):
+    # 1,000,000 / (1,000 * max(|price|, 10))
+    policy = oil()
+    crude = replace(policy.instruments["CL-MAY"], open_interest=CAPS)
+    found = scale_starts(replace(policy, instruments={**policy.instruments, "CL-MAY": crude}))
+    assert found["CL-MAY"].least("open_interest", D(price)) == least
 
 
 def test_totals_when_a_coin_scales_then_so_many_are_worth_the_start_and_deposits_half():

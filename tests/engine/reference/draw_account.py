@@ -25,7 +25,7 @@ def draw_prices(random: Random, policy: Policy) -> Prices:
             stale.add(symbol)
             if chance(random, 0.5):
                 continue
-        marks[symbol] = _mark(random, symbol)
+        marks[symbol] = _mark(random, symbol, policy)
     return Prices(
         marks=marks,
         stale=frozenset(stale),
@@ -33,8 +33,10 @@ def draw_prices(random: Random, policy: Policy) -> Prices:
     )
 
 
-def _mark(random: Random, symbol: str) -> Mark:
+def _mark(random: Random, symbol: str, policy: Policy) -> Mark:
     price = random.choice(_ROUND_PRICES) if chance(random, 0.5) else amount(random, 7, 4)
+    if symbol in policy.price_scales:
+        price = random.choice([price, -price, -price, Decimal(0)])
     return Mark(
         symbol=symbol,
         price=price,
@@ -120,7 +122,8 @@ def _edge_quantity(random: Random, policy: Policy, instrument: Instrument, price
     floor = (tiers and random.choice(tiers).floor) or Decimal(100)
     if instrument.inverse:
         return exact_quotient(floor * price, instrument.multiplier)
-    return exact_quotient(floor, price * instrument.multiplier)
+    with exact():
+        return exact_quotient(floor, instrument.scale(price) * instrument.multiplier)
 
 
 def _orders(random: Random, policy: Policy, prices: Prices) -> dict[str, OpenOrder]:

@@ -37,7 +37,7 @@ def draw_policy(random: Random) -> Policy:
         name="drawn",
         account_currency="USD",
         assets={name: _asset(random, name) for name in names},
-        instruments=_instruments(random, names, tuple(tiers), tuple(margin)),
+        instruments=_instruments(random, names, tuple(tiers), margin),
         tiers=tiers,
         margin=margin,
         pool=_pool(random),
@@ -127,7 +127,7 @@ def _pool(random: Random) -> PoolRules:
 
 
 def _instruments(
-    random: Random, names: tuple[str, ...], tiers: tuple[str, ...], margin: tuple[str, ...]
+    random: Random, names: tuple[str, ...], tiers: tuple[str, ...], margin: dict[str, MarginRules]
 ) -> dict[str, Instrument]:
     contracts = {f"C{i}": _contract(random, names, tiers, margin) for i in range(random.randint(3, 6))}
     bases = random.sample(names[1:], min(2, len(names) - 1))
@@ -142,18 +142,22 @@ def _instruments(
 
 
 def _contract(
-    random: Random, names: tuple[str, ...], tiers: tuple[str, ...], margin: tuple[str, ...]
+    random: Random, names: tuple[str, ...], tiers: tuple[str, ...], margin: dict[str, MarginRules]
 ) -> Instrument:
     kind = random.choice(["perpetual", "perpetual", "future"])
-    inverse = chance(random, 0.35)
+    inverse, rules = chance(random, 0.35), random.choice(list(margin))
+    # a closing fee at a bankruptcy price is for prices above 0
+    negative = not inverse and margin[rules].closing_fee != "bankruptcy" and chance(random, 0.4)
     return Instrument(
         kind=kind,
-        base=random.choice(["BTC", "ETH", "XYZ"]),
+        base="XYZ" if negative else random.choice(["BTC", "ETH", "XYZ"]),
+        negative_prices=negative,
+        price_scale_min=random.choice(dec("0.5", "10", "300")) if negative else Decimal(0),
         settle=random.choice(names),
         payoff="inverse" if inverse else "linear",
         multiplier=random.choice(MULTIPLIERS),
         tiers=random.choice(tiers),
-        margin=random.choice(margin),
+        margin=rules,
         size_rates=SizeRates(
             initial_base_rate=Decimal("0.02"),
             maintenance_base_rate=Decimal("0.01"),

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from tests.engine.reference.assets import Standing, conversion, quote, standing
 from tests.engine.reference.orders import Reserved, contract_orders, markets, spot_filled, spot_reserved
-from tests.engine.reference.positions import hedge, pnl, required, rules_of, worth
+from tests.engine.reference.positions import hedge, least_worth, pnl, required, rules_of, worth
 from tests.engine.reference.rounding import quotient
 
 
@@ -110,7 +110,9 @@ def position(
     if policy.pool.funding_accrual and contract.kind == "perpetual" and rate:
         # longs pay when the rate is positive, in proportion to the time since the last multiple of the interval
         interval = contract.funding_interval_hours * 3600 * 10**9
-        funding = quotient(-value * rate * (prices.time_ns % interval), interval)
+        size = max(abs(value), least_worth(contract, held.quantity))
+        paid = (size if held.quantity > 0 else -size) * rate
+        funding = quotient(-paid * (prices.time_ns % interval), interval)
     return SimpleNamespace(
         key=key,
         symbol=symbol,

@@ -22,6 +22,11 @@ def worth(contract: SimpleNamespace, quantity: Fraction, price: Fraction) -> Fra
     return quotient(size, price) if contract.payoff == "inverse" else size * price
 
 
+def least_worth(contract: SimpleNamespace, quantity: Fraction) -> Fraction:
+    """What contracts count at least, where their price may be 0 and below: their size at the least scale."""
+    return abs(quantity) * contract.multiplier * contract.price_scale_min
+
+
 def pnl(contract: SimpleNamespace, entry_value: Fraction, value: Fraction) -> Fraction:
     """What the value gained since entry; an inverse contract gains where its value in coin falls."""
     return entry_value - value if contract.payoff == "inverse" else value - entry_value
@@ -57,6 +62,7 @@ def required(
     """Requirement of one position by itself."""
     contract, rules = policy.instruments[symbol], rules_of(policy, symbol)
     notional = abs(worth(contract, quantity, mark)) if rules.notional == "mark" else abs(entry_value)
+    notional = max(notional, least_worth(contract, quantity))
     if rules.notional_step:
         notional = stepped(notional, rules.notional_step, "down")
     tiers = policy.tiers[contract.tiers]
@@ -77,7 +83,8 @@ def required(
     }[rules.maintenance]()
 
     if contract.open_interest is not None and open_interest is not None:
-        initial_rate = crowded(initial_rate, worth(contract, open_interest, mark), contract.open_interest)
+        market = max(abs(worth(contract, open_interest, mark)), least_worth(contract, open_interest))
+        initial_rate = crowded(initial_rate, market, contract.open_interest)
     initial = {
         "leverage": lambda: quotient(notional, leverage),
         "leverage_or_tier": lambda: max(quotient(notional, leverage), initial_rate * notional),

@@ -249,6 +249,8 @@ def test_show_when_asked_then_one_line_with_the_market_moves(redis_env):
         (("--order", "USD-PERP", "buy"), "write SYMBOL buy|sell QTY"),
         (("--order", "USD-PERP", "hold", "1"), "write SYMBOL buy|sell QTY"),
         (("--order", "USD-PERP", "buy", "-1"), "above zero; the side says buy or sell"),
+        (("--order", "USD-PERP", "buy", "1", "0"), "'0' must be above zero"),
+        (("--order", "USD-PERP", "buy", "1", "-5"), "'-5' must be above zero"),
         (("--order", "usd-prep", "buy", "1"), "did you mean USD-PERP"),
         (("--order", "ADA-PERP", "buy", "1"), "say one after the quantity"),
         (("--order", "BTC-USDT", "buy", "1", "long"), "has no legs"),

@@ -52,7 +52,7 @@ def test_order_when_nothing_is_left_then_taken():
 
 @pytest.mark.parametrize("changes", [
     {"quantity": "-1"}, {"quantity": "NaN"}, {"quantity": "Infinity"}, {"quantity": "1e24"},
-    {"quantity": "1e-19"}, {"price": "0"}, {"price": "-1"}, {"price": "NaN"},
+    {"quantity": "1e-19"}, {"price": "NaN"}, {"price": "-1e24"},
 ])  # fmt: skip
 def test_order_when_an_amount_is_out_of_range_then_refused(changes):
     assert code(decoded(ORDER, **changes)) is RejectionCode.OUT_OF_RANGE
@@ -66,13 +66,16 @@ def test_order_when_its_shape_is_unknown_then_refused(changes):
     assert code(decoded(ORDER, **changes)) is RejectionCode.WRONG_SHAPE
 
 
-def test_settlement_when_at_zero_then_taken_for_the_ledger_to_judge():
-    answer = decoded(SETTLEMENT, price="0")
-    assert isinstance(answer, Settlement)
-    assert (answer.price, answer.input_id) == (0, "s")
+@pytest.mark.parametrize("price", ["0", "-37.63"])
+def test_price_when_at_zero_or_below_then_taken_for_the_ledger_to_judge(price):
+    settled, ordered = decoded(SETTLEMENT, price=price), decoded(ORDER, price=price)
+    assert isinstance(settled, Settlement)
+    assert (settled.price, settled.input_id) == (D(price), "s")
+    assert isinstance(ordered, OrderUpdate)
+    assert ordered.price == D(price)
 
 
-@pytest.mark.parametrize("price", ["-0.01", "NaN", "1e24", "1e-19"])
+@pytest.mark.parametrize("price", ["NaN", "1e24", "1e-19"])
 def test_settlement_when_its_price_is_out_of_range_then_refused(price):
     assert code(decoded(SETTLEMENT, price=price)) is RejectionCode.OUT_OF_RANGE
 

@@ -125,6 +125,27 @@ def test_an_exchange_without_impact_then_fills_at_half_the_spread_and_moves_noth
     assert still._last(BTC) == last
 
 
+@pytest.mark.parametrize(
+    ("scale_min", "price", "bought", "sold"),
+    [
+        (0, "0.04", "0.1", "0.1"), (0, "-3", "0.1", "0.1"), (0, "7.25", "7.2", "7.3"),
+        # no worse for who trades there, on both sides of 0
+        (10, "0.04", "0.0", "0.1"), (10, "-3", "-3.0", "-3.0"), (10, "-3.04", "-3.1", "-3.0"),
+    ],
+)  # fmt: skip
+def test_tick_when_prices_may_be_below_zero_then_rounded_to_the_side_of_the_trader(
+    policy: Policy, scale_min: int, price: str, bought: str, sold: str
+) -> None:
+    listed = msgspec.structs.replace(
+        policy.instruments[BTC], negative_prices=scale_min > 0, price_scale_min=Decimal(scale_min)
+    )
+    policy = msgspec.structs.replace(policy, instruments={**policy.instruments, BTC: listed})
+    path = ScenarioPath(STILL, policy, seed=1, seconds=100.0)
+    made = Market(policy, path, {BTC: Decimal("0.001")}, impact=1.0, resilience_seconds=10.0)
+    assert made.to_tick(BTC, Decimal(price), 1) == Decimal(bought)
+    assert made.to_tick(BTC, Decimal(price), -1) == Decimal(sold)
+
+
 def test_marks_when_a_trade_moves_the_price_too_fast_then_keep_within_reach_of_the_mark_book(
     market: Market,
 ) -> None:
@@ -299,9 +320,9 @@ def test_an_order_when_it_stands_at_its_limit_then_the_fund_takes_the_rest_of_it
     limit = (market.quoted(BTC) * Decimal("0.98" if side == "sell" else "1.02")).quantize(Decimal("0.1"))
     books.endow_fund("USDT", Decimal(10_000_000))
     assert floor.liquidations.offer(requested(1, 50, limit, side=side)) is None
-    floor.run(50, 0.1)
+    floor.run(240, 0.1)
     assert (floor.liquidations.open, books.state("a-000001").positions[BTC].quantity != 0) == (1, True)
-    floor.run(10, 0.1)
+    floor.run(20, 0.1)
     assert (floor.liquidations.open, floor.tally.executed, floor.tally.takeovers) == (0, 1, 1)
     assert books.state("a-000001").positions == {}
     *traded, taken = floor.desk.taken()
