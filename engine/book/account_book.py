@@ -174,6 +174,16 @@ class AccountBook(Protocol):
     def concerned(self, symbol: str) -> Concerned:
         """Who would be concerned by doubt in a price symbol."""
 
+    def look_at_unpaid(self, accounts_max: int) -> Iterator[None]:
+        """Bring `unpaid` up to date, an account with a pool in liquidation each; the book may change between two of them.
+
+        All that were not looked at since they came into liquidation, and at most `accounts_max` others, those that have waited longest.
+        """
+
+    @property
+    def unpaid(self) -> Mapping[str, Decimal]:
+        """By contract what taking over every pool in liquidation is expected to leave unpaid, in account currency."""
+
     def totals(self, edges: Sequence[Decimal]) -> Totals:
         """Counts and sums for metrics; `edges` are portfolio margin ratios."""
 

@@ -54,6 +54,7 @@ from engine.book.shard_stakes import ShardStakes
 from engine.book.stakes import Stakes
 from engine.book.stress_parts import BookStress, book_stress
 from engine.book.timers import NEVER_NS, Timers
+from engine.book.unpaid import Unpaid
 from engine.book.urgency import UNCERTAIN, heading_for, worst_by_figures
 from engine.events.effects import AccountRisk
 from engine.events.judgement import Judgement, judge
@@ -104,6 +105,7 @@ class ColumnarBook:
         self._boxes = BoxKeeper(policy, self._encoder.need)
         self._refreshed_max = refreshed_max
         self._reasons = ReasonsQueue[int](policy)
+        self._unpaid = Unpaid[int](policy)
         self.breaker, self.stakes = Breaker(policy.breaker), Stakes(policy)
         self._whole = ShardStakes(policy, self.stakes)
         self.screened = self.examined = self.exact = self.exact_routed = 0
@@ -284,6 +286,17 @@ class ColumnarBook:
         routed = [it for it in accounts.tolist() if it in self._routed]
         equity = kernels.equity_of(self._table.columns, accounts) + self._routed.equity(routed)
         return Concerned(len(accounts), equity)
+
+    def look_at_unpaid(self, accounts_max: int) -> Iterator[None]:
+        """See `AccountBook.look_at_unpaid`."""
+        for number in self._unpaid.next(accounts_max):
+            self._unpaid.look(number, *self.called(number), self._view.prices)
+            yield
+
+    @property
+    def unpaid(self) -> Mapping[str, Decimal]:
+        """See `AccountBook.unpaid`."""
+        return self._unpaid.by_contract
 
     def totals(self, edges: Sequence[Decimal]) -> Totals:
         """See `AccountBook.totals`. One exact computation per routed account put, or primed, but not judged since, and a few more."""
@@ -480,6 +493,7 @@ class ColumnarBook:
         held = any(pool.held_by is not None for pool in risk.pools.values())
         (self._held.add if held else self._held.discard)(number)
         self._reasons.put(number, risk)
+        self._unpaid.put(number, risk)
 
     def _take(self, state: AccountState, risk: AccountRisk | None) -> int:
         """Take an account that is new or changed, without bounds yet; returns its number."""

@@ -11,6 +11,7 @@ from engine.book.hearing import hear
 from engine.book.heat_map_parts import Heat, exactly, pools_now
 from engine.book.reasons_queue import ReasonsQueue
 from engine.book.stakes import Stakes
+from engine.book.unpaid import Unpaid
 from engine.book.urgency import UNCERTAIN, heading_for, worst_by_figures
 from engine.events.dependencies import price_symbols_of
 from engine.events.effects import AccountRisk
@@ -46,6 +47,7 @@ class PlainBook:
         self._timed: set[str] = set()
         """Accounts that time alone can make speak."""
         self._reasons = ReasonsQueue[str](policy)
+        self._unpaid = Unpaid[str](policy)
         self.breaker, self.stakes = Breaker(policy.breaker), Stakes(policy)
         self._replaced: dict[str, AccountState] = {}
         """States before the inputs that nobody has judged yet."""
@@ -171,6 +173,17 @@ class PlainBook:
         pools = (pool_figures(self._states[name], CROSS, prices, self._policy) for name in holders)
         return Concerned(len(holders), sum(float(figures.equity) for figures in pools))
 
+    def look_at_unpaid(self, accounts_max: int) -> Iterator[None]:
+        """See `AccountBook.look_at_unpaid`."""
+        for name in self._unpaid.next(accounts_max):
+            self._unpaid.look(name, *self.called(name), self._view.prices)
+            yield
+
+    @property
+    def unpaid(self) -> Mapping[str, Decimal]:
+        """See `AccountBook.unpaid`."""
+        return self._unpaid.by_contract
+
     def totals(self, edges: Sequence[Decimal]) -> Totals:
         """See `AccountBook.totals`."""
         bands: Counter[Band] = Counter()
@@ -260,6 +273,7 @@ class PlainBook:
         timed = any(due_ns(pool, self._policy) is not None for pool in risk.pools.values())
         (self._timed.add if timed else self._timed.discard)(risk.account)
         self._reasons.put(risk.account, risk)
+        self._unpaid.put(risk.account, risk)
 
     def _holding(self, symbols: Iterable[str]) -> list[str]:
         """The accounts that hold any of these symbols, or collateral priced by one, sorted."""

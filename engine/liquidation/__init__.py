@@ -23,6 +23,7 @@ Around it:
     deficit_cover.py who bears a deficit: the insurance fund, then the winners of the other side
     fund_groups.py   the insurance fund as the exchange states it, by group of contracts
     plan_cover.py    the same of a plan: who would bear what a takeover leaves unpaid (`unimargin liquidations`)
+    adl_risk.py      how near the winners of a contract are to being asked (`none`, `soon`, `active`)
     deleveraging.py  which of them gives up how much, at what price (policies of deleveraging)
     adl.py           winners in rank order
     adl_holders.py   an account's positions as candidates for that (`unimargin adl`)

@@ -5,7 +5,7 @@
 Closing winners costs no fee and no slippage, so a leg asks them for its part of the shortfall at most at what closing it gives.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 
 import msgspec
@@ -57,22 +57,39 @@ def with_cover(
     if not legs:
         return plan, after
     with exact():
-        lost = sum((leg.expected_loss for leg in legs), ZERO)
         by_group: dict[str, list[TakeOverStep]] = {}
         for leg in legs:
             fund = fund_of(leg.symbol, funds)
             by_group.setdefault(fund.group if fund else "", []).append(leg)
-        covers, left = [], plan.expected_shortfall
-        for place, (group, of_it) in enumerate(by_group.items(), 1):
-            part = sum((leg.expected_loss for leg in of_it), ZERO)
-            # the last one has what rounding leaves
-            deficit = left if place == len(by_group) else divide(plan.expected_shortfall * part, lost)
-            left -= deficit
+        covers = []
+        for (group, of_it), deficit in zip(by_group.items(), _deficits(plan, by_group.values()), strict=True):
             closings = _closings(of_it, holders, prices, policy)
             covers.append(cover_deficit(deficit, after.get(group, ZERO), closings, policy.deleveraging))
             if group:
                 after[group] = covers[-1].fund_after
         return msgspec.structs.replace(plan, cover=_summed(covers)), after
+
+
+def unpaid_by_contract(plan: LiquidationPlan) -> dict[str, Decimal]:
+    """What the plan is expected to leave unpaid, by the contracts whose takeover loses it; {} where no contract does."""
+    by_contract: dict[str, list[TakeOverStep]] = {}
+    for leg in losing_legs(plan):
+        by_contract.setdefault(leg.symbol, []).append(leg)
+    with exact():
+        return dict(zip(by_contract, _deficits(plan, by_contract.values()), strict=True))
+
+
+def _deficits(plan: LiquidationPlan, parts: Collection[Sequence[TakeOverStep]]) -> list[Decimal]:
+    """The deficit of each of these groups of legs, which together are all that lose. Inside `exact()`."""
+    lost = sum((leg.expected_loss for legs in parts for leg in legs), ZERO)
+    deficits, left = [], plan.expected_shortfall
+    for place, legs in enumerate(parts, 1):
+        part = sum((leg.expected_loss for leg in legs), ZERO)
+        # the last one has what rounding leaves
+        deficit = left if place == len(parts) else divide(plan.expected_shortfall * part, lost)
+        deficits.append(deficit)
+        left -= deficit
+    return deficits
 
 
 def _closings(

@@ -44,6 +44,12 @@ def liquidation_plan(
         return _Planner(state, pool, prices, policy, exit_line).plan()
 
 
+def takeover_plan(state: AccountState, pool: str, prices: Prices, policy: Policy) -> LiquidationPlan:
+    """The plan that takes all of the pool over, whether or not less would do. Of a bankrupt pool it is the `liquidation_plan`."""
+    with exact():
+        return _Planner(state, pool, prices, policy, None).takeover()
+
+
 class _Planner:
     """One plan in the making."""
 
@@ -56,12 +62,7 @@ class _Planner:
         self._steps: list[Step] = []
 
     def plan(self) -> LiquidationPlan:
-        before = probe = self._probe()
-        self._state, order_ids = cancelled(self._state, self._pool)
-        if order_ids:
-            self._steps += [CancelStep(order_id) for order_id in order_ids]
-            probe = self._probe()
-        probe = self._netted(probe)
+        before, probe = self._freed()
         search = Search(self._pool, self._line, self._prices, self._policy)
         after = probe.now
         if not (after.bankrupt or after.out(self._line)):
@@ -70,18 +71,31 @@ class _Planner:
                 after = search.settled(probe)
         # one that could be closed and is judged to be below its line still, by coins alone, is nobody's to take
         if after.bankrupt:
-            return self._takeover(probe, before.now)
+            return self._takeover(probe, before)
         steps = [step for it in search.taken for step in it.move.steps(it.lots, it.round)]
         return LiquidationPlan(
             outcome="exit",
             exit_line=canonical(self._line),
             steps=(*self._steps, *steps),
             expected_cost=canonical(sum((step.expected_cost for step in steps), ZERO)),
-            freed_margin=canonical(before.now.requirement - after.requirement),
+            freed_margin=canonical(before.requirement - after.requirement),
             equity_after=canonical(after.equity),
             collateral_value_after=canonical(after.collateral_value),
             requirement_after=canonical(after.requirement),
         )
+
+    def takeover(self) -> LiquidationPlan:
+        before, probe = self._freed()
+        return self._takeover(probe, before)
+
+    def _freed(self) -> tuple[Standing, Probe]:
+        """Where the pool stands, and the pool without its orders and hedged legs: steps 1 and 2."""
+        before = probe = self._probe()
+        self._state, order_ids = cancelled(self._state, self._pool)
+        if order_ids:
+            self._steps += [CancelStep(order_id) for order_id in order_ids]
+            probe = self._probe()
+        return before.now, self._netted(probe)
 
     def _probe(self) -> Probe:
         state = self._state if self._pool else without_dust(self._state, self._policy)

@@ -31,7 +31,7 @@ TOPICS = {
     ),
     "fills": ("receive", "Fills", "What the matching engine did to an account's positions and orders."),
     "ledger": ("receive", "Ledger entries", "What else moved an account: money, transfers, settings."),
-    "margin-events": ("send", "Margin events", "Episodes of a pool, from opened to resolved; and, under keys of their own, the breaker of each shard and outages of prices."),
+    "margin-events": ("send", "Margin events", "Episodes of a pool, from opened to resolved; and, under keys of their own, the breaker of each shard, outages of prices and the deleveraging risk of each contract."),
     "liquidations": (
         "send",
         "Liquidations",

@@ -222,13 +222,15 @@ class _Day:
         self.shard.operate(BreakerRelease(**self._decision("all sources agree: the market did fall")))
 
     def fund_is_stated(self) -> None:
-        """The exchange says what the fund of its bitcoin contracts has."""
+        """The exchange says what the fund of its bitcoin contracts has; then one price leaves so much unpaid that it may not suffice."""
         self.shard.state_fund(FundBalance(
             group="bitcoin",
             symbols=(PERP,),
-            balances={"USDT": Decimal(250_000), "BTC": Decimal("1.5")},
+            balances={"USDT": Decimal(18_000), "BTC": Decimal("0.05")},
             time_ns=self.shard.now_ns,
         ))  # fmt: skip
+        self._bitcoin("55000", seconds=0)
+        self.shard.tell_adl()
 
     def _decision(self, why: str) -> dict[str, Any]:
         return {"id": self._id("op"), "who": "desk.night", "why": why, "time_ns": self.shard.now_ns}

@@ -10,6 +10,7 @@ import msgspec
 from engine.book.plain_book import PlainBook
 from engine.events.effects import EventType, RiskEvent
 from engine.inputs import AccountInput, Mark, MarkBatch, PriceInput, Topic
+from engine.liquidation.adl_risk import fund_exposures
 from engine.liquidation.fund_groups import FundBalance
 from engine.marks.instants import MarksRecord
 from engine.marks.mark_book import NANOSECONDS, MarkBook
@@ -23,6 +24,8 @@ from streams.shards.processor import ShardProcessor
 
 START_NS = 1_767_225_600 * NANOSECONDS
 """2026-01-01T00:00:00Z."""
+ACCOUNTS_MAX = 1_000
+"""More than there are in any example."""
 TICK_SECONDS = 5
 """Between two quotes while time passes; prices must not become stale."""
 
@@ -47,7 +50,8 @@ class ExampleShard:
             source=f"/unimargin/{settings.group}/0",
         )
         self._processor.judging = True
-        self._marks = MarkBook(policy)
+        self._policy, self._marks = policy, MarkBook(policy)
+        self._funds: list[FundBalance] = []
         self._watch = PriceWatch(policy, self._marks)
         self._prices: dict[str, Decimal] = {}
         self._facts: dict[str, dict[str, Decimal]] = {}
@@ -74,6 +78,17 @@ class ExampleShard:
     def state_fund(self, fund: FundBalance) -> None:
         """The exchange says what its insurance fund has."""
         self.taken.append(fund)
+        self._funds = [*(it for it in self._funds if it.group != fund.group), fund]
+        self.tell_adl()
+
+    def tell_adl(self) -> None:
+        """Put what liquidations leave unpaid against the funds, as a worker does once a second."""
+        book = self._processor.book
+        for _ in book.look_at_unpaid(ACCOUNTS_MAX):
+            pass
+        prices = self._marks.prices
+        exposures = fund_exposures([book.unpaid], self._funds, prices, self._policy)
+        self._publish([self._processor.tell_adl(exposures, (0,), prices.time_ns)])
 
     def quote(self, prices: Mapping[str, str] = MappingProxyType({})) -> None:
         """A second later every symbol is quoted, those named at a new price."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import msgspec
 
+from engine.events.adl_events import AdlEvent, AdlEventType
 from engine.events.breaker_events import BreakerEvent, BreakerEventType
 from engine.events.effects import LIQUIDATION_TYPES, EventType, RiskEvent, Stream
 from engine.events.price_events import PriceEvent
@@ -51,9 +52,9 @@ HEADER_SCHEMAS: dict[str, Schema] = {
         "CloudEvents 1.0 in binary mode",
         {
             **_CLOUD_EVENT,
-            "ce_id": {**_TEXT, "description": "`account/stream/sequence` (`breaker/shard/stream/sequence`, `symbol/NAME/stream/time_ns`): the same whenever the event is published again."},
-            "ce_type": {"enum": sorted([*EventType, *BreakerEventType, *OutageKind]), "description": "The `type` of the value."},
-            "ce_subject": {**_TEXT, "description": "The account, `breaker/shard`, `symbol/NAME` or `feed`, which is also the key."},
+            "ce_id": {**_TEXT, "description": "`account/stream/sequence` (`breaker/shard/stream/sequence`, `adl/NAME/stream/sequence`, `symbol/NAME/stream/time_ns`): the same whenever the event is published again."},
+            "ce_type": {"enum": sorted([*EventType, *BreakerEventType, *OutageKind, *AdlEventType]), "description": "The `type` of the value."},
+            "ce_subject": {**_TEXT, "description": "The account, `breaker/shard`, `adl/NAME`, `symbol/NAME` or `feed`, which is also the key."},
             "ce_time": {**_TEXT, "format": "date-time", "description": "Event time, with nine digits of a second."},
             "ce_sequence": {**_NUMBER, "description": "Counts the events of this subject in this topic, without gaps, from 1."},
             "content-type": {"const": "application/json"},
@@ -101,16 +102,17 @@ def all_messages(shard: "ExampleShard") -> Messages:
         kind.value: _of_no_account(kind, PriceEvent, "`symbol/NAME`, or `feed`.", said[kind])
         for kind in OutageKind
     }
+    by_id |= {kind.value: _of_no_account(kind, AdlEvent, "`adl/NAME`.", said[kind]) for kind in AdlEventType}
     by_id[_tag(FundBalance)] = _input(FundBalance, shard, key="The group.")
     by_id[QUARANTINED] = _quarantined(said[QUARANTINED])
     of_role = {role: [_tag(kind) for kind in kinds] for role, kinds in inputs.items()}
     of_role |= {
         stream.value: [kind.value for kind in EventType if _stream(kind) is stream] for stream in Stream
     }
-    of_role[Stream.MARGIN_EVENTS] += [kind.value for kind in (*BreakerEventType, *OutageKind)]
+    of_role[Stream.MARGIN_EVENTS] += [kind.value for kind in (*BreakerEventType, *OutageKind, *AdlEventType)]
     of_role |= {"quarantine": [QUARANTINED], "operator": [_tag(kind) for kind in commands]}
     of_role["fund"] = [_tag(FundBalance)]
-    named = [*kinds, *commands, FundBalance, RiskEvent, BreakerEvent, PriceEvent, RejectionCode]
+    named = [*kinds, *commands, FundBalance, RiskEvent, BreakerEvent, PriceEvent, AdlEvent, RejectionCode]
     return Messages(by_id, of_role, {**component_schemas(named, SCHEMA_REF), **HEADER_SCHEMAS})
 
 
@@ -137,7 +139,7 @@ def _event(kind: EventType, said: list[OutboxEntry]) -> Schema:
 
 
 def _of_no_account(
-    kind: BreakerEventType | OutageKind, struct: type, key: str, said: list[OutboxEntry]
+    kind: BreakerEventType | OutageKind | AdlEventType, struct: type, key: str, said: list[OutboxEntry]
 ) -> Schema:
     return _message(
         kind.value,

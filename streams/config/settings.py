@@ -60,7 +60,8 @@ class Settings(BaseSettings):
     liquidations, so a deployment first says who may."""
     topic_fund: str = "fund"
     fund_topic_enabled: bool = False
-    """Whether the exchange states in that topic what its insurance fund has, for commands that say who would bear a deficit."""
+    """Whether the exchange states in that topic what its insurance fund has: for workers, which tell the risk of deleveraging by it, and
+    for commands that say who would bear a deficit."""
     policy_file: Path | None = None
     """Default: the policy that ships with the package."""
     marks_judged: Literal["every", "conflate"] = "every"

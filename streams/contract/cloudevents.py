@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from engine.events.adl_events import AdlEvent, AdlEventType
 from engine.events.breaker_events import BreakerEvent, BreakerEventType
 from engine.events.effects import RiskEvent, Stream
 from engine.events.price_events import PriceEvent
@@ -17,7 +18,7 @@ from streams.contract.commit import OutboxEntry
 
 NS_PER_S = 1_000_000_000
 
-Event = RiskEvent | BreakerEvent | PriceEvent
+Event = RiskEvent | BreakerEvent | PriceEvent | AdlEvent
 
 
 class _Head(msgspec.Struct):
@@ -26,9 +27,10 @@ class _Head(msgspec.Struct):
 
 _decoder = msgspec.json.Decoder(RiskEvent)
 _head_decoder = msgspec.json.Decoder(_Head)
-_DECODE_OTHER: dict[str, Callable[[bytes], BreakerEvent | PriceEvent]] = {
+_DECODE_OTHER: dict[str, Callable[[bytes], BreakerEvent | PriceEvent | AdlEvent]] = {
     **{kind.value: msgspec.json.Decoder(BreakerEvent).decode for kind in BreakerEventType},
     **{kind.value: msgspec.json.Decoder(PriceEvent).decode for kind in OutageKind},
+    **{kind.value: msgspec.json.Decoder(AdlEvent).decode for kind in AdlEventType},
 }
 
 
@@ -44,7 +46,7 @@ def read_event(value: bytes) -> Event:
 
 
 def read_risk_event(value: bytes) -> RiskEvent | None:
-    """An event of an account; None for one of a breaker or of prices. Raises as `read_event`."""
+    """An event of an account; None for one of a breaker, of prices or of a deleveraging risk. Raises as `read_event`."""
     event = read_event(value)
     return event if isinstance(event, RiskEvent) else None
 

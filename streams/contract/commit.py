@@ -51,19 +51,22 @@ class Commit(msgspec.Struct, frozen=True):
     outbox: tuple[OutboxEntry, ...] = ()
     breaker: bytes | None = None
     """The state of the shard's breaker; None leaves it as it is."""
+    adl: bytes | None = None
+    """Where the contracts stand whose deleveraging risk the shard tells; None leaves it as it is."""
 
     def __bool__(self) -> bool:
         """Whether there is anything to commit."""
-        return bool(self.advance or self.accounts or self.risks or self.outbox or self.breaker)
+        return bool(self.advance or self.accounts or self.risks or self.outbox or self.breaker or self.adl)
 
     @property
     def urgent(self) -> bool:
-        """Whether it cannot wait: it carries inputs, the breaker, or a liquidation."""
+        """Whether it cannot wait: it carries inputs, the breaker, a deleveraging risk, or a liquidation."""
         return bool(
             self.advance
             or self.accounts
             or self.seen
             or self.breaker
+            or self.adl
             or any(entry.lane is Lane.LIQUIDATIONS for entry in self.outbox)
         )
 
@@ -76,6 +79,7 @@ def merge(commits: Sequence[Commit]) -> Commit:
     seen: dict[tuple[str, str], tuple[str, ...]] = {}
     outbox: list[OutboxEntry] = []
     breaker: bytes | None = None
+    adl: bytes | None = None
     for commit in commits:
         for topic, (start, end) in commit.advance.items():
             first, reached = advance.get(topic, (start, start))
@@ -88,4 +92,5 @@ def merge(commits: Sequence[Commit]) -> Commit:
             seen[place] = seen.get(place, ()) + ids
         outbox += commit.outbox
         breaker = commit.breaker or breaker
-    return Commit(advance, accounts, risks, seen, tuple(outbox), breaker)
+        adl = commit.adl or adl
+    return Commit(advance, accounts, risks, seen, tuple(outbox), breaker, adl)

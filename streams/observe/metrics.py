@@ -231,6 +231,25 @@ class Metrics:
             "What committed liquidations and takeovers are expected to leave unpaid, in account currency.",
             registry=r,
         )
+        self.adl_risk = Gauge(
+            "margin_adl_risk",
+            "Risk that winners of a contract are deleveraged: 0 none, 1 soon, 2 active. Told by the owner of the contract's shard, of contracts"
+            " whose fund is stated.",
+            ["symbol"],
+            registry=r,
+        )
+        self.fund_value = Gauge(
+            "margin_fund_value",
+            "What the insurance fund of a group of contracts is worth, in account currency. Every worker tells it.",
+            ["group"],
+            registry=r,
+        )
+        self.fund_expected_shortfall = Gauge(
+            "margin_fund_expected_shortfall",
+            "What the pools in liquidation of all shards are expected to take of that fund, in account currency. Every worker tells it.",
+            ["group"],
+            registry=r,
+        )
         self.events_committed_total = Counter(
             "margin_events_committed_total", "Events committed to the outbox.", ["type"], registry=r
         )

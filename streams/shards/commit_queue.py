@@ -2,7 +2,7 @@
 
 Two lanes
 ---------
-* Urgent is what carries inputs, the breaker or a liquidation. Urgent parts are committed in the order in which they changed memory,
+* Urgent is what carries inputs, the breaker, a deleveraging risk or a liquidation. Urgent parts are committed in the order in which they changed memory,
   many in one commit (group commit): nothing that carries inputs is overtaken by what was judged after it.
 * All else, risks and events that are only to be known, waits by account while anything urgent does: the newest risk, and all
   events in order. It is committed in small pieces, those who have waited longest first; one also after every `PASSED_OVER_MAX` urgent

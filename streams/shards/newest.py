@@ -1,5 +1,6 @@
 """What published events say of accounts, for a shard whose store was rewound behind them."""
 
+from engine.events.adl_events import AdlEvent
 from engine.events.breaker_events import BreakerEvent
 from engine.events.effects import RiskEvent, Stream
 from engine.events.price_events import PriceEvent
@@ -8,7 +9,7 @@ from streams.contract.cloudevents import Event
 
 
 class Newest:
-    """Of a stretch of published events: the newest of each pool, and the highest sequence of each stream."""
+    """Of a stretch of published events: the newest of each pool, of the breaker and of each contract, and the highest sequence of each stream."""
 
     def __init__(self) -> None:
         self.events: dict[str, dict[str, RiskEvent]] = {}
@@ -17,6 +18,8 @@ class Newest:
         """By account and stream."""
         self.breaker: BreakerEvent | None = None
         """The newest of the shard's breaker."""
+        self.adl: dict[str, AdlEvent] = {}
+        """By contract the newest of its deleveraging risk."""
 
     def add(self, event: Event) -> None:
         """Take one event; one that was published again after newer ones says nothing new.
@@ -25,6 +28,11 @@ class Newest:
         band: only getting worse takes effect at once. At the same time and band each plan or detail that was said leaves less due.
         """
         if isinstance(event, PriceEvent):
+            return
+        if isinstance(event, AdlEvent):
+            known = self.adl.get(event.symbol)
+            if known is None or event.sequence > known.sequence:
+                self.adl[event.symbol] = event
             return
         if isinstance(event, BreakerEvent):
             if self.breaker is None or event.sequence > self.breaker.sequence:

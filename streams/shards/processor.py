@@ -31,6 +31,7 @@ from typing import NamedTuple
 import msgspec
 
 from engine.book.account_book import AccountBook, Concerned
+from engine.events.adl_events import adl_changes, adl_subject
 from engine.events.breaker_events import BreakerEventType, after_event, breaker_event
 from engine.events.effects import AccountRisk, Stream
 from engine.events.judgement import Judgement
@@ -40,6 +41,7 @@ from engine.ladder import LadderState
 from engine.ladder.breaker import BreakerState, Opening
 from engine.ledger.accounts import AccountState, decode, encode
 from engine.ledger.applying import apply, stopped
+from engine.liquidation.adl_risk import AdlLevel, AdlState, FundExposure
 from engine.marks.instants import Instant
 from engine.marks.mark_book import Prices
 from engine.policy import Policy
@@ -101,6 +103,9 @@ class ShardProcessor:
         """What the batch that `settle` ends has brought."""
         self._stored = book.breaker.state
         """The breaker as the newest commit has it."""
+        self._adl: dict[str, AdlState] = {}
+        """Of contracts whose deleveraging risk is this shard's to tell, where those stand of which there is anything to remember."""
+        self._contracts = tuple(it for it in policy.instruments if self.is_home_of(adl_subject(it)))
 
     def load(
         self,
@@ -127,6 +132,10 @@ class ShardProcessor:
         self._stored = self.book.breaker.state
         yield from self.book.load_in_parts(stored, risks, packed, outdated)
         self.watermarks |= watermarks
+
+    def load_adl(self, states: Mapping[str, AdlState]) -> None:
+        """Take over where contracts stand, as the store holds it."""
+        self._adl = dict(states)
 
     @property
     def unsettled(self) -> Collection[str]:
@@ -256,6 +265,19 @@ class ShardProcessor:
         """Publish what is said of prices through this shard's outbox."""
         return Commit(outbox=(outbox_entry(event, self.shard, self._source),))
 
+    def tell_adl(self, exposures: Mapping[str, FundExposure], shards: tuple[int, ...], now_ns: int) -> Commit:
+        """Say which contracts came to another level of deleveraging risk, of those that are this shard's to tell."""
+        states, events = adl_changes(self._adl, exposures, self._contracts, shards, now_ns, self._policy)
+        if states == self._adl:
+            return Commit()
+        self._adl = states
+        outbox = tuple(outbox_entry(event, self.shard, self._source) for event in events)
+        return Commit(outbox=outbox, adl=msgspec.json.encode(states))
+
+    def adl_levels(self, exposures: Mapping[str, FundExposure]) -> dict[str, AdlLevel]:
+        """By contract that is this shard's to tell, and that a fund pays for: its level."""
+        return {it: self._adl.get(it, AdlState()).level for it in self._contracts if it in exposures}
+
     def start_judging(self, prices: Prices) -> Slices:
         """Prices have caught up: take them all, in time order, and judge every account at them."""
         self.judging = True
@@ -287,12 +309,20 @@ class ShardProcessor:
         yield from self._spoken_in_slices(self.book.judge_held())
 
     def adopt(self, newest: Newest) -> list[Commit]:
-        """Take over the ladder states of events that were published but are not in the store (it was rewound)."""
+        """Take over the states of events that were published but are not in the store (it was rewound)."""
         parts = []
         if newest.breaker is not None:
             self.book.breaker.load(after_event(self.book.breaker.state, newest.breaker))
             if self.book.breaker.state != self._stored:
                 parts.append(Commit(breaker=self._breaker_bytes()))
+        newer = {
+            symbol: event.state
+            for symbol, event in newest.adl.items()
+            if event.sequence > self._adl.get(symbol, AdlState()).sequence
+        }
+        if newer:
+            self._adl |= newer
+            parts.append(Commit(adl=msgspec.json.encode(self._adl)))
         for account, sequences in newest.sequences.items():
             risk = self.book.risk(account)
             if all(sequence <= risk.sequences.get(stream, 0) for stream, sequence in sequences.items()):

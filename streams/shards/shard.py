@@ -50,6 +50,7 @@ from engine.events.effects import Stream
 from engine.inputs import Mark, Topic
 from engine.ladder.breaker import BreakerState
 from engine.ladder.table import Trigger
+from engine.liquidation.adl_risk import AdlState
 from engine.marks.mark_book import MarkBook
 from streams.contract.cloudevents import read_event
 from streams.contract.commit import Commit, Lane
@@ -90,6 +91,7 @@ REASONS = {Trigger.PLANNED: "plan", Trigger.EXPLAINED: "detail"}
 """What may be due behind a verdict, as the metrics name it."""
 _log = structlog.get_logger()
 _breaker_decoder = msgspec.json.Decoder(BreakerState)
+_adl_decoder = msgspec.json.Decoder(dict[str, AdlState])
 
 
 class Condition(StrEnum):
@@ -379,6 +381,7 @@ class ShardRunner:
                 list(stored.values()), risks, watermarks, breaker, snapshot.parts, outdated
             ):
                 await give_way()
+            self.processor.load_adl({} if image.adl is None else _adl_decoder.decode(image.adl))
         _log.info(
             "shard_loaded",
             shard=self.shard,

@@ -33,6 +33,7 @@ They belong to this module alone; a key of another type is a broken invariant.
     unimargin:{shard-N}:outbox                 the same, of all other topics; an older edition has all of them here
     unimargin:{shard-N}:marks                  hash: price symbol -> mark
     unimargin:{shard-N}:breaker                state of the breaker
+    unimargin:{shard-N}:adl                    where the contracts stand whose deleveraging risk the shard tells
     unimargin:{shard-N}:trail                  stream: which accounts each of the newest commits changed, and take-overs
     unimargin:{shard-N}:seen:<topic>:<account> list of input ids, newest last
 
@@ -100,6 +101,7 @@ class ShardImage(msgspec.Struct, frozen=True):
     """Topic -> offset after the last record known to be in it."""
     marks: dict[str, bytes]
     breaker: bytes | None
+    adl: bytes | None
     snapshot: Snapshot | None = None
 
 
@@ -204,7 +206,7 @@ class ShardStore:
         """
         keys = self._keys
         touched = [keys.fence, keys.meta, keys.accounts, keys.risks]
-        touched += [*(keys.outboxes[lane] for lane in _LANES), keys.breaker, keys.trail]
+        touched += [*(keys.outboxes[lane] for lane in _LANES), keys.breaker, keys.adl, keys.trail]
         touched += [keys.changed, keys.changed_next]
         touched += [keys.seen(topic, account) for topic, account in commit.seen]
         args: list[Argument] = [self._fence, self._token, self._commits, self._commits + 1, DEDUPE_WINDOW]
@@ -322,6 +324,7 @@ class ShardStore:
             published=meta.published,
             marks={symbol: mark async for symbol, mark in scan_hash(self._redis, self._keys.marks)},
             breaker=await bounded(self._redis.get(self._keys.breaker)),
+            adl=await bounded(self._redis.get(self._keys.adl)),
             snapshot=snapshot,
         )
 
@@ -371,6 +374,6 @@ def _arguments(commit: Commit) -> list[Argument]:
         [part for item in commit.risks.items() for part in item],
     ]
     parts += [[msgspec.msgpack.encode(it) for it in commit.outbox if it.lane is lane] for lane in _LANES]
-    parts.append([] if commit.breaker is None else [commit.breaker])
+    parts += [[] if state is None else [state] for state in (commit.breaker, commit.adl)]
     parts += [list(ids) for ids in commit.seen.values()]
     return [*map(len, parts), *(argument for part in parts for argument in part)]

@@ -31,6 +31,7 @@ class ShardKeys:
         }
         self.marks = f"{self._root}:marks"
         self.breaker = f"{self._root}:breaker"
+        self.adl = f"{self._root}:adl"
         self.snapshot = f"{self._root}:snapshot"
         self.changed = f"{self._root}:changed"
         self.snapshot_next = f"{self._root}:snapshot-next"

@@ -51,6 +51,11 @@ class StoreReader:
         state: bytes | None = await bounded(self._redis.get(self._keys(shard).breaker))
         return state
 
+    async def adl(self, shard: int) -> bytes | None:
+        """Where the contracts stand whose deleveraging risk the shard tells; None where nothing was ever said."""
+        states: bytes | None = await bounded(self._redis.get(self._keys(shard).adl))
+        return states
+
     async def meta(self, shard: int) -> ShardMeta:
         """Owner, watermarks and positions; all zero for a shard never taken over."""
         keys = self._keys(shard)

@@ -23,6 +23,7 @@ from engine.policy.rules.policy_switches import InstantOf
 from streams.config.settings import Settings, SettingsError, load_policy
 from streams.contract.commit import Lane
 from streams.kafka.clients import account_partitioner, partition_counts, producer
+from streams.kafka.fund_follower import FundFollower
 from streams.kafka.log_ends import LogEnds
 from streams.kafka.log_reader import open_log
 from streams.observe.cascade import Cascade
@@ -34,6 +35,7 @@ from streams.prices.operator_reader import OperatorReader
 from streams.prices.price_desk import PriceDesk
 from streams.prices.price_reader import PriceReader
 from streams.prices.symbol_beliefs import SymbolBeliefs
+from streams.shards.adl_rounds import AdlRounds
 from streams.shards.crash import crash_only
 from streams.shards.giving_way import AfterPrices
 from streams.shards.processor import ShardProcessor
@@ -45,6 +47,7 @@ from streams.store.belief_store import save_beliefs
 from streams.store.redis_client import connect
 from streams.store.shard_follower import Role, ShardFollower
 from streams.store.shard_store import ShardStore
+from streams.store.unpaid_store import exchange_unpaid
 from streams.worker.group_member import GroupMember
 from streams.worker.health_server import HealthServer
 from streams.worker.stand_in import StandIn
@@ -168,6 +171,15 @@ async def run_worker(settings: Settings, *, standby: bool = False) -> None:
         symbols_named=settings.heat_map_symbols,
         every_seconds=settings.heat_map_seconds,
     )
+    funds = FundFollower(settings, shards.quarantine)
+    adl = AdlRounds(
+        shards,
+        marks,
+        policy,
+        metrics,
+        funds=lambda: funds.funds,
+        exchange=partial(exchange_unpaid, redis, settings.redis_prefix),
+    )
     stopping = _stop_on_signals()
     watchdog.start()
     tasks = [
@@ -186,6 +198,8 @@ async def run_worker(settings: Settings, *, standby: bool = False) -> None:
                 lambda: beliefs.keep(_as_owner(shards, partial(save_beliefs, redis, settings.redis_prefix))),
             ),
             ("instants", _hand_on_instants(desk, policy)),
+            ("funds", funds.run),
+            ("adl", adl.run),
         )
     ]
     await member.start(price_reader)
@@ -202,8 +216,9 @@ async def run_worker(settings: Settings, *, standby: bool = False) -> None:
 
 async def _shard_count(settings: Settings, topics: dict[Topic, str]) -> int:
     """Partitions of the account-keyed topics, which must be equal: partition number is shard number."""
-    operators = [settings.topic_operator] if settings.operator_topic_enabled else []
-    every = await partition_counts(settings, (*topics.values(), settings.topic_prices, *operators))
+    switched = [settings.topic_operator] * settings.operator_topic_enabled
+    switched += [settings.topic_fund] * settings.fund_topic_enabled
+    every = await partition_counts(settings, (*topics.values(), settings.topic_prices, *switched))
     missing = [name for name, count in every.items() if not count]
     if missing:
         raise SettingsError(

@@ -9,6 +9,7 @@ from typing import get_args
 import msgspec
 import pytest
 
+from engine.events.adl_events import AdlEvent, AdlEventType
 from engine.events.breaker_events import BreakerEvent, BreakerEventType
 from engine.events.effects import LIQUIDATION_TYPES, EventType, RiskEvent, Stream
 from engine.inputs import FillsInput, LedgerInput, PriceInput, Topic
@@ -40,7 +41,9 @@ tags_of = {
     "prices": {kind.__struct_config__.tag for kind in get_args(PriceInput)},
     "fills": {kind.__struct_config__.tag for kind in get_args(FillsInput)},
     "ledger": {kind.__struct_config__.tag for kind in get_args(LedgerInput)},
-    Stream.MARGIN_EVENTS: (set(EventType) - LIQUIDATION_TYPES) | set(BreakerEventType) | set(OutageKind),
+    Stream.MARGIN_EVENTS: (
+        (set(EventType) - LIQUIDATION_TYPES) | set(BreakerEventType) | set(OutageKind) | set(AdlEventType)
+    ),
     Stream.LIQUIDATIONS: LIQUIDATION_TYPES,
     "quarantine": {"record.quarantined"},
     "operator": {kind.__struct_config__.tag for kind in get_args(OperatorCommand)},
@@ -164,6 +167,17 @@ def test_example_of_a_breaker_when_decoded_then_that_event_under_its_own_identit
     assert (headers["ce_type"], headers["ce_id"], headers["ce_subject"]) == (kind, event.id, "breaker/0")
     assert event.id == f"breaker/0/margin-events/{event.sequence}"
     assert event.held.accounts == 7
+
+
+def test_example_of_a_deleveraging_risk_when_decoded_then_that_event_under_its_own_identity():
+    example = MESSAGES[AdlEventType.RISK_CHANGED]["examples"][0]
+    event = msgspec.json.decode(json.dumps(example["payload"]), type=AdlEvent)
+    assert read_event(msgspec.json.encode(event)) == event
+    headers = example["headers"]
+    assert (headers["ce_id"], headers["ce_subject"]) == (event.id, "adl/BTC-USDT-PERP")
+    assert event.id == f"adl/BTC-USDT-PERP/margin-events/{event.sequence}"
+    # 18,000 * 0.999 + 0.05 * 55,000
+    assert (event.level, event.exposure.fund) == ("soon", 17_982 + 2_750)
 
 
 def test_examples_of_commands_when_decoded_then_what_the_program_takes():

@@ -42,6 +42,7 @@ LABEL_VALUES = {
     "due": ["plan", "detail"],
     "kind": list(NoticeKind),
     "cause": ["instant", "batch", "window"],
+    "group": ["all", "major"],
 }
 
 

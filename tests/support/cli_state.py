@@ -9,6 +9,7 @@ import msgspec
 from engine.events.effects import AccountRisk
 from engine.inputs import Mark
 from engine.ledger.accounts import AccountState, encode
+from engine.liquidation.adl_risk import AdlState
 from streams.contract.commit import Commit
 from streams.observe.metrics import Metrics
 from streams.store.redis_client import connect
@@ -40,6 +41,18 @@ def leave_state(
                 )
             )
             await store.save_marks({it.symbol: msgspec.json.encode(it) for it in marks})
+
+    asyncio.run(write())
+
+
+def leave_adl(url: str, shard: int, states: Mapping[str, AdlState]) -> None:
+    """Take the shard over and commit where contracts stand."""
+
+    async def write() -> None:
+        async with connect(url) as client:
+            store = ShardStore(client, shard, OWNER, Metrics())
+            await store.take_over()
+            await store.commit(Commit(adl=msgspec.json.encode(states)))
 
     asyncio.run(write())
 

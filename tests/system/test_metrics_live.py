@@ -27,7 +27,7 @@ def test_every_panel_and_rule_when_a_worker_has_traffic_then_shows_numbers(
 ) -> None:
     directory = tmp_path / "prometheus"
     directory.mkdir()
-    worker = cluster.worker(HEAT_MAP_SECONDS="1")
+    worker = cluster.worker(HEAT_MAP_SECONDS="1", FUND_TOPIC_ENABLED="true")
     with Traffic(cluster.bootstrap, seed) as traffic:
         worker.wait_ready()
         _make_every_counter_move(worker, cluster)
@@ -52,6 +52,9 @@ def test_every_panel_and_rule_when_a_worker_has_traffic_then_shows_numbers(
 
 def _make_every_counter_move(worker: Worker, cluster: Cluster) -> None:
     sender = Sender(cluster.bootstrap)
+    sender.send_now(
+        "fund", b"all", b'{"type":"fund_balance","group":"all","balances":{"USD":"1"},"time_ns":1}'
+    )
     sender.send_now("fills", b"acct-poison", b"{")
     sender.send_now("prices", b"BTC-PERP", b"{")
     sender.inputs(deposit("acct-poison", "1"))

@@ -10,6 +10,7 @@ import msgspec
 import typer
 from rich.text import Text
 
+from engine.events.adl_events import AdlEvent
 from engine.events.breaker_events import BreakerEvent
 from engine.events.effects import RiskEvent, Stream
 from engine.events.price_events import PriceEvent
@@ -18,6 +19,7 @@ from engine.ladder.table import LIQUIDATING
 from engine.marks.mark_book import NANOSECONDS
 from streams.cli.breaker.breaker_words import said_of
 from streams.cli.events.outage_words import outage_in_words
+from streams.cli.liquidations.adl_words import risk_in_words
 from streams.cli.liquidations.plan_words import plan_in_short
 from streams.config.invocation import AccountFilter, ConfigOption, JsonOption, run, tell_mistakes
 from streams.config.settings import Settings, load_settings
@@ -194,6 +196,10 @@ def _as_line(record: ConsumerRecord, headers: dict[str, str]) -> Text:
         return Text(
             f"{when.removesuffix('+00:00')}Z  {event.type.value:<27}  {outage_in_words(event)}",
             style="yellow",
+        )
+    if isinstance(event, AdlEvent):
+        return Text(
+            f"{when.removesuffix('+00:00')}Z  {event.type.value:<27}  {risk_in_words(event)}", style="red"
         )
     if isinstance(event, BreakerEvent):
         return Text(f"{when.removesuffix('+00:00')}Z  {event.type.value:<27}  {said_of(event)}", style="red")

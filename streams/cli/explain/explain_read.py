@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from engine.events.adl_events import AdlEvent
 from engine.events.breaker_events import BreakerEvent, BreakerEventType
 from engine.events.effects import RiskEvent, Stream
 from engine.events.pools import CROSS, pool_figures
@@ -17,6 +18,7 @@ from streams.cli.breaker.breaker_words import said_of
 from streams.cli.events.outage_words import outage_in_words
 from streams.cli.explain.explain_compare import Published, event_prices
 from streams.cli.explain.explain_replay import AccountReplay
+from streams.cli.liquidations.adl_words import risk_in_words
 from streams.config.problem import Problem
 from streams.config.settings import Settings, SettingsError
 from streams.contract.cloudevents import read_event
@@ -179,6 +181,8 @@ def _published(record: ConsumerRecord) -> Published:
         raise Problem(f"{where} cannot be read as a risk event of this version: {error}") from None
     if isinstance(event, PriceEvent):
         raise Problem(f"{event.id} is about prices, not about an account: {outage_in_words(event)}")
+    if isinstance(event, AdlEvent):
+        raise Problem(f"{event.id} is about a contract, not about an account: {risk_in_words(event)}")
     if isinstance(event, BreakerEvent):
         raise Problem(
             f"{event.id} is about the breaker of shard {event.shard}, not about an account: {said_of(event)}"

@@ -9,16 +9,17 @@ import msgspec
 import typer
 
 from engine.liquidation.deleveraging import Closing, closing_short_of
-from engine.liquidation.fund_groups import fund_of, fund_value
+from engine.liquidation.fund_groups import FundBalance, fund_of, fund_value
 from engine.margin.quotes import index_price
 from engine.marks.mark_book import Prices
 from engine.numbers import ZERO, amount_fault, canonical
 from engine.policy import Policy
 from engine.policy.rules.policy_switches import AdlRanking, DeleveragedSize, Deleveraging, InstrumentKind
 from streams.cli.liquidations.adl_report import HeldSide, queue_report, queue_summary, queue_table
+from streams.cli.liquidations.adl_standing import adl_standing
 from streams.cli.liquidations.holders import holders_of
 from streams.config.invocation import ConfigOption, JsonOption, run, tell_mistakes
-from streams.config.settings import Settings, SettingsError, load_policy, load_settings
+from streams.config.settings import SettingsError, load_policy, load_settings
 from streams.config.terminal import console, json_out
 from streams.kafka.fund_reader import read_funds
 
@@ -58,7 +59,7 @@ def adl(
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
     config: ConfigOption = None,
 ) -> None:
-    """Show the auto-deleveraging queue of a contract, by default by profit times leverage.
+    """Show the auto-deleveraging queue of a contract, by default by profit times leverage, and how near it is: none, soon or active.
 
     With --shortfall and --price: what the insurance fund would pay of it, which holders would be closed, and what they give up.
     """
@@ -81,8 +82,10 @@ def adl(
     if deficit and price is not None and holders.prices is not None:
         at = _payable("--price", price, signed=symbol in policy.price_scales)
         closing = _closing(deficit, at, symbol, side, holders.prices, policy)
-    in_fund = _in_fund(settings, symbol, holders.prices, policy) if given is None else given
-    report = queue_report(candidates, symbol, side, deficit, in_fund, closing, limit, policy, now_ns)
+    paying = fund_of(symbol, run(read_funds(settings))) if settings.fund_topic_enabled else None
+    risk = None if paying is None else run(adl_standing(settings, symbol))
+    in_fund = _in_fund(paying, holders.prices, policy) if given is None else given
+    report = queue_report(candidates, symbol, side, risk, deficit, in_fund, closing, limit, policy, now_ns)
     if as_json:
         json_out(report)
         return
@@ -119,12 +122,9 @@ def _closing(
     return closing
 
 
-def _in_fund(settings: Settings, symbol: str, prices: Prices | None, policy: Policy) -> Decimal:
-    """What the fund's topic says that the contract's fund has; 0 where it says nothing."""
-    if not settings.fund_topic_enabled or prices is None:
-        return ZERO
-    fund = fund_of(symbol, run(read_funds(settings)))
-    return ZERO if fund is None else fund_value(fund, prices, policy)
+def _in_fund(fund: FundBalance | None, prices: Prices | None, policy: Policy) -> Decimal:
+    """What the contract's fund is worth; 0 where none is stated."""
+    return ZERO if fund is None or prices is None else fund_value(fund, prices, policy)
 
 
 def _payable(option: str, text: str, *, signed: bool = False) -> Decimal:

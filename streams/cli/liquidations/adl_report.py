@@ -8,11 +8,13 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.liquidation.adl import AdlCandidate, ranked
+from engine.liquidation.adl_risk import AdlState
 from engine.liquidation.deficit_cover import DeficitCover, cover_deficit
 from engine.liquidation.deleveraging import Closing
 from engine.numbers import ZERO, divide, exact
 from engine.policy import Policy
 from engine.policy.rules.deleveraging_rules import DeleveragingRules
+from streams.cli.liquidations.adl_words import standing_in_words
 from streams.config.terminal import amount, printable, table
 
 
@@ -55,6 +57,8 @@ class QueueReport(msgspec.Struct, frozen=True, kw_only=True):
 
     symbol: str
     side: HeldSide
+    risk: AdlState | None
+    """How near its winners are to being asked, as workers say; None where no fund is stated that pays for it."""
     rules: DeleveragingRules
     currency: str
     policy: str
@@ -75,6 +79,7 @@ def queue_report(
     candidates: list[AdlCandidate],
     symbol: str,
     side: HeldSide,
+    risk: AdlState | None,
     shortfall: Decimal,
     fund: Decimal,
     closing: Closing | None,
@@ -112,6 +117,7 @@ def queue_report(
     return QueueReport(
         symbol=symbol,
         side=side,
+        risk=risk,
         rules=rules,
         currency=policy.account_currency,
         policy=policy.name,
@@ -160,7 +166,10 @@ def queue_table(report: QueueReport) -> Table:
 def queue_summary(report: QueueReport) -> list[Text]:
     """What the table comes to, in lines."""
     profit = amount(report.profit, _PLACES)
-    said = [Text(f"{report.in_profit} of {report.holders} positions are in profit, by {profit} together")]
+    said = [
+        Text(standing_in_words(report.risk)),
+        Text(f"{report.in_profit} of {report.holders} positions are in profit, by {profit} together"),
+    ]
     cover = report.cover
     if cover.deficit:
         with exact():

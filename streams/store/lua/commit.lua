@@ -1,17 +1,17 @@
 -- Make one commit of a shard durable as a whole, or not at all.
 --
 -- KEYS  1 fence   2 meta   3 accounts   4 risks   5 outbox of liquidations   6 outbox of all else   7 breaker
---       8 trail   9 accounts changed since the snapshot   10 the same since the begin of the one being written
---       11.. a list of seen ids each
+--       8 deleveraging risks   9 trail   10 accounts changed since the snapshot   11 the same since the begin of the
+--       one being written   12.. a list of seen ids each
 -- ARGV  1 fence   2 token   3 number of the commit before   4 number of this commit   5 dedupe window
 --       6 bound on the trail   7 accounts of this commit, in MessagePack
---       8..13 how many arguments follow for: watermarks, accounts, risks, both outboxes, breaker
---       14.. the same for each list of ids
+--       8..14 how many arguments follow for: watermarks, accounts, risks, both outboxes, breaker, deleveraging risks
+--       15.. the same for each list of ids
 --       then those arguments:
 --           watermarks   meta field, expected, new, ...
 --           accounts, risks   field, value, ...
 --           each outbox   entry, ...
---           breaker   its state, or nothing
+--           breaker, deleveraging risks   its state, or nothing
 --           each list of ids   id, ...
 -- Returns {word, detail ...}: ok | already | fenced | rewound, stored number | watermark, field, stored watermark.
 --
@@ -23,7 +23,7 @@
 -- Even, so that no field is parted from its value; Lua's stack holds some 8000 values.
 local UNPACK_MAX = 1000
 local COUNTS_AT = 8
-local SEEN_KEYS_AT = 11
+local SEEN_KEYS_AT = 12
 
 local fence = redis.call('GET', KEYS[1])
 if not fence then
@@ -42,7 +42,7 @@ if stored ~= ARGV[3] then
 end
 
 local seen_keys = #KEYS - SEEN_KEYS_AT + 1
-local counts_end = COUNTS_AT + 5 + seen_keys
+local counts_end = COUNTS_AT + 6 + seen_keys
 local part_ends = {}
 local part_end = counts_end
 for index = COUNTS_AT, counts_end do
@@ -76,7 +76,7 @@ local function note_changed(key)
 end
 
 -- First: it alone may be refused for its number, and then nothing is written.
-redis.call('XADD', KEYS[8], 'MAXLEN', '~', ARGV[6], ARGV[1] .. '-' .. ARGV[4], 'accounts', ARGV[7])
+redis.call('XADD', KEYS[9], 'MAXLEN', '~', ARGV[6], ARGV[1] .. '-' .. ARGV[4], 'accounts', ARGV[7])
 redis.call('HSET', KEYS[2], 'commit', ARGV[4])
 for at = counts_end + 1, part_ends[1], 3 do
   redis.call('HSET', KEYS[2], ARGV[at], ARGV[at + 2])
@@ -84,18 +84,19 @@ end
 write_part('HSET', KEYS[3], 2)
 local snapshots = redis.call('HMGET', KEYS[2], 'snapshot', 'snapshot_next')
 if snapshots[1] then
-  note_changed(KEYS[9])
+  note_changed(KEYS[10])
 end
 if snapshots[2] then
-  note_changed(KEYS[10])
+  note_changed(KEYS[11])
 end
 write_part('HSET', KEYS[4], 3)
 write_part('RPUSH', KEYS[5], 4)
 write_part('RPUSH', KEYS[6], 5)
 write_part('SET', KEYS[7], 6)
+write_part('SET', KEYS[8], 7)
 for index = 1, seen_keys do
   local key = KEYS[SEEN_KEYS_AT + index - 1]
-  write_part('RPUSH', key, 6 + index)
+  write_part('RPUSH', key, 7 + index)
   redis.call('LTRIM', key, '-' .. ARGV[5], '-1')
 end
 return {'ok'}

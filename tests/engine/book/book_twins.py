@@ -36,6 +36,7 @@ from tests.support.life_cycle import REASONS
 D = Decimal
 ALL = 1_000_000
 """More accounts than any book here has."""
+_LOOKED_EVERY = 5
 _PORTIONS = (ALL, ALL, 0, 1, 2)
 
 
@@ -49,7 +50,7 @@ class Twins:
         self.prices: dict[str, Mark] = {}
         self.stale = frozenset(policy.price_symbols)
         self.now_ns = 0
-        self._offsets, self._sequences = count(), count(1)
+        self._offsets, self._sequences, self._steps = count(), count(1), count()
         self._portions = Random(0)
         self.judgements = self.behind = 0
         """Of accounts: judgements that said something, and reasons that were said behind them."""
@@ -236,6 +237,11 @@ class Twins:
         for name in self.plain.accounts():
             assert self.fast.risk(name) == self.plain.risk(name)
         compare_breakers(self.fast.breaker, self.plain.breaker)
+        if next(self._steps) % _LOOKED_EVERY == 0:
+            # of all: who has waited longest depends on the order in which accounts came
+            looked = [len(deque(book.look_at_unpaid(ALL))) for book in (self.plain, self.fast)]
+            assert looked[0] == looked[1]
+            assert self.fast.unpaid == self.plain.unpaid
         assert all(event.type not in REASONS for it in exactly for event in it.events)
         self.drain()
 

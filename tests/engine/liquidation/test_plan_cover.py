@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from engine.liquidation.adl import AdlCandidate
 from engine.liquidation.fund_groups import FundBalance, fund_of, fund_value
-from engine.liquidation.plan_cover import fund_values, with_cover
+from engine.liquidation.plan_cover import fund_values, unpaid_by_contract, with_cover
 from engine.liquidation.planner import liquidation_plan
 from tests.support.builders import account, prices, sample
 
@@ -89,3 +89,10 @@ def test_cover_when_a_second_plan_is_covered_then_out_of_what_the_first_one_left
     assert left == {"bitcoin": D("8.5"), "all": 100}
     again, left = covered(plan, funds, values=left)
     assert (again.cover.from_fund, left) == (D("8.5"), {"bitcoin": 0, "all": 100})
+
+
+def test_unpaid_when_two_contracts_lose_then_in_the_proportion_of_their_losses_and_all_of_it():
+    # 30 and 2.25 to close 1,500, two thirds of it bitcoin's
+    plan = plan_of(-30, {"BTC-PERP": (10, 100), "ETH-PERP": (-50, 10)})
+    assert unpaid_by_contract(plan) == {"BTC-PERP": D("21.5"), "ETH-PERP": D("10.75")}
+    assert unpaid_by_contract(plan_of(40, {"BTC-PERP": (10, 100)})) == {}

@@ -94,6 +94,12 @@ BROKEN = [
     ("warning = 1.5", "warning = inf", "ladder.warning"),
     ("exit_band = 0.02", "exit_band = -0.01", "ladder.exit_band"),
     ("exit_hold_seconds = 5", "exit_hold_seconds = -1", "ladder.exit_hold_seconds"),
+    # deleveraging
+    ("[ladder]", "[deleveraging]\nsoon_fund_share = 0\n[ladder]", "deleveraging.soon_fund_share"),
+    ("[ladder]", "[deleveraging]\nactive_fund_share = 0.29\n[ladder]", "deleveraging.active_fund_share"),
+    ("[ladder]", "[deleveraging]\nrisk_exit_band = 0.3\n[ladder]", "deleveraging.risk_exit_band"),
+    ("[ladder]", "[deleveraging]\nrisk_exit_band = -0.01\n[ladder]", "deleveraging.risk_exit_band"),
+    ("[ladder]", "[deleveraging]\nrisk_hold_seconds = -1\n[ladder]", "deleveraging.risk_hold_seconds"),
     # stress
     ("[ladder]", "[stress.betas]\nETH = -0.1\n[ladder]", "stress.betas.ETH"),
     ("[ladder]", "[stress.betas]\nDOGE = 1\n[ladder]", "stress.betas.DOGE"),

@@ -6,12 +6,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 
 import msgspec
 import pytest
 
+from engine.events.adl_events import AdlEvent, AdlEventType
 from engine.events.effects import EventType, RiskEvent
 from engine.ladder import Band
+from engine.liquidation.adl_risk import AdlLevel, AdlReason, AdlState, FundExposure
 from streams.config.settings import Settings
 from streams.contract.cloudevents import outbox_entry
 from streams.contract.commit import OutboxEntry
@@ -142,6 +145,43 @@ def test_tail_when_an_event_is_of_another_version_then_shown_and_passed(
         True,
         False,
     ]
+
+
+def test_tail_when_a_deleveraging_risk_changed_then_the_fund_and_what_is_taken_of_it(
+    cli_kafka: RealKafka, kafka_env: dict[str, str], unique: Callable[[str], str]
+) -> None:
+    symbol = unique("contract")
+    exposure = FundExposure(
+        group="major",
+        fund=Decimal(20_000),
+        stated_ns=1,
+        expected_shortfall=Decimal("7000.5"),
+        expected_shortfall_of_symbol=Decimal(5),
+    )
+    state = AdlState(AdlLevel.SOON, 1_700_000_000_000_000_000, None, 1)
+    event = AdlEvent(
+        type=AdlEventType.RISK_CHANGED,
+        id=f"adl/{symbol}/margin-events/1",
+        symbol=symbol,
+        sequence=1,
+        time_ns=1_700_000_000_000_000_000,
+        level=AdlLevel.SOON,
+        previous_level=AdlLevel.NONE,
+        reason=AdlReason.SHORTFALL,
+        exposure=exposure,
+        shards=(0,),
+        state=state,
+        policy_digest="p",
+    )
+    publish(cli_kafka, [outbox_entry(event, 0, "/test")])
+    words = ("events", "tail", "--from-beginning", "--account", event.subject, "--limit", "1")
+    shown = " ".join(unimargin(*words, env=kafka_env).out.split())
+    assert "symbol.adl_risk_changed" in shown
+    assert f"{symbol}: none -> soon: liquidations are expected to take 7,000.5 of the 20,000" in shown
+    assert "in fund major" in shown
+    explained = unimargin("explain", event.id, env=kafka_env)
+    assert explained.code != 0
+    assert "is about a contract, not about an account" in " ".join(explained.err.split())
 
 
 def test_tail_when_following_then_new_events_until_ctrl_c(

@@ -7,9 +7,10 @@ import pytest
 
 from engine.events.effects import AccountRisk
 from engine.ladder import Band, LadderState, Request
+from engine.liquidation.adl_risk import AdlLevel, AdlState
 from tests.support.builders import account
 from tests.support.cli import unimargin
-from tests.support.cli_state import leave_state, marks_now
+from tests.support.cli_state import leave_adl, leave_state, marks_now
 from tests.support.sender import Sender
 
 pytestmark = pytest.mark.system
@@ -173,6 +174,27 @@ def test_fund_when_its_topic_states_it_then_the_newest_of_the_contract_pays_firs
     assert "of 25 the fund pays 10, 1 positions give up 15" in unimargin(*words, env=env).out
     # who says what the fund has is believed
     assert "of 25 the fund pays 20, 1 positions give up 5" in unimargin(*words, "--fund", "20", env=env).out
+
+
+def test_adl_when_a_fund_pays_for_the_contract_then_the_level_that_workers_told_is_beside_it(fund_env):
+    env, state = fund_env
+    words = ("adl", "BTC-PERP", "short")
+    level = AdlState(AdlLevel.SOON, 1_700_000_000_000_000_000, None, 3)
+    leave(env, liquidated("bankrupt", -30, Band.BANKRUPT), liquidated("other", 20))
+    leave_adl(env["UNIMARGIN_REDIS_URL"], 1, {"BTC-PERP": level})
+    assert "deleveraging risk: not told, no fund is stated" in unimargin(*words, env=env).out
+    assert unimargin(*words, "--json", env=env).json["risk"] is None
+    state("major", {"symbols": ["BTC-PERP", "ETH-PERP"], "balances": {"USDT": "40"}, "time_ns": 1})
+    assert "deleveraging risk: soon since 2023-11-14T22:13:20" in unimargin(*words, env=env).out
+    shown = unimargin(*words, "--fund", "5", "--json", env=env).json
+    assert msgspec.convert(shown["risk"], AdlState) == level
+    assert "deleveraging risk: none\n" in unimargin("adl", "ETH-PERP", "long", env=env).out
+
+
+def test_adl_when_workers_follow_no_fund_then_what_was_told_before_is_not_shown(redis_env):
+    leave(redis_env, liquidated("bankrupt", -30, Band.BANKRUPT), liquidated("other", 20))
+    leave_adl(redis_env["UNIMARGIN_REDIS_URL"], 0, {"BTC-PERP": AdlState(AdlLevel.SOON, 1, None, 1)})
+    assert unimargin("adl", "BTC-PERP", "short", "--json", env=redis_env).json["risk"] is None
 
 
 def test_fund_when_its_topic_holds_something_else_then_the_record_is_named(fund_env):

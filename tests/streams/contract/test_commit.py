@@ -19,6 +19,8 @@ class ModelStore:
         self.risks: dict[str, bytes] = {}
         self.seen: dict[tuple[str, str], list[str]] = {}
         self.outbox: list[OutboxEntry] = []
+        self.breaker: bytes | None = None
+        self.adl: bytes | None = None
 
     def commit(self, commit: Commit) -> None:
         for topic, (expected, _) in commit.advance.items():
@@ -29,6 +31,8 @@ class ModelStore:
         for place, ids in commit.seen.items():
             self.seen.setdefault(place, []).extend(ids)
         self.outbox += commit.outbox
+        self.breaker = commit.breaker or self.breaker
+        self.adl = commit.adl or self.adl
 
 
 def entry(value: bytes) -> OutboxEntry:
@@ -58,6 +62,8 @@ def chains(draw: st.DrawFn) -> list[Commit]:
                 risks=draw(states),
                 seen=draw(st.dictionaries(places, ids)),
                 outbox=tuple(entry(value) for value in draw(st.lists(values, max_size=3))),
+                breaker=draw(st.none() | st.just(b"open") | st.just(b"closed")),
+                adl=draw(st.none() | st.just(b"none") | st.just(b"soon")),
             )
         )
     return commits

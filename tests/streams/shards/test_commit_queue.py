@@ -115,6 +115,17 @@ async def test_next_when_the_breaker_or_ids_change_then_they_do_not_wait() -> No
     assert second == warning("alice", 1)
 
 
+async def test_next_when_a_deleveraging_risk_changes_then_it_does_not_wait_and_the_newest_is_kept() -> None:
+    queue = CommitQueue()
+    risks = [
+        Commit(adl=level, outbox=(entry("adl/BTC", number),)) for number, level in enumerate((b"1", b"2"))
+    ]
+    queue.add([warning("alice", 1), *risks])
+    first, second = await take_all(queue)
+    assert (first.adl, values(first)) == (b"2", [("adl/BTC", 0), ("adl/BTC", 1)])
+    assert second == warning("alice", 1)
+
+
 async def test_next_when_what_is_said_of_no_account_waits_then_it_stays_in_order() -> None:
     queue = CommitQueue()
     queue.add(

@@ -53,21 +53,27 @@ async def test_commit_when_a_new_owner_takes_over_then_it_finds_every_part_of_it
             risks={"account 1 é": BINARY},
             seen={("fills", "alice"): ("t1", "t2"), ("ledger", "alice"): ("d1",)},
             outbox=(entry(1), entry(2)),
+            breaker=b"b" + BINARY,
+            adl=b"a" + BINARY,
         )
     )
+    # what a commit does not speak of stays
+    await store.commit(Commit(advance={"ledger": (7, 8)}, seen={("ledger", "alice"): ("d2",)}))
     await store.save_marks({"BTC-USD": BINARY})
 
     other = ShardStore(client, 3, "worker-b", metrics)
     image = await other.take_over()
 
     assert image.fence == 2
-    assert image.watermarks == {"fills": 2**53 + 1, "ledger": 7}
+    assert image.watermarks == {"fills": 2**53 + 1, "ledger": 8}
     assert image.accounts == states
     assert image.risks == {"account 1 é": BINARY}
     assert image.outboxes[Lane.ORDINARY] == [entry(1), entry(2)]
     assert image.marks == {"BTC-USD": BINARY}
+    assert (image.breaker, image.adl) == (b"b" + BINARY, b"a" + BINARY)
+    assert await StoreReader(client).adl(3) == b"a" + BINARY
     assert await other.seen("fills", ["alice", "bob"]) == {"alice": ["t1", "t2"], "bob": []}
-    assert await other.seen("ledger", ["alice"]) == {"alice": ["d1"]}
+    assert await other.seen("ledger", ["alice"]) == {"alice": ["d1", "d2"]}
     assert await other.seen("fills", []) == {}
 
 
