@@ -134,6 +134,19 @@ def amount_fault(amount: Decimal) -> str | None:
     return None
 
 
+def by_value(amount: Decimal) -> Decimal:
+    """The same value without the zeros that make it longer than the digit bounds: languages print 0 as 0E-20, and pad 100 to twenty places."""
+    sign, digits, exponent = amount.as_tuple()
+    if not isinstance(exponent, int):
+        return amount
+    if not amount:
+        return ZERO
+    beyond = -FRACTION_DIGITS_MAX - exponent
+    if beyond <= 0 or any(digits[-beyond:]):
+        return amount
+    return Decimal((sign, digits[:-beyond], -FRACTION_DIGITS_MAX))
+
+
 def canonical(amount: Decimal) -> Decimal:
     """The same value in its one normal form, so that equal states encode to equal bytes.
 

@@ -25,7 +25,7 @@ from decimal import Decimal
 import msgspec
 
 from engine.inputs import Mark
-from engine.numbers import ONE, ZERO, exact
+from engine.numbers import ONE, ZERO, amount_fault, by_value, exact
 from engine.policy import PriceCheck
 
 FACTS = (
@@ -69,6 +69,14 @@ def completed(mark: Mark, last: Mark) -> Mark:
 
 Scale = Callable[[Decimal], Decimal]
 """What a fraction of a price is taken of (`Instrument.scale`); there is one for symbols that may be quoted at 0 and below."""
+
+
+def by_value_of(mark: Mark) -> Mark:
+    """The mark, its amounts without zeros that only make them long."""
+    long = [
+        (name, it) for name, it in (("price", mark.price), *facts_of(mark)) if amount_fault(it) is not None
+    ]
+    return msgspec.structs.replace(mark, **{name: by_value(it) for name, it in long}) if long else mark
 
 
 def facts_of(mark: Mark) -> Iterator[tuple[str, Decimal]]:

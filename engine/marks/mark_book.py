@@ -24,6 +24,7 @@ import msgspec
 
 from engine.inputs import Mark
 from engine.marks.doubts import NANOSECONDS, Doubt, aged_with, doubt_of_age, stronger
+from engine.marks.fact_checks import by_value_of
 from engine.marks.instants import Instant, InstantName, MarksRecord, in_sequence
 from engine.marks.notices import MarkRefusal, Notice, NoticeKind, refusal_of
 from engine.marks.plausible_times import NOT_RECEIVED_NS, floor_of, latest_of
@@ -176,6 +177,7 @@ class MarkBook:
     def _takes_exactly(
         self, quote: Quote, mark: Mark, received_ns: int, floor_ns: int, refused: list[MarkRefusal]
     ) -> bool:
+        mark = by_value_of(mark)
         anchor = self._anchor(quote) if quote.mark is None else None
         refusal = quote.refusal(mark, received_ns, floor_ns, anchor)
         if refusal is not None:

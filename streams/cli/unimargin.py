@@ -59,7 +59,7 @@ class Commands(LazyGroup):
         ),
         "adl": Source(
             "streams.cli.liquidations.adl_command:adl",
-            "Show the auto-deleveraging queue of a contract, by default by profit times leverage.",
+            "Show how near auto-deleveraging of a contract is, and its queue, by default by profit times leverage.",
         ),
         "replay": Source(
             "streams.cli.replay.replay_command:replay",

@@ -26,7 +26,7 @@ from engine.inputs import (
     Withdrawal,
 )
 from engine.marks.plausible_times import AHEAD_NS, time_fault
-from engine.numbers import amount_fault
+from engine.numbers import amount_fault, by_value
 from engine.rejections import Rejection, RejectionCode
 
 INPUT_BYTES_MAX = 16 * 1024
@@ -56,6 +56,9 @@ def decode_account_input(
     if key is None or key != message.account.encode():
         return Rejection(RejectionCode.KEY_MISMATCH, f"key {key!r} is not the account {message.account!r}")
     fault = _fault(message)
+    if fault is not None:
+        message = _by_value(message)
+        fault = _fault(message)
     if fault is not None:
         return Rejection(RejectionCode.OUT_OF_RANGE, fault)
     fault = time_fault(message.time_ns, taken_in_ns, ahead_ns=AHEAD_NS)
@@ -96,6 +99,11 @@ def decode_bounded(decode: Callable[[bytes], _T], value: bytes | None, bytes_max
         return Rejection(RejectionCode.NOT_UTF8, str(error))
     except RecursionError:
         return Rejection(RejectionCode.MALFORMED, "nested too deeply")
+
+
+def _by_value(message: AccountInput) -> AccountInput:
+    amounts = {field: by_value(getattr(message, field)) for field in _amount_fields[type(message)]}
+    return msgspec.structs.replace(message, **amounts)
 
 
 def _fault(message: AccountInput) -> str | None:

@@ -13,7 +13,7 @@ from engine.ledger.accounts import AccountState, Position
 from engine.ledger.applying import apply
 from engine.ledger.booking import filled
 from engine.margin.cross.cross_pool import cross_figures
-from engine.numbers import amount_fault, canonical, divide, exact
+from engine.numbers import amount_fault, by_value, canonical, divide, exact
 from engine.policy import Instrument
 from tests.support.builders import account, prices, sample, trade
 
@@ -106,6 +106,29 @@ def test_amount_fault_when_within_the_bounds_then_none(amount):
 )
 def test_amount_fault_when_out_of_bounds_then_it_says_which(amount, word):
     assert word in amount_fault(amount)
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [
+        ("0E-20", "0"), ("0E+999999", "0"), ("-0E-999999", "0"),
+        ("100.00000000000000000000", "100.000000000000000000"),
+        ("-1.2345678901234567890", "-1.234567890123456789"), ("12300E-20", "1.23E-16"),
+    ],
+)  # fmt: skip
+def test_by_value_when_zeros_make_it_too_long_then_the_same_within_the_bounds(amount, text):
+    short = by_value(D(amount))
+    assert short == D(amount)
+    assert short == D(text)
+    assert amount_fault(D(amount)) is not None or not D(amount)
+    assert amount_fault(short) is None
+
+
+@pytest.mark.parametrize(
+    "amount", ["1E-19", "1.2345678901234567891", "1E+24", "NaN", "Infinity", "1E-999999", "1.50"]
+)
+def test_by_value_when_no_zeros_can_go_then_as_it_was(amount):
+    assert str(by_value(D(amount))) == amount
 
 
 @given(amount=amounts, zeros=st.integers(0, 20))

@@ -59,7 +59,7 @@ def adl(
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
     config: ConfigOption = None,
 ) -> None:
-    """Show the auto-deleveraging queue of a contract, by default by profit times leverage, and how near it is: none, soon or active.
+    """Show how near auto-deleveraging of a contract is, and its queue, by default by profit times leverage.
 
     With --shortfall and --price: what the insurance fund would pay of it, which holders would be closed, and what they give up.
     """

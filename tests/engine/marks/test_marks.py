@@ -42,6 +42,18 @@ def test_accept_when_the_first_mark_is_usable_then_it_is_believed():
     assert book.prices.marks == {SYMBOL: first}
 
 
+def test_accept_when_its_amounts_are_padded_with_zeros_then_they_are_taken_by_value():
+    book = book_at(price=100)
+    padded = msgspec.structs.replace(
+        mark(SYMBOL, "101.00000000000000000000", 11), funding_rate=D("0E-20"), average_price=D("101")
+    )
+    believed = accepted_one(book, padded, 0)
+    assert (believed.price, believed.funding_rate) == (101, 0)
+    assert believed.price.as_tuple().exponent >= -18
+    assert book.prices.marks[SYMBOL] == believed
+    assert code_of(accepted_one(book, mark(SYMBOL, "0E-20", 12), 0)) is RejectionCode.NOT_POSITIVE
+
+
 @pytest.mark.parametrize(
     ("offered", "received", "code"),
     [
@@ -275,8 +287,11 @@ def rules(offered, last_price, last_sequence, received_ns):
         amount = getattr(offered, name)
         if amount is None:
             continue
-        digits = amount.as_tuple()
-        if not amount.is_finite() or amount.adjusted() >= 24 or digits.exponent < -18:
+        if amount.is_finite():
+            with localcontext(prec=400):
+                # zeros that languages print behind a number say nothing
+                amount = amount.normalize() if amount else D(0)
+        if not amount.is_finite() or amount.adjusted() >= 24 or amount.as_tuple().exponent < -18:
             return RejectionCode.NOT_FINITE
         if (amount < 0 and name != "funding_rate") or (not amount and name == "price"):
             return RejectionCode.NOT_POSITIVE

@@ -50,6 +50,19 @@ def test_order_when_nothing_is_left_then_taken():
     assert isinstance(decoded(ORDER, quantity="0"), OrderUpdate)
 
 
+def test_amounts_when_printed_with_zeros_beyond_the_digits_then_taken_by_value():
+    # 0 and 100 as many languages print them: refused, and the account stopped
+    fill = {
+        "type": "fill", "account": "alice", "time_ns": 1, "trade_id": "t", "symbol": "BTC-PERP", "side": "buy",
+        "quantity": "1.50000000000000000000", "price": "100.00000000000000000000", "fee": "0E-20",
+    }  # fmt: skip
+    answer = decoded(fill)
+    assert (answer.quantity, answer.price, answer.fee) == (D("1.5"), 100, 0)
+    assert code(decoded(fill, price="100.00000000000000000001")) is RejectionCode.OUT_OF_RANGE
+    entry = {"type": "interest", "account": "alice", "time_ns": 1, "entry_id": "i", "asset": "BTC"}
+    assert decoded(entry, Topic.LEDGER, amount="-2.0000000000000000000").amount == -2
+
+
 @pytest.mark.parametrize("changes", [
     {"quantity": "-1"}, {"quantity": "NaN"}, {"quantity": "Infinity"}, {"quantity": "1e24"},
     {"quantity": "1e-19"}, {"price": "NaN"}, {"price": "-1e24"},
