@@ -119,7 +119,9 @@ def test_open_interest_when_the_price_is_zero_then_of_the_least_scale():
     scaling = OpenInterestScaling(lower_cap=D(50_000), upper_cap=D(150_000))
     policy = with_margin(POLICY, SYMBOL, {"open_interest": scaling})
     state = holding(policy, {"USD": 1}, {SYMBOL: (2, 10)})
-    now = msgspec.structs.replace(at(0), open_interest={SYMBOL: D(10)})
+    now = at(0)
+    stated = msgspec.structs.replace(now.marks[SYMBOL], open_interest=D(10))
+    now = msgspec.structs.replace(now, marks={**now.marks, SYMBOL: stated})
     # 10 * 1,000 * 10 is half of the way: 20 % + 80 % / 2, of 20,000
     assert cross_figures(state, now, policy).initial_margin == 12_000
 
