@@ -34,13 +34,13 @@ def test_workers_when_killed_at_random_then_inputs_apply_once_and_events_recompu
     with Traffic(cluster.bootstrap, seed) as traffic:
         for worker in workers:
             worker.wait_ready()
-        takeovers = 0
-        for _ in range(kills):
+        takeovers, always = 0, rng.randrange(kills)
+        for number in range(kills):
             victim, other = rng.sample(workers, 2)
             if rng.random() >= KILL_BEFORE_READY:
                 victim.wait_ready()
             _random_moment(rng)
-            if rng.random() < HOLD_DOWN:
+            if number == always or rng.random() < HOLD_DOWN:
                 victim.kill(hold_down=True)
                 _wait_for_all_shards(other)
                 victim.release()
