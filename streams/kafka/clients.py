@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.partitioner import murmur2
 
@@ -48,6 +48,16 @@ def producer(settings: Settings, **options: Any) -> AIOKafkaProducer:
     )
 
 
+def forget_refused(sender: AIOKafkaProducer, place: TopicPartition, records: int) -> None:
+    """Have an idempotent producer go on after a batch that the broker refused for good.
+
+    aiokafka has counted its records, so the next batch would come with a sequence number that the broker refuses as out of order.
+    """
+    counted = sender._txn_manager  # noqa: SLF001 - there is no other way but a new producer, which all shards share
+    if counted is not None:
+        counted.increment_sequence_number(place, -records)
+
+
 @asynccontextmanager
 async def open_reader(settings: Settings, **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
     """Connect a consumer outside any group's membership: partitions and offsets are ours to choose."""
@@ -86,8 +96,8 @@ def account_partitioner(partitions: int) -> Callable[[bytes], int]:
 async def partition_counts(settings: Settings, topics: Sequence[str]) -> dict[str, int]:
     """Partitions of each topic; 0 for one that does not exist."""
     admin = AIOKafkaAdminClient(**client_options(settings))
-    await admin.start()
     try:
+        await admin.start()
         described = await admin.describe_topics(list(topics))
     finally:
         await admin.close()

@@ -1,8 +1,9 @@
 """Both lanes of a shard's outbox: what is to be executed waits for nothing that is only to be known."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 
 from streams.contract.commit import Lane, OutboxEntry
 from streams.observe.metrics import Metrics
@@ -25,6 +26,11 @@ class OutboxRelays:
     ) -> None:
         self._relays = {lane: OutboxRelay(store, lane, producers[lane], metrics, clock_ns) for lane in Lane}
         self._older_edition = False
+
+    def pass_over(self, refused: Callable[[OutboxEntry, KafkaError], Awaitable[None]]) -> None:
+        """What becomes of entries that Kafka takes for no price; without this the first one ends the relay."""
+        for relay in self._relays.values():
+            relay.refused = refused
 
     def inherit(self, outboxes: Mapping[Lane, Sequence[OutboxEntry]]) -> None:
         """Take what a take-over found.
