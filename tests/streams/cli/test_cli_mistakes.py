@@ -65,11 +65,9 @@ def test_variables_when_several_are_unknown_then_all_are_named() -> None:
     assert "unimargin_toppic_fills is no setting; the nearest is UNIMARGIN_TOPIC_FILLS" in said.err
 
 
-def test_variables_when_of_another_program_or_of_the_tests_then_nothing() -> None:
-    said = unimargin(
-        "policy", "show", env={"UNIMARGINAL": "x", "UNIMARGIN_CASES": "x", "UNIMARGIN_GROUP": "x"}
-    )
-    assert said.code == 0
+def test_variables_when_of_another_program_or_of_the_tests_then_nothing(sample_policy: Path) -> None:
+    env = {"UNIMARGINAL": "x", "UNIMARGIN_CASES": "x", "UNIMARGIN_GROUP": "x"}
+    assert unimargin("policy", "check", str(sample_policy), env=env).code == 0
 
 
 def test_settings_file_when_missing_then_named() -> None:
