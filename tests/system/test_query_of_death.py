@@ -68,8 +68,9 @@ def test_account_when_applying_its_input_raises_then_it_is_stopped_for_good_unti
     sender = Sender(cluster.bootstrap)
     with Repeater(sender):
         worker.wait_ready()
-        _, first = sender.inputs(deposit(GUILTY), fill(GUILTY, "0.1"))
-        wait_for("it is there", lambda: applied(cluster, GUILTY, fills=first))
+        _, paid = sender.inputs(deposit(GUILTY))
+        _, first = sender.inputs(fill(GUILTY, "0.1"))
+        wait_for("it is there", lambda: applied(cluster, GUILTY, fills=first, ledger=paid))
         flag.touch()
         partition, offset = sender.inputs(fill(GUILTY, "0.2"))
         state = wait_for("it is stopped", lambda: stopped(cluster))
@@ -193,7 +194,8 @@ def bytes_max(cluster: Cluster, topic: str, count: int) -> None:
     """Let the topic take records of so many bytes."""
     entry = ConfigEntry("max.message.bytes", str(count), incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
-    for future in admin(cluster.kafka).incremental_alter_configs([resource]).values():
+    client = admin(cluster.kafka)
+    for future in client.incremental_alter_configs([resource]).values():
         future.result(ADMIN_S)
 
 
