@@ -104,7 +104,7 @@ async def _policy_in_force(client: Redis, settings: Settings) -> Check:
     """Whether these settings name the policy that the workers judge by."""
     found = await policy_in_force(client, settings.redis_prefix)
     if found is None:
-        return warn("policy in force", "none yet", "the first worker puts its own in force")
+        return ok("policy in force", "none yet: the first worker puts its own in force")
     said = f"{found.name}, digest {found.digest}, version {found.version} by {printable(found.who)}"
     try:
         ours = load_policy(settings.policy_file).digest

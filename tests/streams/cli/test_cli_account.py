@@ -143,10 +143,19 @@ def test_show_when_nobody_has_heard_of_the_account_then_exit_1(
 
 def test_show_when_the_policy_does_not_list_a_holding_then_named(redis_env: dict[str, str]) -> None:
     leave_state(redis_env["UNIMARGIN_REDIS_URL"], 0, [account({"DOGE": 1}, {"DOGE-PERP": (1, 1)})])
-    for words in (("show", "alice"), ("list",)):
-        said = unimargin("account", *words, env=redis_env)
-        assert said.code == 1
-        assert "instrument DOGE-PERP, asset DOGE" in said.err
+    said = unimargin("account", "show", "alice", env=redis_env)
+    assert said.code == 1
+    assert "instrument DOGE-PERP, asset DOGE" in said.err
+
+
+def test_list_when_the_policy_does_not_list_what_one_holds_then_it_is_degraded_and_the_others_are_listed(
+    redis_env: dict[str, str],
+) -> None:
+    odd = account({"DOGE": 1, "USD": 5}, {"DOGE-PERP": (1, 1)}, name="odd")
+    leave_state(redis_env["UNIMARGIN_REDIS_URL"], 0, [odd, ALICE], marks=marks_now(QUOTES))
+    rows = {it["account"]: it for it in unimargin("account", "list", "--json", env=redis_env).json_lines}
+    assert rows.keys() == {"alice", "odd"}
+    assert (rows["odd"]["degraded"], rows["odd"]["stopped"], rows["odd"]["equity"]) == (True, False, "5")
 
 
 def test_show_when_the_state_cannot_be_read_then_told(redis_env: dict[str, str]) -> None:

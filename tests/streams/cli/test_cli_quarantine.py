@@ -1,6 +1,7 @@
 """`unimargin quarantine` against a real Kafka, with entries as the processor makes them."""
 
 import base64
+from collections import Counter
 
 import pytest
 
@@ -170,7 +171,9 @@ def test_replay_when_only_the_place_is_kept_then_the_bytes_come_from_where_they_
     ]
     said = unimargin("quarantine", "replay", "--account", "alice", env=own_inputs)
     assert said.code == 0, said.err
-    assert [value for _, value in replayed(cli_kafka, fills)][3:] == [b"first", b"third" * 1_000]
+    assert Counter(value for _, value in replayed(cli_kafka, fills)) == Counter(
+        [*records, records[0], records[2]]
+    )
     gone = quarantine_entry(quarantine, fills, 0, 7, b"alice", b"x", stop)
     publish(cli_kafka, [place_only(gone)])
     said = unimargin("quarantine", "replay", "--account", "alice", env=own_inputs)
