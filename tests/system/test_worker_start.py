@@ -72,7 +72,7 @@ def test_worker_when_redis_comes_while_it_proves_then_it_joins(cluster: Cluster)
         assert members(cluster) == 0
         cluster.redis.start()
         worker.wait_ready()
-        assert members(cluster) == 1
+        wait_for("it is a member", lambda: members(cluster) == 1)
     assert worker.statuses == []
 
 
@@ -117,7 +117,7 @@ def test_policy_when_another_is_put_in_force_then_who_has_it_takes_over_and_who_
         said = unimargin("doctor", "--json", env=env(cluster, changed))
         assert said.code == 1
         (check,) = [it for it in said.json if it["check"] == "policy in force"]
-        assert (check["status"], _digest(changed) in check["found"]) == ("fail", True)
+        assert (check["status"], _digest(changed) in check["found"]) == ("FAIL", True)
 
         words = ("policy", "activate", str(changed), "--reason", "looser", "--who", "desk", "--json")
         assert unimargin(*words, "--dry-run", env=env(cluster)).json["version"] is None
