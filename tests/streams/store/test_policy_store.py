@@ -21,7 +21,7 @@ from tests.support.builders import sample
 pytestmark = pytest.mark.system
 
 PREFIX = "test"
-POLICY = sample(("[assets.USD]", "[assets.USD]\n\n[assets.EUR]\nindex = \"EUR-USD\""))
+POLICY = sample(("[assets.USD]", '[assets.USD]\n\n[assets.EUR]\nindex = "EUR-USD"'))
 OTHER = sample(("[instruments.ETH-PERP]", "[instruments.SOL-PERP]"))
 
 
