@@ -113,7 +113,10 @@ async def _complete(settings: Settings, spool: sqlite3.Connection) -> None:
         return
     async with open_reader(settings) as consumer:
         begins = await consumer.beginning_offsets(list(wanted))
-        bounds = {it: LogBounds(max(begins[it], begin), end) for it, (begin, end) in wanted.items()}
+        ends = await consumer.end_offsets(list(wanted))
+        bounds = {
+            it: LogBounds(max(begins[it], begin), min(ends[it], end)) for it, (begin, end) in wanted.items()
+        }
         lengths = sum(max(0, end - begin) for begin, end in bounds.values())
         with counting("reading what was cut", lengths) as done:
             async for found in read_between(consumer, {it: b for it, b in bounds.items() if b.begin < b.end}):
