@@ -140,10 +140,10 @@ def test_breaker_when_what_is_at_stake_of_one_raises_then_the_others_open_it(mon
     book = filled(book_type, policy=replace(POLICY, breaker=BreakerRules(accounts_min=2)))
     sound = hearing._Hearing._staked
 
-    def faulty(self, case, pools):
-        if case.state.account == GUILTY:
+    def faulty(self, key, state, pools):
+        if state.account == GUILTY:
             raise OverflowError
-        return sound(self, case, pools)
+        return sound(self, key, state, pools)
 
     monkeypatch.setattr(hearing._Hearing, "_staked", faulty)
     said = fall(book)
