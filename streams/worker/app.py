@@ -22,10 +22,11 @@ from engine.policy import Policy
 from engine.policy.rules.policy_switches import InstantOf
 from streams.config.settings import Settings, SettingsError, load_policy
 from streams.contract.commit import Lane
-from streams.kafka.clients import account_partitioner, partition_counts, producer
+from streams.kafka.clients import account_partitioner, partition_counts, relay_producer
 from streams.kafka.fund_follower import FundFollower
 from streams.kafka.log_ends import LogEnds
 from streams.kafka.log_reader import open_log
+from streams.kafka.producer_epochs import raise_shard_epoch
 from streams.observe.cascade import Cascade
 from streams.observe.heat_map_gauges import HeatMapGauges
 from streams.observe.loop_lag import measure_loop_lag
@@ -81,7 +82,7 @@ async def run_worker(settings: Settings, *, standby: bool = False) -> None:
     metrics.worker_start_timestamp_seconds.set(time.time())
 
     redis = connect(settings.redis_url.get_secret_value())
-    events = {lane: producer(settings) for lane in Lane}
+    events = {lane: relay_producer(settings) for lane in Lane}
     for lane in Lane:
         await events[lane].start()
     marks = MarkBook(policy)
@@ -114,7 +115,7 @@ async def run_worker(settings: Settings, *, standby: bool = False) -> None:
         return ShardRunner(
             processor,
             store,
-            OutboxRelays(store, events, metrics, time.time_ns),
+            OutboxRelays(store, events, metrics, time.time_ns, partial(raise_shard_epoch, settings)),
             marks,
             prices_ready,
             topics=topics,
