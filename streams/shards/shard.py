@@ -66,6 +66,7 @@ from streams.shards.crash import crash_only
 from streams.shards.giving_way import AfterPrices, give_way
 from streams.shards.inbox import INBOX_RECORDS_MAX, Inbox, Offered
 from streams.shards.own_feed import feed_from_log
+from streams.shards.price_watch import PriceWatch
 from streams.shards.processor import Outcome, ShardProcessor, Slices
 from streams.shards.read_back import ReadBack
 from streams.shards.snapshot_writer import SnapshotWriter
@@ -120,8 +121,10 @@ class ShardRunner:
         store: ShardStore,
         relays: OutboxRelays,
         marks: MarkBook,
+        watch: PriceWatch,
         prices_ready: asyncio.Event,
         *,
+        priced_until_ns: Callable[[], int],
         topics: dict[Topic, str],
         log_ends: LogEnds,
         open_log: Callable[[], AbstractAsyncContextManager[LogReader]],
@@ -145,6 +148,7 @@ class ShardRunner:
         self._topics, self._open_log, self._metrics = topics, open_log, metrics
         self._log_ends, self._turn, self._after_prices, self._cascade = log_ends, turn, after_prices, cascade
         self._loading, self._snapshots = loading, snapshots
+        self._watch, self._priced_until_ns = watch, priced_until_ns
         self._succession, self._feeds_itself = succession, feeds_itself
         self._began_s = 0.0
         self._inbox = Inbox()
@@ -327,7 +331,7 @@ class ShardRunner:
             return
         await self._prices_ready.wait()
         async with self._turn:
-            await self._say(self.processor.start_judging(self._marks.prices))
+            await self._say(self._watch.join(self.processor, self._priced_until_ns()))
             self.condition = Condition.RUNNING
         self._tasks.append(asyncio.create_task(self._keep_snapshot()))
         self._queue.acknowledge(self._owed)

@@ -39,6 +39,7 @@ from streams.prices.symbol_beliefs import SymbolBeliefs
 from streams.shards.adl_rounds import AdlRounds
 from streams.shards.crash import crash_only
 from streams.shards.giving_way import AfterPrices
+from streams.shards.price_watch import PriceWatch
 from streams.shards.processor import ShardProcessor
 from streams.shards.shard import ShardRunner
 from streams.shards.shards import Shards
@@ -86,12 +87,16 @@ async def run_worker(settings: Settings, *, standby: bool = False) -> None:
     for lane in Lane:
         await events[lane].start()
     marks = MarkBook(policy)
+    watch = PriceWatch(policy, marks)
     prices_ready = asyncio.Event()
     log_ends = LogEnds(settings, topics)
     turn, loading, snapshot_turn = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
 
     # the reader is made below, and before any shard
     after_prices = AfterPrices(turn, lambda: price_reader.batches_waiting)
+
+    def priced_until_ns() -> int:
+        return price_reader.taken_until_ns(time.time_ns())
 
     def build_shard(shard: int) -> ShardRunner:
         store = ShardStore(
@@ -117,7 +122,9 @@ async def run_worker(settings: Settings, *, standby: bool = False) -> None:
             store,
             OutboxRelays(store, events, metrics, time.time_ns, partial(raise_shard_epoch, settings)),
             marks,
+            watch,
             prices_ready,
+            priced_until_ns=priced_until_ns,
             topics=topics,
             log_ends=log_ends,
             open_log=lambda: open_log(settings),
@@ -138,7 +145,15 @@ async def run_worker(settings: Settings, *, standby: bool = False) -> None:
             metrics=metrics,
         )
 
-    shards = Shards(build_shard, marks, policy, metrics, turn, shutdown_seconds=settings.shutdown_seconds)
+    shards = Shards(
+        build_shard,
+        marks,
+        watch,
+        metrics,
+        turn,
+        priced_until_ns=priced_until_ns,
+        shutdown_seconds=settings.shutdown_seconds,
+    )
     watchdog = Watchdog(shards, settings, topics, metrics)
     beliefs = SymbolBeliefs(policy.price_symbols, marks)
     desk = PriceDesk(
