@@ -270,12 +270,6 @@ class Metrics:
             "Events found in the outbox at a take-over and not published: their ids have another meaning, Redis was rewound.",
             registry=r,
         )
-        self.foreign_events_total = Counter(
-            "margin_foreign_events_total",
-            "Records of event topics that are no event of ours, passed over when a shard read back what it had published.",
-            ["topic", "reason"],
-            registry=r,
-        )
         self.liquidations_pending = Gauge(
             "margin_liquidations_pending",
             "Of these, events of the liquidations topic: they have a lane of their own and wait for nothing else.",

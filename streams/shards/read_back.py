@@ -104,6 +104,6 @@ class ReadBack:
 
     def _pass_over(self, stream: Stream, record: Record, why: Rejection) -> None:
         self._foreign[stream.value, why.code] += 1
-        self._metrics.foreign_events_total.labels(stream.value, why.code).inc()
+        self._metrics.quarantined_total.labels(stream.value, why.code).inc()
         if len(self.quarantined) < QUARANTINED_MAX:
             self.quarantined.append(self._processor.quarantined(stream, record, why))

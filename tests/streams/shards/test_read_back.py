@@ -50,7 +50,7 @@ class Shard:
         ]
 
     def foreign(self, reason: str) -> float:
-        return self.metrics.foreign_events_total.labels(STREAM.value, reason)._value.get()
+        return self.metrics.quarantined_total.labels(STREAM.value, reason)._value.get()
 
 
 def event(sequence: int, band: Band = Band.MARGIN_CALL, account: str = "alice") -> RiskEvent:
