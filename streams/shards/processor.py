@@ -251,7 +251,7 @@ class ShardProcessor:
         self.judging = False
 
     def is_home_of(self, subject: str) -> bool:
-        """Whether what is said of this subject, which is no account, is this shard's to say."""
+        """Whether what is said of this subject, an account or something else, is this shard's to say."""
         return self._partition_of(subject.encode()) == self.shard
 
     def concerned(self, symbol: str) -> Concerned:
@@ -325,12 +325,17 @@ class ShardProcessor:
             parts.append(Commit(adl=msgspec.json.encode(self._adl)))
         for account, sequences in newest.sequences.items():
             risk = self.book.risk(account)
-            if all(sequence <= risk.sequences.get(stream, 0) for stream, sequence in sequences.items()):
+            known = {
+                # what the store says from there on has another meaning than what was published
+                it: min(number, newest.void.get((account, it), number + 1) - 1)
+                for it, number in risk.sequences.items()
+            }
+            if all(sequence <= known.get(stream, 0) for stream, sequence in sequences.items()):
                 continue
             told = {
-                pool: event.ladder
-                for pool, event in newest.events[account].items()
-                if event.sequence > risk.sequences.get(event.stream, 0)
+                pool: it.ladder
+                for pool, it in newest.told[account].items()
+                if it.sequence > known.get(it.stream, 0)
             }
             pools = {pool: it for pool, it in {**risk.pools, **told}.items() if it != LadderState()}
             # the log may end with old events that were published again
@@ -342,6 +347,12 @@ class ShardProcessor:
             self.book.put(self.book.state(account) or AccountState(account), adopted)
             parts.append(Commit(risks={account: msgspec.json.encode(adopted)}))
         return parts
+
+    def quarantined(self, topic: str, record: Record, rejection: Rejection) -> OutboxEntry:
+        """What keeps a record of this shard's partition that is refused."""
+        return quarantine_entry(
+            self._quarantine_topic, topic, self.shard, record.offset, record.key, record.value, rejection
+        )
 
     def _apply_one(
         self, topic: Topic, record: Record, message: AccountInput | Rejection, batch: "_Batch"
@@ -387,17 +398,7 @@ class ShardProcessor:
     ) -> None:
         """Quarantine the record and stop the account it names (if it is one of this shard)."""
         batch.reasons[rejection.code] += 1
-        batch.quarantined.append(
-            quarantine_entry(
-                self._quarantine_topic,
-                self._topics[topic],
-                self.shard,
-                record.offset,
-                record.key,
-                record.value,
-                rejection,
-            )
-        )
+        batch.quarantined.append(self.quarantined(self._topics[topic], record, rejection))
         if account is None or self._partition_of(account.encode()) != self.shard:
             return
         state = batch.states.get(account) or self.state(account) or AccountState(account)

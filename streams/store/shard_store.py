@@ -7,12 +7,15 @@ How a shard is owned and written
 2. `commit`      one script {fence and token are mine, this commit's number is the next one, every watermark is the
                  expected one} writes states, risks, ids, outbox and watermarks, or nothing
 3. an unanswered commit is repeated as it is: its number tells the script whether it had happened
-4. `published`   one script cuts published entries from the head of a lane's outbox; its head count makes it repeatable
-5. `beat`        the owner says that it lives, so that a standby knows when it does not (`shard_follower`)
+4. `withdrawn`   one script takes out of a lane's outbox what a take-over found in it and may not be published
+5. `published`   one script cuts published entries from the head of a lane's outbox; its head count makes it repeatable
+6. `beat`        the owner says that it lives, so that a standby knows when it does not (`shard_follower`), and hears whether it is
+                 still the owner
 
 What the answers mean
 ---------------------
-    fenced      another owner took over                                  FenceLost
+    fenced      another owner took over, later than we did               FenceLost
+    fenced      ... or earlier: Redis was rewound to before we took over  StoreRewound
     rewound     Redis is older than an answer it gave: restored, emptied StoreRewound
     watermark   the caller and Redis disagree about the next input       WatermarkMismatch
     (silence)   Redis is away, full or read-only for too long            StoreUnavailable
@@ -25,8 +28,8 @@ All keys of shard N carry the hash tag `{shard-N}`: they live on one node of a R
 They belong to this module alone; a key of another type is a broken invariant.
 
     unimargin:{shard-N}:fence                  number of take-overs
-    unimargin:{shard-N}:meta                   hash: owner, token, role, beat, commit, watermark:<topic>, published:<topic>,
-                                               outbox_head, liquidations_head
+    unimargin:{shard-N}:meta                   hash: owner, token, role, taken_ms, beat, commit, watermark:<topic>,
+                                               published:<topic>, outbox_head, liquidations_head, withdrawn:<lane>
     unimargin:{shard-N}:accounts               hash: account -> state
     unimargin:{shard-N}:risks                  hash: account -> risk record
     unimargin:{shard-N}:outbox-liquidations    list of entries in MessagePack, oldest first
@@ -53,7 +56,15 @@ from streams.observe.metrics import Metrics
 from streams.store.redis_client import StoreError, bounded, repeat, scan_hash
 from streams.store.shard_follower import Changes, Role, ShardFollower
 from streams.store.snapshot_store import Snapshot, SnapshotStore, read_snapshot, read_states
-from streams.store.store_keys import OUTBOX_HEAD, PUBLISHED, WATERMARK, ShardKeys, ShardMeta, parse_meta
+from streams.store.store_keys import (
+    OUTBOX_HEAD,
+    PUBLISHED,
+    WATERMARK,
+    WITHDRAWN,
+    ShardKeys,
+    ShardMeta,
+    parse_meta,
+)
 from streams.store.store_scripts import script
 
 T = TypeVar("T")
@@ -74,12 +85,20 @@ _LANES = (Lane.LIQUIDATIONS, Lane.ORDINARY)
 _entry_decoder = msgspec.msgpack.Decoder(OutboxEntry)
 
 
-class FenceLost(StoreError):  # noqa: N818 - it names what happened
+class ShardLost(StoreError):  # noqa: N818 - it names what happened
+    """Whoever hears this does not own the shard any more, by Redis' word. Nothing was written."""
+
+
+class FenceLost(ShardLost):
     """Another owner has taken the shard over. Nothing was written."""
 
 
-class StoreRewound(StoreError):  # noqa: N818 - it names what happened
-    """Redis holds less than it confirmed to this owner. Nothing was written."""
+class StoreRewound(ShardLost):
+    """Redis holds less than it confirmed to this owner, be it that it was the owner. Nothing was written."""
+
+
+class EpochLost(ShardLost):
+    """Kafka knows a later owner of the shard's event topics, who may be one by Redis' word too. Nothing was written."""
 
 
 class WatermarkMismatch(StoreError):  # noqa: N818 - it names what happened
@@ -131,10 +150,11 @@ class ShardStore:
         self._owner, self._role = owner, role
         self._metrics = metrics
         self._retry_for_s = retry_for_s
-        self._take_over, self._commit, self._published, self._beat = (
-            self._redis.register_script(script(name)) for name in ("take_over", "commit", "published", "beat")
+        self._take_over, self._commit, self._withdrawn, self._published, self._beat = (
+            self._redis.register_script(script(name))
+            for name in ("take_over", "commit", "withdrawn", "published", "beat")
         )
-        self._fence = 0
+        self._fence = self._taken_ms = 0
         self._token = ""
         self._commits = 0
         self._outbox_heads = dict.fromkeys(Lane, 0)
@@ -177,11 +197,12 @@ class ShardStore:
         return await self._repeat(lambda: self._load(meta, changes=changes), "loading")
 
     async def beat(self) -> None:
-        """Say that the owner lives. Raises FenceLost, and whatever the client raises: nothing is repeated."""
-        answer = await bounded(
-            self._beat(keys=[self._keys.fence, self._keys.meta], args=[self._fence, self._token])
-        )
-        self._check(answer)
+        """Say that the owner lives. Raises ShardLost, and whatever the client raises: nothing is repeated."""
+        self._check(await bounded(self._say_alive()))
+
+    async def ask(self) -> None:
+        """Return if this is the owner now. Raises FenceLost, StoreRewound or StoreUnavailable."""
+        self._check(await self._repeat(lambda: bounded(self._say_alive()), "asking for the fence"))
 
     @property
     def owned(self) -> bool:
@@ -237,6 +258,20 @@ class ShardStore:
             )
             self._check(answer)
             self._outbox_heads[lane] += count
+
+    async def withdrawn(self, lane: Lane, places: Sequence[int]) -> None:
+        """Take the entries at these places out of the lane's outbox, as the take-over found it; once, and before `published`.
+
+        Raises FenceLost, StoreRewound or StoreUnavailable.
+        """
+        args: list[Argument] = [self._fence, self._token, WITHDRAWN + lane, *places]
+        keys = [self._keys.fence, self._keys.meta, self._keys.outboxes[lane]]
+        with self._alone(f"withdrawn {lane}"):
+            self._check(
+                await self._repeat(
+                    lambda: bounded(self._withdrawn(keys=keys, args=args)), "withdrawing from the outbox"
+                )
+            )
 
     async def oldest_unpublished(self, lane: Lane, count: int) -> list[OutboxEntry]:
         """The oldest `count` entries of the lane's outbox (fewer if it has fewer). Raises StoreUnavailable."""
@@ -302,6 +337,7 @@ class ShardStore:
         fence, flat_meta = answer
         meta = parse_meta(int(fence), dict(zip(flat_meta[::2], flat_meta[1::2], strict=True)))
         self._fence, self._commits, self._outbox_heads = meta.fence, meta.commit, dict(meta.outbox_heads)
+        self._taken_ms = meta.taken_ms
         self._unfinished.clear()
         return meta
 
@@ -335,6 +371,10 @@ class ShardStore:
             case "ok" | "already":
                 return
             case "fenced":
+                if int(details[0]) < self._taken_ms:
+                    raise StoreRewound(
+                        f"{said}: Redis is at another owner's, from before we took the shard over"
+                    )
                 raise FenceLost(f"{said}: another owner took over")
             case "rewound":
                 raise StoreRewound(
@@ -344,6 +384,12 @@ class ShardStore:
             case "watermark":
                 raise WatermarkMismatch(f"{said}: {details[0]} is {details[1]} in Redis")
         raise AssertionError(f"unknown answer {answer}")
+
+    def _say_alive(self) -> Awaitable[list[bytes]]:
+        answer: Awaitable[list[bytes]] = self._beat(
+            keys=[self._keys.fence, self._keys.meta], args=[self._fence, self._token, self._commits]
+        )
+        return answer
 
     @contextmanager
     def _alone(self, what: str) -> Iterator[None]:

@@ -9,6 +9,7 @@ from streams.contract.commit import Lane
 OUTBOX_HEAD = {Lane.LIQUIDATIONS: "liquidations_head", Lane.ORDINARY: "outbox_head"}
 WATERMARK = "watermark:"
 PUBLISHED = "published:"
+WITHDRAWN = "withdrawn:"
 
 
 class ShardKeys:
@@ -49,6 +50,8 @@ class ShardMeta(msgspec.Struct, frozen=True):
     fence: int
     """Number of take-overs so far; 0: never taken over, or emptied since."""
     owner: str
+    taken_ms: int
+    """When it was taken over last (Unix ms), later than every time before; 0: by an edition that did not say."""
     commit: int
     """Number of the last commit under this fence."""
     watermarks: dict[str, int]
@@ -67,6 +70,7 @@ def parse_meta(fence: int, fields: Mapping[bytes, bytes]) -> ShardMeta:
     return ShardMeta(
         fence=fence,
         owner=texts.get("owner", ""),
+        taken_ms=int(texts.get("taken_ms", 0)),
         commit=int(texts.get("commit", 0)),
         watermarks=_offsets(texts, WATERMARK),
         published=_offsets(texts, PUBLISHED),

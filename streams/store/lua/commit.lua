@@ -13,7 +13,7 @@
 --           each outbox   entry, ...
 --           breaker, deleveraging risks   its state, or nothing
 --           each list of ids   id, ...
--- Returns {word, detail ...}: ok | already | fenced | rewound, stored number | watermark, field, stored watermark.
+-- Returns {word, detail ...}: ok | already | fenced, when it was taken over | rewound, stored number | watermark, field, stored watermark.
 --
 -- Every offset and number is compared and stored as its decimal text, never as a Lua number: those are doubles and
 -- exact only below 2^53. Values are plain arguments because the MessagePack inside Redis does not read binary data.
@@ -30,7 +30,7 @@ if not fence then
   return {'rewound', 'nothing'}
 end
 if fence ~= ARGV[1] or redis.call('HGET', KEYS[2], 'token') ~= ARGV[2] then
-  return {'fenced'}
+  return {'fenced', redis.call('HGET', KEYS[2], 'taken_ms') or '0'}
 end
 
 local stored = redis.call('HGET', KEYS[2], 'commit')

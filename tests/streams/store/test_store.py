@@ -220,6 +220,79 @@ async def test_commit_when_redis_was_restored_from_an_older_copy_then_rewound(
     assert await client.hget("unimargin:{shard-3}:accounts", "alice") == b"1"
 
 
+async def test_beat_when_redis_was_rewound_to_another_owner_then_told_from_a_take_over(
+    store: ShardStore, client: Redis, metrics: Metrics
+) -> None:
+    """Also where the copy's fence is higher than ours, as after an earlier rewind: numbers come again, times do not."""
+    other = ShardStore(client, 3, "worker-b", metrics)
+    for _ in range(3):
+        await other.take_over()
+    copy = {key: await client.dump(key) for key in [key async for key in client.scan_iter()]}
+
+    await client.flushall()
+    assert (await store.take_over()).fence == 1
+    await store.commit(Commit(outbox=(entry(1),)))
+    await client.flushall()
+    for key, dumped in copy.items():
+        await client.restore(key, 0, dumped)
+    for refused in (
+        store.beat(),
+        store.ask(),
+        store.published(Lane.ORDINARY, 1, {}),
+        store.commit(fills(0, 1)),
+    ):
+        with pytest.raises(StoreRewound, match="another owner's, from before we took the shard over"):
+            await refused
+
+    await store.take_over()
+    with pytest.raises(FenceLost):
+        await other.beat()
+
+
+async def test_beat_when_redis_was_rewound_behind_a_commit_or_emptied_then_rewound(
+    store: ShardStore, client: Redis
+) -> None:
+    await store.take_over()
+    copy = {key: await client.dump(key) for key in [key async for key in client.scan_iter()]}
+    await store.beat()
+    await store.commit(fills(0, 1))
+    await store.beat()
+    await client.flushall()
+    with pytest.raises(StoreRewound, match="Redis is at nothing"):
+        await store.beat()
+    for key, dumped in copy.items():
+        await client.restore(key, 0, dumped)
+    with pytest.raises(StoreRewound, match="Redis is at 0, after commit 1"):
+        await store.beat()
+
+
+async def test_withdrawn_when_repeated_after_a_lost_answer_then_each_entry_goes_once(
+    store: ShardStore, client: Redis, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.take_over()
+    await store.commit(Commit(outbox=tuple(entry(number) for number in range(6))))
+    carry_out, answers = client.evalsha, []
+
+    async def lose_the_first_answer(*args: object) -> object:
+        answers.append(await carry_out(*args))
+        if len(answers) == 1:
+            raise redis.exceptions.ConnectionError("the answer was lost on the way")
+        return answers[-1]
+
+    monkeypatch.setattr(client, "evalsha", lose_the_first_answer)
+    await store.withdrawn(Lane.ORDINARY, [0, 2, 3])
+    assert answers == [[b"ok"], [b"already"]]
+    assert await store.oldest_unpublished(Lane.ORDINARY, 10) == [entry(1), entry(4), entry(5)]
+    await store.published(Lane.ORDINARY, 1, {})
+
+    other = ShardStore(client, 3, "worker-b", metrics)
+    await other.take_over()
+    await other.withdrawn(Lane.ORDINARY, [1])
+    assert await other.oldest_unpublished(Lane.ORDINARY, 10) == [entry(4)]
+    with pytest.raises(FenceLost):
+        await store.withdrawn(Lane.LIQUIDATIONS, [0])
+
+
 async def test_published_when_repeated_after_a_lost_answer_then_it_cuts_once(
     store: ShardStore, client: Redis, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
