@@ -215,7 +215,7 @@ def marks_of(policy: Policy, start, rng: random.Random) -> dict[str, Mark]:
             funding_rate=D(rng.choice(("0.0001", "-0.003", "0"))),
             average_price=D(start[symbol]) * D(rng.choice(("0.99", "1", "1.01"))),
             open_interest=D(INTERESTS[len(symbol) % len(INTERESTS)]),
-            realisable_share=D(rng.choice(SHARES)),
+            realisable_share=D(SHARES[len(symbol) % len(SHARES)]),
         )
         for symbol in policy.price_symbols
         if symbol in start

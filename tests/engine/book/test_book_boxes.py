@@ -42,11 +42,15 @@ def market(policy: Policy, rng: random.Random) -> Twins:
     return twins
 
 
+SHARE_FACTORS = (*[D(1)] * 8, D("1.001"), D("0.999"), D("0.995"), D("0.97"), D("1.04"))
+"""By which the realisable share of a symbol moves from mark to mark: seldom out of its band."""
+
+
 def tick(twins: Twins, symbol: str, move: Decimal, rng: random.Random) -> Mark:
     """The next mark of a symbol, its facts seldom far from those before."""
     last = twins.prices[symbol]
     facts = D(rng.choice(("1", "1", "1", "1.001", "0.999", "1.03")))
-    share = D(rng.choice(("1", "1", "1", "1", "1.001", "0.999", "0.995", "0.97")))
+    share = SHARE_FACTORS[last.sequence % len(SHARE_FACTORS)]
     return twins.mark(
         symbol,
         max(last.price * (1 + move), D("1e-9")).quantize(D("1e-12")),
