@@ -139,6 +139,59 @@ def test_plan_of_a_shared_pool_when_executed_then_it_is_out_or_empty(name, model
     check_ends(state, "", at, policy)
 
 
+def sized(policy, random):
+    """The policy with lots, least and largest orders of its contracts, and shares that a round may close."""
+
+    def drawn(it):
+        if it.kind == "spot":
+            return it
+        least = random.choice([D(0), D("0.5"), D(3), D(40)])
+        return _replace(
+            it,
+            quantity_step=random.choice([D("0.001"), D("0.1"), D(1), D("0.7")]),
+            order_quantity_min=least,
+            market_order_quantity_max=random.choice([D(0), D(0), D(10_000_000)]),
+        )
+
+    rules = _replace(
+        policy.liquidation,
+        share_per_round_max=random.choice([D(1), D("0.5"), D("0.2")]),
+        partial=random.random() < 0.8,
+    )
+    instruments = {symbol: drawn(it) for symbol, it in policy.instruments.items()}
+    return _replace(policy, instruments=instruments, liquidation=rules)
+
+
+def check_orders(state, plan, at, policy):
+    """Every order of the plan can be traded: on the step, between the least and the largest; and so can what is left."""
+    for step in plan.steps:
+        if isinstance(step, ReduceStep):
+            contract = policy.instruments[step.symbol]
+            key = position_key(step.symbol, step.leg)
+            before = abs(state.positions[key].quantity)
+            left = before - step.quantity
+            assert left >= 0
+            if left:
+                assert not step.quantity % contract.quantity_step
+                assert min(step.quantity, left) >= contract.order_quantity_min
+            largest = contract.market_order_quantity_max
+            assert not largest or step.quantity < largest + contract.quantity_step
+        state = executed(state, "", [step], at, policy)
+
+
+@pytest.mark.parametrize(("name", "model"), MODELS)
+@settings(max_examples=10, deadline=None)
+@given(seeds, depths)
+def test_plan_when_contracts_have_lots_and_order_sizes_then_every_order_keeps_to_them_and_the_plan_ends(
+    name, model, seed, depth
+):
+    policy = sized(POLICIES[name], Random(seed))
+    state, at = shared(policy, model, seed, depth)
+    if not out_of_liquidation(state, "", at, policy):
+        plan, _ = check_ends(state, "", at, policy)
+        check_orders(state, plan, at, policy)
+
+
 @pytest.mark.parametrize(("name", "model"), MODELS)
 @settings(max_examples=40, deadline=None)
 @given(seeds)
