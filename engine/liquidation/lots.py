@@ -22,9 +22,9 @@ def lots_to_cover(amount: Decimal, lot: Decimal) -> int:
 def tradable(count: int, smallest: int, amount: Decimal, lot: Decimal) -> int:
     """The least lots from `count` (> 0) on that can be traded of `amount`, and leave nothing that cannot; `smallest`: lots of the least order."""
     count, whole = max(count, smallest), lots_to_cover(amount, lot)
-    # the last lot may be a part: what is left has to be an order by itself
+    # the last lot may be a part: where there is a least order, what is left has to be one by itself
     left = whole_steps(amount, lot, "down") - count
-    return count if left >= max(smallest, 1) else whole
+    return count if left >= smallest else whole
 
 
 Probe = Callable[[int], tuple[Decimal, bool]]
