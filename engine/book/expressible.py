@@ -55,6 +55,7 @@ class Reason(StrEnum):
     CLOSING_FEE = "closing_fee_at_bankruptcy"
     TIERS = "tiers_that_jump"
     PROFIT_WEIGHT = "profit_weight"
+    REALISABLE_PROFIT = "realisable_profit"
     WALLET_HAIRCUT = "haircut_on_wallet"
     REQUIREMENT_RATE = "requirement_at_liability_rate"
     LIQUIDATION_FEE = "liquidation_fee"
@@ -163,6 +164,7 @@ def _of_cross(symbol: str, policy: Policy) -> Reason | None:
     """Why no cross position in the contract can be expressed."""
     pool = policy.pool
     reasons = {
+        Reason.REALISABLE_PROFIT: symbol in policy.profit_capped,
         Reason.PROFIT_WEIGHT: policy.margin_rules(symbol).profit_weight != 1,
         Reason.WALLET_HAIRCUT: pool.haircut_on is HaircutOn.WALLET,
     }

@@ -43,6 +43,7 @@ def marks_used(state: AccountState, pool: str, prices: Prices, policy: Policy) -
             mark.deposits,
             mark.borrows,
             mark.potential_deposits,
+            mark.realisable_share,
         )
         for symbol in sorted(price_symbols_of(state, pool, policy))
         if (mark := prices.marks.get(symbol)) is not None

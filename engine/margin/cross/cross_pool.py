@@ -32,7 +32,7 @@ from engine.margin.cross.spot_orders import asset_changes, filled_margin, reserv
 from engine.margin.figures import Figures
 from engine.margin.options.option_pool import OptionGroup, option_groups, option_position
 from engine.margin.position_margin import PositionMargin, margin_by
-from engine.margin.quotes import mark_price, open_interest, requirement_price
+from engine.margin.quotes import mark_price, open_interest, realisable_share, requirement_price
 from engine.marks.mark_book import Prices
 from engine.numbers import ONE, ZERO, exact
 from engine.policy import Policy
@@ -131,8 +131,10 @@ def cross_positions(state: AccountState, prices: Prices, policy: Policy) -> tupl
             held.append(option_position(key, position, mark, terms.instrument))
             continue
         leverage = leverages.get(symbol, default)
-        interest = None if terms.plain else open_interest(symbol, prices)
-        held.append(margin_by(terms, key, symbol, position, mark, leverage, interest))
+        interest = share = None
+        if not terms.plain:
+            interest, share = open_interest(symbol, prices), realisable_share(symbol, prices)
+        held.append(margin_by(terms, key, symbol, position, mark, leverage, interest, share))
     return held, degraded
 
 

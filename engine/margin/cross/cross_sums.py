@@ -24,7 +24,7 @@ from engine.margin.cross.cross_pool import cross_pool, summed
 from engine.margin.figures import Standing
 from engine.margin.funding_accrual import funding_accrued
 from engine.margin.position_margin import PositionMargin, position_margin, tier_of
-from engine.margin.quotes import open_interest
+from engine.margin.quotes import open_interest, realisable_share
 from engine.marks.mark_book import Prices
 from engine.numbers import QUOTIENT_DIGITS, ZERO, whole_steps
 from engine.policy import LiquidationRules, Policy
@@ -211,8 +211,9 @@ class CrossSums:
         return after
 
     def _margin(self, before: PositionMargin, position: Position, mark: Decimal) -> PositionMargin:
-        interest = open_interest(before.symbol, self._prices)
-        return position_margin(before.key, position, mark, before.leverage, self._policy, interest)
+        symbol, prices = before.symbol, self._prices
+        interest, share = open_interest(symbol, prices), realisable_share(symbol, prices)
+        return position_margin(before.key, position, mark, before.leverage, self._policy, interest, share)
 
     def _profits(self, margin: PositionMargin) -> tuple[Decimal, Decimal]:
         """Unrealised P&L, funding accrued included, and what counts of it."""

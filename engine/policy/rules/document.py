@@ -24,6 +24,7 @@ from engine.policy.rules.stress_rules import StressRules
 from engine.policy.rules.tables import Table
 
 _DEFAULT_RULES = MarginRules()
+_CONTRACT_KINDS = frozenset({InstrumentKind.PERPETUAL, InstrumentKind.FUTURE})
 
 
 class Policy(Table, frozen=True, dict=True, kw_only=True):
@@ -123,6 +124,15 @@ class Policy(Table, frozen=True, dict=True, kw_only=True):
     def second_sources(self) -> dict[str, SecondSource]:
         """By index symbol, what it is held against."""
         return {it.index: it.second_source for it in self.assets.values() if it.second_source is not None}
+
+    @cached_property
+    def profit_capped(self) -> frozenset[str]:
+        """Contracts of which a profit counts no further than the losing side of their market can pay."""
+        return frozenset(
+            symbol
+            for symbol, it in self.instruments.items()
+            if it.kind in _CONTRACT_KINDS and self.margin_rules(symbol).realisable_profit
+        )
 
     @cached_property
     def underlyings(self) -> frozenset[str]:

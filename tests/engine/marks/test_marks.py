@@ -278,6 +278,8 @@ odd_facts = st.sampled_from(
         {"deposits": D("Infinity")},
         {"borrows": D("1E+19")},
         {"potential_deposits": D(0)},
+        {"realisable_share": D("1.01")},
+        {"realisable_share": D("0.2")},
     ]
 )
 
@@ -318,6 +320,7 @@ def rules(offered, last_price, last_sequence, received_ns):
         or offered.funding_rate == -1
         or offered.open_interest
         or offered.borrows
+        or (offered.realisable_share or 0) > 1
     ):
         return RejectionCode.FACT_OUT_OF_RANGE
     with localcontext(prec=400):
