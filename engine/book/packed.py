@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from engine.book.by_name import ByName
-from engine.ledger.accounts import AccountState, IsolatedPosition, Position, Progress, Stop
+from engine.ledger.accounts import AccountState, IsolatedPosition, Position, Progress, Remembered, Stop
 
 _encode_into = msgspec.msgpack.Encoder().encode_into
 
@@ -22,6 +22,8 @@ class _Progress(msgspec.Struct, array_like=True):
     offset: int
     next_seq: int | None = None
     stop: Stop | None = None
+    remembered: Remembered | None = None
+    newest_digest: str | None = None
 
 
 class _Packed(msgspec.Struct, array_like=True):
@@ -50,6 +52,7 @@ _NOTHING: dict[str, Any] = {
 _EMPTY = AccountState("")
 _rest = attrgetter(*(name for name in AccountState.__struct_fields__ if name not in _NOTHING))
 _NO_REST = _rest(_EMPTY)
+_progress_parts = attrgetter(*Progress.__struct_fields__)
 _decode = msgspec.msgpack.Decoder(_Packed).decode
 
 
@@ -119,12 +122,14 @@ class Packer:
 
 
 def _progress(progress: Progress) -> tuple[object, ...]:
-    if progress.stop is not None:
-        return progress.offset, progress.next_seq, progress.stop
-    return (progress.offset,) if progress.next_seq is None else (progress.offset, progress.next_seq)
+    parts = _progress_parts(progress)
+    count = len(parts)
+    while count > 1 and parts[count - 1] is None:
+        count -= 1
+    return parts[:count]
 
 
 def _unpacked(it: _Progress, nothing: Progress) -> Progress:
     """The progress; a default one as the very object that it is by default, or `accounts.encode` would not leave it out."""
-    progress = Progress(it.offset, it.next_seq, it.stop)
+    progress = Progress(*_progress_parts(it))
     return nothing if progress == nothing else progress
