@@ -36,6 +36,8 @@ class RejectionCode(StrEnum):
     """Hedge mode: it closes more of a leg than the leg holds; a long leg is never short, nor a short one long."""
     UNKNOWN_MARGIN_MODEL = "unknown_margin_model"
     """The account chose a margin model that the policy has no rules for."""
+    TOO_MANY_ORDERS = "too_many_orders"
+    """One more open order than the policy's `inputs.open_orders_max`."""
     SEQUENCE_GAP = "sequence_gap"
     """`account_seq` skipped a number: an input of this account is missing."""
     ID_CONTRADICTION = "id_contradiction"

@@ -13,9 +13,10 @@ from typing import Any
 import msgspec
 
 from engine.book.by_name import ByName
-from engine.ledger.accounts import AccountState, IsolatedPosition, Position, Progress, Remembered, Stop
+from engine.ledger.accounts import AccountState, IsolatedPosition, Position, Progress, Remembered, Stop, plain
+from engine.ledger.resting_orders import RestingOrders
 
-_encode_into = msgspec.msgpack.Encoder().encode_into
+_encode_into = msgspec.msgpack.Encoder(enc_hook=plain).encode_into
 
 
 class _Progress(msgspec.Struct, array_like=True):
@@ -114,7 +115,10 @@ class Packer:
         if it.rest is None:
             return state
         own = {name: getattr(state, name) for name in _NOTHING}
-        return msgspec.structs.replace(it.rest, **own)
+        rest = it.rest
+        if rest.orders_apart:
+            rest = msgspec.structs.replace(rest, orders=RestingOrders.of(rest.orders))
+        return msgspec.structs.replace(rest, **own)
 
     def _add_name(self, name: str) -> int:
         self._names.append(name)

@@ -6,6 +6,7 @@ what a reduction takes out plus what stays is always what was there. Every amoun
 form (`engine.numbers.canonical`).
 """
 
+from collections.abc import Mapping
 from decimal import Decimal
 
 import msgspec
@@ -123,7 +124,7 @@ class AccountState(msgspec.Struct, frozen=True, omit_defaults=True):
     """By symbol."""
     fills: Progress = Progress()
     ledger: Progress = Progress()
-    orders: dict[str, OpenOrder] = {}
+    orders: Mapping[str, OpenOrder] = {}
     """Open orders by order id."""
     margin_model: str | None = None
     """"cross" or "portfolio"; None follows the policy."""
@@ -138,6 +139,8 @@ class AccountState(msgspec.Struct, frozen=True, omit_defaults=True):
     position is closed."""
     isolated_funded_ns: dict[str, int] = {}
     """The same of isolated positions."""
+    orders_apart: bool = False
+    """Whether the open orders are so many that they are stored beside the state (`engine.ledger.orders_apart`)."""
 
     @property
     def stopped(self) -> bool:
@@ -149,7 +152,14 @@ class AccountState(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.fills if topic is Topic.FILLS else self.ledger
 
 
-_encoder = msgspec.json.Encoder(order="deterministic")
+def plain(orders: object) -> dict[str, OpenOrder]:
+    """A mapping of orders as an encoder takes it: the hook for what encodes a state."""
+    if isinstance(orders, Mapping):
+        return dict(orders)
+    raise NotImplementedError(f"a state holds no {type(orders).__name__}")
+
+
+_encoder = msgspec.json.Encoder(order="deterministic", enc_hook=plain)
 _decoder = msgspec.json.Decoder(AccountState)
 
 

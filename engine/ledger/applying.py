@@ -16,6 +16,7 @@ from engine.inputs import AccountInput, Resume, Topic
 from engine.ledger.accounts import AccountState, Progress, Stop
 from engine.ledger.booking import book
 from engine.ledger.remembering import contradiction, digest_of, goes_by_id, remembering, too_late
+from engine.ledger.resting_orders import of_each_kind
 from engine.numbers import exact
 from engine.policy import Policy
 from engine.position_keys import symbol_of
@@ -77,7 +78,7 @@ def stopped(
 def unlisted_holding(state: AccountState, policy: Policy) -> str | None:
     """An instrument or asset that the account holds and `policy` does not list, or None."""
     held = {symbol_of(key) for key in (*state.positions, *state.isolated)}
-    ordered = {order.symbol for order in state.orders.values()}
+    ordered = {order.symbol for order in of_each_kind(state.orders)}
     symbols = (held | ordered | set(state.leverage)) - set(policy.instruments)
     assets = set(state.balances) - set(policy.assets)
     return min(symbols | assets, default=None)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from engine.events.effects import Stream
+from engine.ledger.orders_apart import OrderChanges
 
 
 class AppliedId(NamedTuple):
@@ -77,6 +78,9 @@ class Commit(msgspec.Struct, frozen=True):
     advance: dict[str, tuple[int, int]] = {}
     """Topic -> (expected watermark, new watermark): offsets of the next record to apply."""
     accounts: dict[str, bytes] = {}
+    """Their states as they are stored (`engine.ledger.orders_apart.encode_stored`)."""
+    orders: dict[str, OrderChanges] = {}
+    """Of accounts whose open orders are stored apart from their states, or were."""
     risks: dict[str, bytes] = {}
     ids: dict[tuple[str, str], tuple[AppliedId, ...]] = {}
     """(topic, account) -> newly applied input ids, oldest first."""
@@ -110,6 +114,7 @@ def merge(commits: Sequence[Commit]) -> Commit:
     """One commit with the effect of all, in order. Raises AssertionError if watermark ranges do not join."""
     advance: dict[str, tuple[int, int]] = {}
     accounts: dict[str, bytes] = {}
+    orders: dict[str, OrderChanges] = {}
     risks: dict[str, bytes] = {}
     ids: dict[tuple[str, str], tuple[AppliedId, ...]] = {}
     forgotten: list[ForgottenIds] = []
@@ -123,6 +128,8 @@ def merge(commits: Sequence[Commit]) -> Commit:
                 raise AssertionError(f"{topic}: a commit from {start} follows one up to {reached}")
             advance[topic] = (first, end)
         accounts |= commit.accounts
+        for account, changes in commit.orders.items():
+            orders[account] = orders[account].then(changes) if account in orders else changes
         risks |= commit.risks
         for place, added in commit.ids.items():
             ids[place] = ids.get(place, ()) + added
@@ -130,4 +137,4 @@ def merge(commits: Sequence[Commit]) -> Commit:
         outbox += commit.outbox
         breaker = commit.breaker or breaker
         adl = commit.adl or adl
-    return Commit(advance, accounts, risks, ids, tuple(forgotten), tuple(outbox), breaker, adl)
+    return Commit(advance, accounts, orders, risks, ids, tuple(forgotten), tuple(outbox), breaker, adl)

@@ -36,11 +36,12 @@ from engine.events.breaker_events import BreakerEventType, after_event, breaker_
 from engine.events.effects import AccountRisk, Stream
 from engine.events.judgement import Judgement
 from engine.events.price_events import PriceEvent
-from engine.inputs import AccountInput, Fill, Topic
+from engine.inputs import AccountInput, Fill, OrderUpdate, Settlement, Topic
 from engine.ladder import LadderState
 from engine.ladder.breaker import BreakerState, Opening
-from engine.ledger.accounts import AccountState, decode, encode
+from engine.ledger.accounts import AccountState, Progress, decode
 from engine.ledger.applying import apply, stopped
+from engine.ledger.orders_apart import OrderChanges, encode_stored, order_changes
 from engine.liquidation.adl_risk import AdlLevel, AdlState, FundExposure
 from engine.marks.instants import Instant
 from engine.marks.mark_book import Prices
@@ -176,6 +177,7 @@ class ShardProcessor:
                 continue
             self._apply_one(topic, record, message, batch)
             self.watermarks[topic] = record.offset + 1
+        orders = self._order_changes(batch)
         if self.judging:
             self._ahead |= batch.states
         else:
@@ -183,7 +185,8 @@ class ShardProcessor:
         return Outcome(
             Commit(
                 advance={topic: (start, self.watermarks[topic])} if self.watermarks[topic] > start else {},
-                accounts={account: encode(state) for account, state in batch.states.items()},
+                accounts={account: encode_stored(state) for account, state in batch.states.items()},
+                orders=orders,
                 ids={(topic, account): tuple(ids) for account, ids in batch.ids.items()},
                 forgotten=tuple(batch.forgotten),
                 outbox=tuple(batch.quarantined),
@@ -361,17 +364,45 @@ class ShardProcessor:
         elif isinstance(after, Rejection):
             self._refuse(topic, record, after, account, batch, message.account_seq)
         else:
-            batch.applied += 1
-            if self.judging:
-                self._taken.add(topic, record.offset, message)
-            batch.states[account] = after
-            progress = after.progress(topic)
-            added, gone = self._ids.applied(topic, before, progress, message, record.offset + 1)
-            if added is not None:
-                batch.ids.setdefault(account, []).append(added)
-            batch.forgotten += gone
-            if isinstance(message, Fill) and message.liquidation_id is not None:
+            self._keep(topic, record, message, before, after, batch)
+
+    def _keep(
+        self,
+        topic: Topic,
+        record: Record,
+        message: AccountInput,
+        before: Progress,
+        after: AccountState,
+        batch: "_Batch",
+    ) -> None:
+        """The message was applied, and `after` is its account now."""
+        account = message.account
+        batch.applied += 1
+        if self.judging:
+            self._taken.add(topic, record.offset, message)
+        batch.states[account] = after
+        added, gone = self._ids.applied(topic, before, after.progress(topic), message, record.offset + 1)
+        if added is not None:
+            batch.ids.setdefault(account, []).append(added)
+        batch.forgotten += gone
+        match message:
+            case Fill() if message.liquidation_id is not None:
                 batch.executed.append(message)
+            case OrderUpdate():
+                batch.orders.setdefault(account, set()).add(message.order_id)
+            case Settlement():
+                batch.settled.add(account)
+
+    def _order_changes(self, batch: "_Batch") -> dict[str, OrderChanges]:
+        """From the states before the batch, which are still the newest, to those after it."""
+        found = {}
+        for account in sorted(batch.orders.keys() | batch.settled):
+            before = self.state(account) or AccountState(account)
+            touched = None if account in batch.settled else batch.orders[account]
+            changes = order_changes(before, batch.states[account], touched)
+            if changes is not None:
+                found[account] = changes
+        return found
 
     def _refuse(
         self,
@@ -450,6 +481,10 @@ class _Batch:
         self.states: dict[str, AccountState] = {}
         self.ids: dict[str, list[AppliedId]] = {}
         self.forgotten: list[ForgottenIds] = []
+        self.orders: dict[str, set[str]] = {}
+        """Ids of orders that updates named."""
+        self.settled: set[str] = set()
+        """Accounts in which any order may have ended."""
         self.quarantined: list[OutboxEntry] = []
         self.reasons: Counter[RejectionCode] = Counter()
         self.executed: list[Fill] = []

@@ -28,6 +28,7 @@ They belong to this module alone; a key of another type is a broken invariant.
     unimargin:{shard-N}:meta                   hash: owner, token, role, beat, commit, watermark:<topic>, published:<topic>,
                                                outbox_head, liquidations_head
     unimargin:{shard-N}:accounts               hash: account -> state
+    unimargin:{shard-N}:orders:<account>       hash: order id -> open order, of accounts with many
     unimargin:{shard-N}:risks                  hash: account -> risk record
     unimargin:{shard-N}:outbox-liquidations    list of entries in MessagePack, oldest first
     unimargin:{shard-N}:outbox                 the same, of all other topics; an older edition has all of them here
@@ -67,6 +68,7 @@ from streams.store.store_keys import (
     parse_meta,
 )
 from streams.store.store_scripts import script
+from streams.store.stored_orders import order_parts, with_orders
 
 T = TypeVar("T")
 
@@ -224,8 +226,9 @@ class ShardStore:
         touched += [*(keys.outboxes[lane] for lane in _LANES), keys.breaker, keys.adl, keys.trail]
         touched += [keys.changed, keys.changed_next]
         hashes = id_hashes(keys, commit)
-        touched += [*hashes, *forgotten_keys(keys, commit)]
+        touched += [*hashes, *map(keys.orders, commit.orders), *forgotten_keys(keys, commit)]
         args: list[Argument] = [self._fence, self._token, self._commits, self._commits + 1, len(hashes)]
+        args.append("".join("1" if it.cleared else "0" for it in commit.orders.values()))
         args += [TRAIL_ENTRIES_MAX, msgspec.msgpack.encode([*{**commit.accounts, **commit.risks}])]
         args += _arguments(commit, hashes.values())
         with self._alone("commit"):
@@ -326,6 +329,7 @@ class ShardStore:
             accounts: dict[str, bytes] = {}
             if snapshot is None:
                 accounts = {name: state async for name, state in scan_hash(self._redis, self._keys.accounts)}
+                accounts = await with_orders(self._redis, self._keys, accounts)
             changes = Changes(accounts, risks)
         return ShardImage(
             fence=meta.fence,
@@ -388,4 +392,5 @@ def _arguments(commit: Commit, ids: Iterable[list[Argument]]) -> list[Argument]:
     parts += [[msgspec.msgpack.encode(it) for it in commit.outbox if it.lane is lane] for lane in _LANES]
     parts += [[] if state is None else [state] for state in (commit.breaker, commit.adl)]
     parts += ids
+    parts += order_parts(commit.orders)
     return [*map(len, parts), *(argument for part in parts for argument in part)]

@@ -41,6 +41,10 @@ class ShardKeys:
         self.changed_next = f"{self._root}:changed-next"
         self.trail = f"{self._root}:trail"
 
+    def orders(self, account: str) -> str:
+        """A hash of the account's open orders, where they are stored apart from its state."""
+        return f"{self._root}:orders:{account}"
+
     def ids(self, topic: str, account: str, generation: int, bucket: str) -> str:
         """A hash of some of the ids of a generation, as `streams.store.id_hashes` names it."""
         return f"{self._root}:ids:{topic}:{generation}:{bucket}:{account}"

@@ -24,6 +24,10 @@ class InputRules(Table, frozen=True, kw_only=True):
     remembered_ids_max: int = 32_768
     """The bound that is kept whatever the time says, per account and topic: so many ids at most, of which the newer half is never
     forgotten. About 25 bytes of Redis each. At 100 inputs a second the newest 2.7 minutes at least."""
+    open_orders_max: int = 10_000
+    """Open orders of an account. The exchange refuses an order beyond its own bound, so an update that opens one beyond this says that the two
+    differ: it is refused and stops its account, for margin without that order would be too low in silence. What changes or
+    ends an order that is open is always taken. Judging an account takes about 2 us an order."""
 
 
 def faults(rules: InputRules) -> list[tuple[str, str]]:
@@ -33,4 +37,6 @@ def faults(rules: InputRules) -> list[tuple[str, str]]:
         found.append(("remember_ms", "must be >= 1"))
     if rules.remembered_ids_max < 2:  # noqa: PLR2004 - two halves
         found.append(("remembered_ids_max", "must be >= 2"))
+    if rules.open_orders_max < 1:
+        found.append(("open_orders_max", "must be >= 1"))
     return found

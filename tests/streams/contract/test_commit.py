@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.ledger.orders_apart import OrderChanges
 from streams.contract.commit import AppliedId, Commit, ForgottenIds, OutboxEntry, merge
 
 TOPICS = ("fills", "ledger")
@@ -16,6 +17,7 @@ class ModelStore:
     def __init__(self) -> None:
         self.watermarks: dict[str, int] = {}
         self.accounts: dict[str, bytes] = {}
+        self.orders: dict[str, dict[str, bytes | None]] = {}
         self.risks: dict[str, bytes] = {}
         self.ids: dict[tuple[str, str, int], list[AppliedId]] = {}
         self.outbox: list[OutboxEntry] = []
@@ -27,6 +29,8 @@ class ModelStore:
             assert self.watermarks.get(topic, 0) == expected
         self.watermarks |= {topic: new for topic, (_, new) in commit.advance.items()}
         self.accounts |= commit.accounts
+        for account, changes in commit.orders.items():
+            self.orders[account] = ({} if changes.cleared else self.orders.get(account, {})) | changes.left
         self.risks |= commit.risks
         for place, added in commit.ids.items():
             for it in added:
@@ -44,6 +48,9 @@ def entry(value: bytes) -> OutboxEntry:
 
 values = st.binary(max_size=3)
 states = st.dictionaries(st.sampled_from(ACCOUNTS), values)
+order_changes = st.builds(
+    OrderChanges, st.booleans(), st.dictionaries(st.sampled_from("xyz"), st.none() | values)
+)
 places = st.tuples(st.sampled_from(TOPICS), st.sampled_from(ACCOUNTS))
 
 
@@ -79,6 +86,7 @@ def chains(draw: st.DrawFn) -> list[Commit]:
             Commit(
                 advance=advance,
                 accounts=draw(states),
+                orders=draw(st.dictionaries(st.sampled_from(ACCOUNTS), order_changes, max_size=2)),
                 risks=draw(states),
                 ids=ids,
                 forgotten=forgotten,
