@@ -17,6 +17,7 @@ All of this is part of the state, so it follows from the account's own inputs al
 themselves lie outside of it (`streams.shards.input_ids`). Event times of one account may come in any order.
 """
 
+from decimal import Decimal
 from functools import cache
 from hashlib import blake2b
 from typing import Any, NamedTuple
@@ -71,9 +72,7 @@ def digest_of(message: AccountInput) -> bytes:
 def _fields(kind: type[AccountInput]) -> tuple[tuple[str, Any, bool], ...]:
     """Name, default and whether it is an amount, of every field but the number, in an order that no edition changes."""
     fields = sorted(msgspec.structs.fields(kind), key=lambda it: it.name)
-    return tuple(
-        (it.name, it.default, it.type.__name__ == "Decimal") for it in fields if it.name != "account_seq"
-    )
+    return tuple((it.name, it.default, it.type is Decimal) for it in fields if it.name != "account_seq")
 
 
 def goes_by_id(progress: Progress, message: AccountInput) -> bool:

@@ -1,13 +1,14 @@
 """What of an account's ids is remembered, by number of ids and by event time; and what a digest tells apart."""
 
 from decimal import Decimal
+from typing import get_args
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.inputs import Deposit, Fill, OrderUpdate, Resume, Topic
+from engine.inputs import AccountInput, Deposit, Fill, OrderUpdate, Resume, Topic
 from engine.ledger.accounts import AccountState, Progress, Remembered, decode, encode
 from engine.ledger.applying import apply
 from engine.ledger.remembering import digest_of, generations, id_digest
@@ -91,6 +92,20 @@ def test_resume_when_older_than_what_is_forgotten_then_it_still_holds() -> None:
     assert resumed.ledger.remembered == Remembered(1, 1, 0, 0, forgotten_ns=MINUTE)
 
 
+_SAID: dict[str, object] = {
+    "time_ns": 7,
+    "side": "buy",
+    "margin_mode": "isolated",
+    "leg": "long",
+    "margin_model": "cross",
+    "collateral_off": ["BTC"],
+    "reduce_only": True,
+    "account_seq": 3,
+    "next_account_seq": 4,
+    "stop_offset": 5,
+    **dict.fromkeys(("quantity", "price", "fee", "margin_transfer", "amount", "leverage"), "2"),
+}
+
 FILL = Fill(
     account="alice", time_ns=7, trade_id="t", symbol="BTC-PERP", side="buy", quantity=D(1), price=D(50000)
 )
@@ -127,6 +142,22 @@ def test_digest_when_any_field_differs_then_differs(field: str) -> None:
     }
     changed = msgspec.structs.replace(FILL, **{field: other.get(field, D("3.5"))})
     assert digest_of(changed) != digest_of(FILL)
+
+
+_KINDS = get_args(AccountInput)
+
+
+def _made(kind: type[msgspec.Struct], two: str = "2") -> AccountInput:
+    said = {it.name: _SAID.get(it.name, "x") for it in msgspec.structs.fields(kind)}
+    told = {name: two if value == "2" else value for name, value in said.items()}
+    made: AccountInput = msgspec.convert({**told, "type": kind.__struct_config__.tag}, kind)
+    return made
+
+
+def test_digest_when_of_any_kind_of_input_then_it_is_of_what_was_said() -> None:
+    of_kinds = [digest_of(_made(kind)) for kind in _KINDS]
+    assert of_kinds == [digest_of(_made(kind, "2.00")) for kind in _KINDS]
+    assert len(set(of_kinds)) == len(_KINDS)
 
 
 def test_digest_when_asked_again_in_another_edition_then_as_it_was() -> None:
