@@ -116,7 +116,7 @@ class Packer:
             return state
         own = {name: getattr(state, name) for name in _NOTHING}
         rest = it.rest
-        if rest.orders_apart:
+        if rest.orders_apart and rest.orders:
             rest = msgspec.structs.replace(rest, orders=RestingOrders.of(rest.orders))
         return msgspec.structs.replace(rest, **own)
 

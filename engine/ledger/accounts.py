@@ -92,6 +92,8 @@ class Remembered(msgspec.Struct, frozen=True, array_like=True):
     before_ids: int = 0
     """How many the generation before it has; 0 where that is forgotten."""
     before_newest_ns: int = 0
+    before_expected: int = 0
+    """How many ids the generation before that one had: as many as it was laid out for."""
     forgotten_ns: int = -1
     """The newest input whose id was forgotten, or was never remembered because it had an `account_seq`; -1: all are known."""
 

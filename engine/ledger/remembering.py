@@ -27,7 +27,8 @@ import msgspec
 from engine.inputs import AccountInput, Fill, OrderUpdate, Resume, Settlement
 from engine.ledger.accounts import Progress, Remembered
 from engine.numbers import canonical
-from engine.policy.rules.input_rules import IdScope, InputRules
+from engine.policy.rules.input_rules import InputRules
+from engine.policy.rules.policy_switches import IdScope
 from engine.rejections import Rejection, RejectionCode
 
 DIGEST_BYTES = 8
@@ -45,6 +46,8 @@ class Generation(NamedTuple):
 
     number: int
     ids: int
+    expected: int
+    """How many the one before it had when it began: it may be laid out for as many."""
 
 
 def id_digest(message: AccountInput, scope: IdScope) -> bytes:
@@ -84,9 +87,10 @@ def generations(progress: Progress) -> tuple[Generation, ...]:
     """Those that are remembered, the newest first."""
     kept = progress.remembered
     if kept is None:
-        return (Generation(OLD_LIST, 1),) if progress.offset >= 0 else ()
-    both = Generation(kept.generation, kept.ids), Generation(kept.generation - 1, kept.before_ids)
-    return tuple(it for it in both if it.ids)
+        return (Generation(OLD_LIST, 1, 0),) if progress.offset >= 0 else ()
+    now = Generation(kept.generation, kept.ids, kept.before_ids)
+    before = Generation(kept.generation - 1, kept.before_ids, kept.before_expected)
+    return tuple(it for it in (now, before) if it.ids)
 
 
 def contradiction(message: AccountInput) -> Rejection:
@@ -132,6 +136,7 @@ def _with_id(progress: Progress, time_ns: int, rules: InputRules) -> Remembered:
             newest_ns=time_ns,
             before_ids=kept.ids,
             before_newest_ns=kept.newest_ns,
+            before_expected=kept.before_ids,
             forgotten_ns=max(kept.forgotten_ns, kept.before_newest_ns)
             if kept.before_ids
             else kept.forgotten_ns,

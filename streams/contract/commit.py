@@ -14,6 +14,8 @@ class AppliedId(NamedTuple):
     """An id to be remembered, of an account and topic (`engine.ledger.remembering`)."""
 
     generation: int
+    expected: int
+    """How many ids its generation is laid out for."""
     place: int
     """How many ids its generation had before it."""
     digest: bytes
@@ -29,7 +31,9 @@ class ForgottenIds(NamedTuple):
     account: str
     generation: int
     ids: int
-    """How many it has, at least."""
+    """How many it has."""
+    expected: int
+    """How many it is laid out for."""
 
 
 class SoughtId(NamedTuple):
@@ -40,6 +44,7 @@ class SoughtId(NamedTuple):
     generation: int
     ids: int
     """How many it has."""
+    expected: int
     digest: bytes
     text: str
     """The id itself: an edition before generations kept it so."""

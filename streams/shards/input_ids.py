@@ -11,7 +11,7 @@ from typing import NamedTuple
 from engine.inputs import AccountInput, Topic
 from engine.ledger.accounts import AccountState, Progress
 from engine.ledger.remembering import Generation, contradiction, digest_of, generations, goes_by_id, id_digest
-from engine.policy.rules.input_rules import IdScope
+from engine.policy.rules.policy_switches import IdScope
 from engine.rejections import Duplicate, Rejection
 from streams.contract.commit import AppliedId, ForgottenIds, SoughtId
 
@@ -102,8 +102,8 @@ class InputIds:
             )
         if after.remembered is None or not after.remembered.ids:
             return None, gone
-        generation, ids = now[0]
-        added = AppliedId(generation, ids - 1, id_digest(message, self._scope), digest_of(message))
+        generation, ids, expected = now[0]
+        added = AppliedId(generation, expected, ids - 1, id_digest(message, self._scope), digest_of(message))
         self._kept.setdefault((topic, message.account), {})[added.digest] = _Kept(generation, added.said)
         if self._has_store:
             self._pending[topic].append((applied_to, message.account, added.digest, generation))

@@ -6,8 +6,9 @@
     old list     4,096 ids in a list, as editions before generations left them
     numbered     accounts whose feed sends `account_seq`: nothing is remembered, nothing is asked
 
-Each takes the same fills, spread over the accounts, in batches: decoded, looked up, applied, committed, one after the other. Rates count the whole
-of it. Bytes are what Redis has for the ids alone, over the number of ids.
+Each takes the same fills, spread over the accounts, in batches: decoded, looked up, applied, committed, one after the other; all kinds batch by batch
+in turn, so that whatever else the machine does meets each alike. Rates are medians over the batches of the whole of it; processor time is that of this process and
+of Redis together. Bytes are what Redis has for the ids alone, over the number of ids.
 
 python -m tests.benchmarks.bench_ids [--accounts N] [--json]
 """
@@ -15,11 +16,13 @@ python -m tests.benchmarks.bench_ids [--accounts N] [--json]
 import argparse
 import asyncio
 import json
+import statistics
 import sys
 import time
 from decimal import Decimal
 
 import msgspec
+from redis.asyncio import Redis
 
 from engine.book.columnar_book import ColumnarBook
 from engine.inputs import Fill, Topic
@@ -39,63 +42,69 @@ from tests.benchmarks.bench_exact import POLICY_FILE
 ACCOUNTS, BATCH, BATCHES, WARM_BATCHES = 500, 1_000, 12, 2
 IDS_TOGETHER = 20_000
 OFFSET = 10**6
+AGED, NUMBERED = 4096, 1
+KINDS = {"fresh": 0, "4096 ids": AGED, "32768 ids": 32_768, "old list": -AGED, "numbered": NUMBERED}
+"""Ids of an account; those of a list below 0."""
 _NOW_NS = time.time_ns()
 
 
 def bench_ids(accounts: int = ACCOUNTS) -> dict[str, float]:
-    """Fills per second of each kind of account, and bytes of Redis an id."""
+    """Fills per second of each kind of account, their processor time, and bytes of Redis an id."""
     figures: dict[str, float] = {}
-    for name, ids in (
-        ("fresh", 0),
-        ("4096 ids", 4096),
-        ("32768 ids", 32_768),
-        ("old list", -4096),
-        ("numbered", -1),
-    ):
-        # as many ids in all, or filling takes minutes
-        count = accounts if ids <= 4096 else accounts // 8
-        with EmbeddedRedis() as server:
-            asyncio.run(_measure(server.url, name, ids, count, figures))
+    with EmbeddedRedis() as server:
+        asyncio.run(_measure(server.url, accounts, figures))
     figures["4096 ids, rate over fresh"] = figures["4096 ids, fills/s"] / figures["fresh, fills/s"]
     return figures
 
 
-async def _measure(url: str, name: str, ids: int, accounts: int, figures: dict[str, float]) -> None:
+async def _measure(url: str, accounts: int, figures: dict[str, float]) -> None:
     policy = load_policy(POLICY_FILE)
     async with connect(url) as client:
-        store = ShardStore(client, 0, "bench", Metrics())
-        await store.take_over()
-        before = (await client.info("memory"))["used_memory"]
-        states = [_state(f"a-{number:06d}", ids) for number in range(accounts)]
-        if ids < -1:
-            pipe = client.pipeline(transaction=False)
-            for state in states:
-                pipe.rpush(
-                    ShardKeys("unimargin", 0).old_ids("fills", state.account),
-                    *(f"bench-{n}" for n in range(-ids)),
-                )
-            await pipe.execute()
-        elif ids > 0:
-            await _fill(store, states)
-        after = (await client.info("memory"))["used_memory"]
-        if abs(ids) > 1:
-            figures[f"{name}, Redis bytes an id"] = (after - before) / (abs(ids) * accounts)
-        await store.commit(
-            Commit(advance={"fills": (0, OFFSET)}, accounts={it.account: encode(it) for it in states})
-        )
-        figures[f"{name}, fills/s"] = await _rate(policy, store, states, numbered=ids == -1)
+        runs = {}
+        for shard, (name, ids) in enumerate(KINDS.items()):
+            # as many ids in all, or filling takes minutes
+            states = [
+                _state(f"a-{number:06d}", ids) for number in range(accounts if ids <= AGED else accounts // 8)
+            ]
+            store = ShardStore(client, shard, "bench", Metrics())
+            await store.take_over()
+            before = (await client.info("memory"))["used_memory"]
+            if ids < 0:
+                await _fill_lists(client, ShardKeys("unimargin", shard), states, -ids)
+            elif ids > 1:
+                await _fill(store, states)
+            if abs(ids) > 1:
+                after = (await client.info("memory"))["used_memory"]
+                figures[f"{name}, Redis bytes an id"] = (after - before) / (abs(ids) * len(states))
+            stored = {it.account: encode(it) for it in states}
+            await store.commit(Commit(advance={"fills": (0, OFFSET)}, accounts=stored))
+            runs[name] = _Run(policy, store, states, client, numbered=ids == NUMBERED)
+        for batch in range(BATCHES + WARM_BATCHES):
+            for run in runs.values():
+                await run.take(batch)
+        for name, run in runs.items():
+            figures[f"{name}, fills/s"] = BATCH / statistics.median(run.seconds[WARM_BATCHES:])
+            figures[f"{name}, processor us a fill"] = statistics.median(run.cpu[WARM_BATCHES:]) / BATCH * 1e6
+
+
+async def _fill_lists(client: Redis, keys: ShardKeys, states: list[AccountState], ids: int) -> None:
+    pipe = client.pipeline(transaction=False)
+    for state in states:
+        pipe.rpush(keys.old_ids("fills", state.account), *(f"bench-{number}" for number in range(ids)))
+    await pipe.execute()
 
 
 def _state(account: str, ids: int) -> AccountState:
     progress = Progress(offset=OFFSET - 1)
     if ids == 0:
         return AccountState(account, {"USDT": Decimal(10_000)})
-    if ids == -1:
+    if ids == NUMBERED:
         progress = Progress(offset=OFFSET - 1, next_seq=1, remembered=Remembered(1))
-    elif ids > 0:
+    elif ids > 1:
         half = ids // 2
         progress = Progress(
-            offset=OFFSET - 1, remembered=Remembered(7, half - 50, _NOW_NS, _NOW_NS, half, _NOW_NS - 10**9)
+            offset=OFFSET - 1,
+            remembered=Remembered(7, half - 50, _NOW_NS, _NOW_NS, half, _NOW_NS - 10**9, half),
         )
     return AccountState(account, {"USDT": Decimal(10_000)}, fills=progress)
 
@@ -104,8 +113,9 @@ async def _fill(store: ShardStore, states: list[AccountState]) -> None:
     for state in states:
         kept = state.fills.remembered
         assert kept is not None
+        half = kept.before_ids
         ids = [
-            AppliedId(generation, place, (place * 2 + generation).to_bytes(4, "big") * 2, b"contents")
+            AppliedId(generation, half, place, (place * 2 + generation).to_bytes(4, "big") * 2, b"contents")
             for generation, count in ((6, kept.before_ids), (7, kept.ids))
             for place in range(count)
         ]
@@ -115,22 +125,30 @@ async def _fill(store: ShardStore, states: list[AccountState]) -> None:
             )
 
 
-async def _rate(policy: Policy, store: ShardStore, states: list[AccountState], *, numbered: bool) -> float:
-    processor = ShardProcessor(
-        0,
-        policy,
-        ColumnarBook(policy),
-        partition_of=lambda _: 0,
-        topics={topic: topic.value for topic in Topic},
-        quarantine_topic="quarantine",
-        source="/bench",
-    )
-    processor.load(map(encode, states), {}, {Topic.FILLS: OFFSET})
-    applied, began = 0, 0.0
-    for batch in range(BATCHES + WARM_BATCHES):
-        records = [_record(batch * BATCH + n, states, numbered=numbered) for n in range(BATCH)]
-        if batch == WARM_BATCHES:
-            applied, began = 0, time.perf_counter()
+class _Run:
+    """One kind of account: its processor and store, and what each batch took."""
+
+    def __init__(
+        self, policy: Policy, store: ShardStore, states: list[AccountState], client: Redis, *, numbered: bool
+    ) -> None:
+        self._store, self._states, self._client, self._numbered = store, states, client, numbered
+        self._processor = ShardProcessor(
+            0,
+            policy,
+            ColumnarBook(policy),
+            partition_of=lambda _: 0,
+            topics={topic: topic.value for topic in Topic},
+            quarantine_topic="quarantine",
+            source="/bench",
+        )
+        self._processor.load(map(encode, states), {}, {Topic.FILLS: OFFSET})
+        self.seconds: list[float] = []
+        self.cpu: list[float] = []
+
+    async def take(self, batch: int) -> None:
+        records = [_record(batch * BATCH + n, self._states, numbered=self._numbered) for n in range(BATCH)]
+        processor, store = self._processor, self._store
+        redis_began, own_began, began = await self._redis_cpu(), time.process_time(), time.perf_counter()
         decoded = processor.decode(Topic.FILLS, records)
         sought = processor.ids_to_ask(Topic.FILLS, decoded)
         if sought:
@@ -138,9 +156,14 @@ async def _rate(policy: Policy, store: ShardStore, states: list[AccountState], *
         outcome = processor.apply(Topic.FILLS, decoded)
         await store.commit(outcome.commit)
         processor.on_committed(outcome.commit)
-        applied += outcome.applied
-    assert applied == BATCH * BATCHES, f"{applied} applied"
-    return applied / (time.perf_counter() - began)
+        self.seconds.append(time.perf_counter() - began)
+        own = time.process_time() - own_began
+        self.cpu.append(own + await self._redis_cpu() - redis_began)
+        assert outcome.applied == BATCH, f"{outcome.applied} applied"
+
+    async def _redis_cpu(self) -> float:
+        told = await self._client.info("cpu")
+        return float(told["used_cpu_sys_main_thread"] + told["used_cpu_user_main_thread"])
 
 
 def _record(number: int, states: list[AccountState], *, numbered: bool) -> Record:

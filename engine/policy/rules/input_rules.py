@@ -1,17 +1,7 @@
 """How the inputs of an account are told apart, and how much an account may have resting."""
 
-from enum import StrEnum
-
+from engine.policy.rules.policy_switches import IdScope
 from engine.policy.rules.tables import Table
-
-
-class IdScope(StrEnum):
-    """Within what the exchange gives an id to one input only. Ids of trades, order updates, settlements and ledger entries never meet."""
-
-    ACCOUNT = "account"
-    """The account."""
-    ACCOUNT_AND_SYMBOL = "account+symbol"
-    """Each symbol of the account: trades are counted per symbol. Of inputs that name no symbol it is the account."""
 
 
 class InputRules(Table, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from engine.inputs import AccountInput, Deposit, Fill, OrderUpdate, Resume, Topi
 from engine.ledger.accounts import AccountState, Progress, Remembered, decode, encode
 from engine.ledger.applying import apply
 from engine.ledger.remembering import digest_of, generations, id_digest
-from engine.policy.rules.input_rules import IdScope
+from engine.policy.rules.policy_switches import IdScope
 from engine.rejections import Rejection, RejectionCode
 from tests.support.builders import sample
 

@@ -63,9 +63,9 @@ def draw_ids(
     for place in draw(st.lists(places, max_size=3, unique=True)):
         now = generations.setdefault(place, 1)
         digests = draw(st.lists(st.binary(min_size=1, max_size=2), max_size=3))
-        ids[place] = tuple(AppliedId(now, number, it, b"said") for number, it in enumerate(digests))
+        ids[place] = tuple(AppliedId(now, 0, number, it, b"said") for number, it in enumerate(digests))
         if draw(st.booleans()):
-            forgotten.append(ForgottenIds(*place, now, 3))
+            forgotten.append(ForgottenIds(*place, now, 3, 0))
             generations[place] += 1
     return ids, tuple(forgotten)
 

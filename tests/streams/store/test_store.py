@@ -46,14 +46,14 @@ def digest(text: str) -> bytes:
 
 def applied(*texts: str, generation: int = 1, first: int = 0) -> tuple[AppliedId, ...]:
     """Ids of a generation, from this place on."""
-    return tuple(AppliedId(generation, first + n, digest(it), said(it)) for n, it in enumerate(texts))
+    return tuple(AppliedId(generation, 0, first + n, digest(it), said(it)) for n, it in enumerate(texts))
 
 
 def sought(
     *texts: str, account: str = "alice", topic: str = "fills", generation: int = 1, ids: int = 2
 ) -> list[SoughtId]:
     """These ids, among so many of a generation."""
-    return [SoughtId(topic, account, generation, ids, digest(it), it) for it in texts]
+    return [SoughtId(topic, account, generation, ids, 0, digest(it), it) for it in texts]
 
 
 async def test_take_over_of_nothing_gives_an_empty_image_and_the_first_fence(store: ShardStore) -> None:
@@ -333,6 +333,23 @@ async def test_ids_when_a_generation_is_large_then_every_one_is_found_in_small_h
     assert kinds <= {b"listpack", b"ziplist"}, "none has outgrown what Redis keeps without pointers"
 
 
+async def test_ids_when_a_generation_was_expected_to_be_large_then_each_lies_in_one_place(
+    store: ShardStore, client: Redis
+) -> None:
+    await store.take_over()
+    names = [f"t{number}" for number in range(5000)]
+    ids = tuple(it._replace(expected=3000) for it in applied(*names))
+    await store.commit(Commit(ids={("fills", "alice"): ids}))
+    asked = [it._replace(expected=3000) for it in sought(*names, "t5000", ids=5000)]
+    assert await store.applied_ids(asked) == {it: said(it.text) for it in asked[:-1]}
+    # 64 hashes have room for 4,096; the others are in the next level
+    levels = [int(key.decode().split(":ids:fills:1:")[1][0]) for key in await client.keys("*:ids:*")]
+    assert levels.count(2) == 64
+    assert set(levels) == {2, 3}
+    await store.commit(Commit(forgotten=(ForgottenIds("fills", "alice", 1, 5000, 3000),)))
+    assert await client.keys("*:ids:*") == []
+
+
 async def test_ids_when_their_generation_is_forgotten_then_none_of_its_keys_stays(
     store: ShardStore, client: Redis
 ) -> None:
@@ -340,7 +357,7 @@ async def test_ids_when_their_generation_is_forgotten_then_none_of_its_keys_stay
     names = [f"t{number}" for number in range(1500)]
     await store.commit(Commit(ids={("fills", "alice"): applied(*names), ("fills", "bob"): applied("b")}))
     later = {("fills", "alice"): applied("t1500", first=1500) + applied("t1501", generation=2)}
-    await store.commit(Commit(ids=later, forgotten=(ForgottenIds("fills", "alice", 1, 1501),)))
+    await store.commit(Commit(ids=later, forgotten=(ForgottenIds("fills", "alice", 1, 1501, 0),)))
     kept = [key.decode().split(":ids:")[1] for key in await client.keys("*:ids:*")]
     assert sorted(kept) == ["fills:1:0.0:bob", "fills:2:0.0:alice"]
     of_second = sought("t1501", generation=2, ids=1)
@@ -355,7 +372,7 @@ async def test_ids_when_an_old_edition_left_a_list_then_found_until_it_is_forgot
     await client.rpush(key, "t1", "t2")
     asked = sought("t2", "t9", generation=0, ids=1)
     assert await store.applied_ids(asked) == {asked[0]: b""}
-    await store.commit(Commit(forgotten=(ForgottenIds("fills", "alice", 0, 1),)))
+    await store.commit(Commit(forgotten=(ForgottenIds("fills", "alice", 0, 1, 0),)))
     assert not await client.exists(key)
 
 
