@@ -42,9 +42,9 @@ BUGS = (
     ),
     Bug(
         name="an id that was applied is applied again",
-        file="streams/shards/processor.py",
-        search="        known = self._kept.get((topic, message.account), {}).get(digest) or self._answers[topic].get(place)\n",
-        replace="        known = self._answers[topic].get(place) and None\n",
+        file="streams/shards/input_ids.py",
+        search="        return Duplicate(message.input_id) if same else contradiction(message)\n",
+        replace="        return None if same else contradiction(message)\n",
         test=f"{PROCESSOR_TESTS}::test_apply_when_an_id_comes_again_later_then_counted_and_not_applied",
     ),
     Bug(
