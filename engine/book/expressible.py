@@ -15,6 +15,7 @@ from itertools import pairwise
 from engine.book.by_name import ByName
 from engine.book.kernels import TERMS_MAX
 from engine.ledger.accounts import AccountState
+from engine.ledger.resting_orders import of_each_kind
 from engine.margin.isolated_pool import open_isolated
 from engine.margin.margin_model import uses_portfolio
 from engine.numbers import ONE, ZERO, exact
@@ -127,7 +128,7 @@ class Expressible:
 
 def has_pool_orders(state: AccountState) -> bool:
     """Whether any open order is part of the shared pool."""
-    return any(not (order.isolated or order.reduce_only) for order in state.orders.values())
+    return any(not (order.isolated or order.reduce_only) for order in of_each_kind(state.orders))
 
 
 def maintenance_lines(symbol: str, policy: Policy) -> list[TierLine]:

@@ -6,6 +6,9 @@ import msgspec
 
 from streams.contract.commit import Lane
 
+Argument = str | int | bytes
+"""Of a script or command."""
+
 OUTBOX_HEAD = {Lane.LIQUIDATIONS: "liquidations_head", Lane.ORDINARY: "outbox_head"}
 WATERMARK = "watermark:"
 PUBLISHED = "published:"
@@ -39,8 +42,16 @@ class ShardKeys:
         self.changed_next = f"{self._root}:changed-next"
         self.trail = f"{self._root}:trail"
 
-    def seen(self, topic: str, account: str) -> str:
-        """The list of an account's input ids in `topic`."""
+    def orders(self, account: str) -> str:
+        """A hash of the account's open orders, where they are stored apart from its state."""
+        return f"{self._root}:orders:{account}"
+
+    def ids(self, topic: str, account: str, generation: int, bucket: str) -> str:
+        """A hash of some of the ids of a generation, as `streams.store.id_hashes` names it."""
+        return f"{self._root}:ids:{topic}:{generation}:{bucket}:{account}"
+
+    def old_ids(self, topic: str, account: str) -> str:
+        """The list of an account's input ids in `topic`, as editions before generations kept them."""
         return f"{self._root}:seen:{topic}:{account}"
 
 

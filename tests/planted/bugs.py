@@ -15,6 +15,7 @@ class Bug(NamedTuple):
 
 PROCESSOR_TESTS = "tests/system/test_processor_promises.py"
 REWIND_TESTS = "tests/system/test_rewind.py"
+IDS_TESTS = "tests/streams/shards/test_input_ids.py"
 FAULT_TESTS = "tests/system/test_faults.py"
 STORE_TESTS = "tests/streams/store/test_store.py"
 FOLLOWER_TESTS = "tests/streams/store/test_shard_follower.py"
@@ -42,17 +43,45 @@ BUGS = (
     ),
     Bug(
         name="an id that was applied is applied again",
-        file="streams/shards/processor.py",
-        search="        if self._windows.knows(topic, account, message.input_id):\n",
-        replace="        if not message.input_id:\n",
+        file="streams/shards/input_ids.py",
+        search="        return Duplicate(message.input_id) if same else contradiction(message)\n",
+        replace="        return None if same else contradiction(message)\n",
         test=f"{PROCESSOR_TESTS}::test_apply_when_an_id_comes_again_later_then_counted_and_not_applied",
     ),
     Bug(
         name="applied ids are forgotten at a restart",
-        file="streams/shards/processor.py",
-        search="            and (topic, message.account) not in self._windows\n",
-        replace="            and not message.account\n",
+        file="streams/shards/input_ids.py",
+        search="            if among and goes_by_id(progress, message):\n",
+        replace="            if not message.account:\n",
         test=f"{FAULT_TESTS}::test_fill_when_sent_again_far_apart_and_across_restarts_then_counts_once",
+    ),
+    Bug(
+        name="a known id with other content passes for a duplicate",
+        file="streams/shards/input_ids.py",
+        search="        same = known.said in (SAID_UNKNOWN, digest_of(message))\n",
+        replace="        same = bool(known)\n",
+        test=f"{IDS_TESTS}::test_id_when_its_two_inputs_come_in_one_batch_then_a_contradiction_too",
+    ),
+    Bug(
+        name="an input older than what is forgotten is applied",
+        file="engine/ledger/applying.py",
+        search="        verdict = too_late(progress, message)\n",
+        replace="        verdict = None\n",
+        test=f"{IDS_TESTS}::test_input_when_older_than_what_is_forgotten_then_refused_as_too_late",
+    ),
+    Bug(
+        name="an id that becomes durable while the store is asked is forgotten",
+        file="streams/shards/input_ids.py",
+        search="        self._stored_to[topic] = to\n",
+        replace="        self._stored_to[topic] = to\n        self._forget_stored(topic)\n",
+        test=f"{IDS_TESTS}::test_duplicate_when_the_first_becomes_durable_after_the_store_was_asked_then_found",
+    ),
+    Bug(
+        name="orders that ended stay in the store",
+        file="streams/store/lua/commit.lua",
+        search="  write_part('HDEL', key, part - 1)\n",
+        replace="",
+        test="tests/streams/store/test_stored_orders.py::test_orders_when_read_in_any_way_then_those_of_the_newest_commit",
     ),
     Bug(
         name="a former owner may write",

@@ -16,6 +16,7 @@ import msgspec
 
 from engine.ledger.accounts import AccountState, OpenOrder, Position
 from engine.ledger.booking import filled
+from engine.ledger.resting_orders import of_each_kind
 from engine.margin import exact_arithmetic
 from engine.margin.contract_formulas import required
 from engine.margin.cross.asset_equity import PooledAsset
@@ -72,7 +73,7 @@ class CrossSums:
             and not (
                 policy.has_options and [it for it in positions if policy.instruments[it].kind is _OPTION]
             )
-            and not (state.orders and any(map(_counts, state.orders.values())))
+            and not (state.orders and any(map(_counts, of_each_kind(state.orders))))
         )
 
     def reduced(self, key: str, quantity: Decimal, cost: Decimal) -> Standing:

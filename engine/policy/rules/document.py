@@ -14,6 +14,7 @@ from engine.policy.rules.breaker_rules import BreakerRules
 from engine.policy.rules.contract_terms import ContractTerms, contract_terms
 from engine.policy.rules.deleveraging_rules import DeleveragingRules
 from engine.policy.rules.health_weights import HealthRules
+from engine.policy.rules.input_rules import InputRules
 from engine.policy.rules.instrument_rules import Instrument, RiskTier
 from engine.policy.rules.liquidation_rules import LiquidationRules
 from engine.policy.rules.margin_rules import MarginRules, PoolRules, RatioDisplay
@@ -54,6 +55,7 @@ class Policy(Table, frozen=True, dict=True, kw_only=True):
     breaker: BreakerRules | None = None
     """None holds no liquidation, however many there are at once."""
     stress: StressRules = StressRules()
+    inputs: InputRules = InputRules()
     leverage_default: Decimal = Decimal(10)
     links: dict[str, str] = msgspec.field(default_factory=dict)
     """Where an event leads to, by name: addresses in which {account}, {episode_id}, {event_id} and {type} stand for the event's."""

@@ -226,7 +226,6 @@ def test_processor_when_an_input_is_applied_between_two_slices_then_it_is_judged
     last = late[-1].account
     assert last not in merge(before).risks
     record = Record(0, last.encode(), msgspec.json.encode(deposit(last, asset="USD")))
-    shard.add_windows(Topic.LEDGER, {last: []})
     assert shard.apply(Topic.LEDGER, shard.decode(Topic.LEDGER, [record])).applied == 1
 
     of_it = [it for it in said((shard, parts) for parts in slices) if it.account == last]
