@@ -10,6 +10,7 @@ What is not held harms nothing: an open order in a contract that left is void, l
 import msgspec
 
 from engine.ledger.accounts import AccountState, Stop
+from engine.ledger.resting_orders import of_each_kind
 from engine.margin.pool_names import CROSS
 from engine.policy import Policy
 from engine.position_keys import symbol_of
@@ -28,7 +29,7 @@ def mentions_unlisted(state: AccountState, policy: Policy) -> bool:
     """Whether it holds, orders or does not pledge anything that `policy` does not list; `state` may be a reading."""
     return (
         unlisted_holding(state, policy) is not None
-        or any(order.symbol not in policy.instruments for order in state.orders.values())
+        or any(order.symbol not in policy.instruments for order in of_each_kind(state.orders))
         or any(asset not in policy.assets for asset in state.collateral_off)
     )
 

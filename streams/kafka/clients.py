@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.partitioner import murmur2
 
@@ -16,6 +16,9 @@ PRODUCER_REQUEST_BYTES_MAX = 4 * 1024 * 1024
 """Room for a quarantined record of the largest size a broker takes by default, with its headers."""
 PRODUCER_BATCH_BYTES_MAX = 512 * 1024
 """The relay has one batch per partition in flight; about 300 events fit, so a cascade goes out in few rounds."""
+
+RELAY_TIMEOUT_MS = 10_000
+"""The election of a new leader takes less."""
 
 STOP_SECONDS = 5.0
 """A consumer whose broker is gone may wait for long."""
@@ -41,21 +44,18 @@ def producer(settings: Settings, **options: Any) -> AIOKafkaProducer:
     return AIOKafkaProducer(
         **client_options(settings),
         acks="all",
-        enable_idempotence=settings.kafka_idempotent_producer,
         max_batch_size=PRODUCER_BATCH_BYTES_MAX,
         max_request_size=PRODUCER_REQUEST_BYTES_MAX,
-        **options,
+        **{"enable_idempotence": settings.kafka_idempotent_producer, **options},
     )
 
 
-def forget_refused(sender: AIOKafkaProducer, place: TopicPartition, records: int) -> None:
-    """Have an idempotent producer go on after a batch that the broker refused for good.
+def relay_producer(settings: Settings) -> AIOKafkaProducer:
+    """Build a producer for the shards of a worker. Each shard numbers what it sends under an epoch of its own (`producer_epochs`).
 
-    aiokafka has counted its records, so the next batch would come with a sequence number that the broker refuses as out of order.
+    A batch that could not be sent within the timeout is given back: the relay then asks again whether the shard is its own.
     """
-    counted = sender._txn_manager  # noqa: SLF001 - there is no other way but a new producer, which all shards share
-    if counted is not None:
-        counted.increment_sequence_number(place, -records)
+    return producer(settings, enable_idempotence=False, request_timeout_ms=RELAY_TIMEOUT_MS)
 
 
 @asynccontextmanager

@@ -24,10 +24,11 @@ from engine.policy.rules.policy_switches import InstantOf
 from streams.config.problem import Problem
 from streams.config.settings import Settings, load_policy
 from streams.contract.commit import Lane
-from streams.kafka.clients import account_partitioner, producer
+from streams.kafka.clients import account_partitioner, relay_producer
 from streams.kafka.fund_follower import FundFollower
 from streams.kafka.log_ends import LogEnds
 from streams.kafka.log_reader import open_log
+from streams.kafka.producer_epochs import raise_shard_epoch
 from streams.observe.cascade import Cascade
 from streams.observe.heat_map_gauges import HeatMapGauges
 from streams.observe.loop_lag import measure_loop_lag
@@ -40,6 +41,7 @@ from streams.prices.symbol_beliefs import SymbolBeliefs
 from streams.shards.adl_rounds import AdlRounds
 from streams.shards.crash import crash_only
 from streams.shards.giving_way import AfterPrices
+from streams.shards.price_watch import PriceWatch
 from streams.shards.processor import ShardProcessor
 from streams.shards.shard import ShardRunner
 from streams.shards.shards import Shards
@@ -125,16 +127,20 @@ async def _serve(room: Room, partitions: int, *, standby: bool) -> None:
     """Build every part of an admitted worker, and run it until it is to stop."""
     settings, policy, topics, metrics, redis, gate, health, stopping = room
     booking = await with_all_ever_listed(redis, settings.redis_prefix, policy)
-    events = {lane: producer(settings) for lane in Lane}
+    events = {lane: relay_producer(settings) for lane in Lane}
     for lane in Lane:
         await events[lane].start()
     marks = MarkBook(policy)
+    watch = PriceWatch(policy, marks)
     prices_ready = asyncio.Event()
     log_ends = LogEnds(settings, topics)
     turn, loading, snapshot_turn = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
 
     # the reader is made below, and before any shard
     after_prices = AfterPrices(turn, lambda: price_reader.batches_waiting)
+
+    def priced_until_ns() -> int:
+        return price_reader.taken_until_ns(time.time_ns())
 
     def build_shard(shard: int) -> ShardRunner:
         store = ShardStore(
@@ -159,9 +165,11 @@ async def _serve(room: Room, partitions: int, *, standby: bool) -> None:
         return ShardRunner(
             processor,
             store,
-            OutboxRelays(store, events, metrics, time.time_ns),
+            OutboxRelays(store, events, metrics, time.time_ns, partial(raise_shard_epoch, settings)),
             marks,
+            watch,
             prices_ready,
+            priced_until_ns=priced_until_ns,
             topics=topics,
             log_ends=log_ends,
             open_log=lambda: open_log(settings),
@@ -182,7 +190,15 @@ async def _serve(room: Room, partitions: int, *, standby: bool) -> None:
             metrics=metrics,
         )
 
-    shards = Shards(build_shard, marks, policy, metrics, turn, shutdown_seconds=settings.shutdown_seconds)
+    shards = Shards(
+        build_shard,
+        marks,
+        watch,
+        metrics,
+        turn,
+        priced_until_ns=priced_until_ns,
+        shutdown_seconds=settings.shutdown_seconds,
+    )
     watchdog = Watchdog(shards, settings, topics, metrics)
     beliefs = SymbolBeliefs(policy.price_symbols, marks)
     desk = PriceDesk(
