@@ -47,6 +47,14 @@ class RejectionCode(StrEnum):
     """Without `account_seq`, and not newer than ids that were forgotten: whether it was applied before cannot be told any more."""
     ACCOUNT_STOPPED = "account_stopped"
     """An earlier input of this account and topic was refused; nothing after the hole is applied."""
+    ENGINE_ERROR = "engine_error"
+    """The engine itself failed on this account, while an input was applied or it was judged: a bug, which the log has the traceback of."""
+
+    UNLISTED_HOLDING = "unlisted_holding"
+    """Not of an input: the account holds what the policy does not list, so its figures are those of the rest."""
+
+    EVENT_REFUSED = "event_refused"
+    """Not of an input: Kafka takes an event of the account for no price (it is too large), so nobody would learn of it."""
 
     # marks (mark book)
     UNKNOWN_SYMBOL = "unknown_symbol"

@@ -65,6 +65,8 @@ class Reason(StrEnum):
     CONSERVATIVE_PRICE = "conservative_price"
     TIERS_BY_VALUE = "collateral_tiers_by_value"
     CROWDED = "deposit_or_borrow_scale"
+    UNLISTED = "unlisted_holding"
+    """It holds what has left the policy: judged by the rest, and never quiet, as it is degraded."""
 
 
 class Expressible:

@@ -13,9 +13,10 @@ book or its prices; reading it is safe.
 
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+from engine.book.failures import SetsApart, tried
 from engine.book.stakes import Holding, Stakes
 from engine.book.urgency import DOOMED, UNCERTAIN, condemnable
 from engine.events.effects import AccountRisk
@@ -49,11 +50,14 @@ K = TypeVar("K")
 _C_contra = TypeVar("_C_contra", contravariant=True)
 
 
-class Court(Protocol[_C_contra]):
+class Court(SetsApart[_C_contra], Protocol[_C_contra]):
     """What a book answers for those whom it judges, each known by a key of its own."""
 
     breaker: Breaker
     stakes: Stakes
+
+    def is_apart(self, key: _C_contra) -> bool:
+        """Whether the engine failed on the account, so that nobody judges it."""
 
     def called(self, key: _C_contra) -> tuple[AccountState, AccountRisk]:
         """The account's state and risk record."""
@@ -97,7 +101,7 @@ class _Held(NamedTuple):
 
 def hear(court: Court[K], keys: Iterable[K], occasion: Occasion) -> Iterator[list[Judgement]]:
     """Judge these accounts, which come by name; yields the judgements that say something, in slices, which may be empty."""
-    hearing, keys = _Hearing(court, occasion), list(keys)
+    hearing, keys = _Hearing(court, occasion), [key for key in keys if not court.is_apart(key)]
     headings = yield from _headings(court, keys)
     # a stable sort: names stay in order
     order = sorted(range(len(keys)), key=headings.__getitem__, reverse=True)
@@ -121,7 +125,7 @@ def _headings(court: Court[K], keys: Sequence[K]) -> Generator[list[Judgement], 
         headings += court.headings(keys[first : first + SEEN_TOGETHER])
     uncertain = [place for place, severity in enumerate(headings) if severity == UNCERTAIN]
     for number, place in enumerate(uncertain, 1):
-        headings[place] = court.heading(keys[place])
+        headings[place] = tried(court, keys[place], partial(court.heading, keys[place])) or 0
         if number % RANKED_TOGETHER == 0:
             yield []
     return headings
@@ -163,9 +167,13 @@ class _Hearing(Generic[K]):
 
     def judge(self, key: K) -> Iterator[list[Judgement]]:
         """Judge the next account."""
+        if self._court.is_apart(key):
+            return
         state, risk = self._court.called(key)
         case = _Case(key, state, risk, len(self._said), self._detailed < EXPLAINED_MAX)
-        judgement = self._court.judged(key, state, risk, self._occasion, detailed=case.detailed)
+        judgement = self._judgement(case)
+        if judgement is None:
+            return
         if judgement.events:
             self._detailed += any(it.entered is not None for it in judgement.events)
             (self._said if self._waits else self._free).append(judgement)
@@ -224,13 +232,20 @@ class _Hearing(Generic[K]):
                 yield from self._beat()
 
     def _judge_again(self, case: _Case[K]) -> None:
-        judgement = self._court.judged(
-            case.key, case.state, case.risk, self._occasion, detailed=case.detailed
-        )
+        judgement = None if self._court.is_apart(case.key) else self._judgement(case)
+        if judgement is None:
+            # nothing is said of it; as nothing was before
+            self._withdrawn.add(case.place)
+            return
         self._said[case.place] = judgement
         if not judgement.events:
             self._withdrawn.add(case.place)
         self._hold(case, judgement.risk)
+
+    def _judgement(self, case: _Case[K]) -> Judgement | None:
+        """The account judged from where it stood; None where the engine failed on it."""
+        judged = partial(self._court.judged, case.key, case.state, case.risk, self._occasion)
+        return tried(self._court, case.key, lambda: judged(detailed=case.detailed), case.risk)
 
     def _hold(self, case: _Case[K], risk: AccountRisk) -> None:
         held = tuple(pool for pool, it in risk.pools.items() if it.held_by is not None)
@@ -254,6 +269,11 @@ class _Hearing(Generic[K]):
         return Stake(bool(alone), sum(it.open_interest for it in alone), sum(it.equity for it in alone))
 
     def _stake_of(self, key: K, state: AccountState, pools: Iterable[str]) -> Stake:
+        if self._court.is_apart(key):
+            return Stake()
+        return tried(self._court, key, partial(self._staked, key, state, pools)) or Stake()
+
+    def _staked(self, key: K, state: AccountState, pools: Iterable[str]) -> Stake:
         stakes = self._court.stakes
         earlier = self._court.state_before(key) or state
         return stakes.stake(

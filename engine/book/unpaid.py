@@ -49,6 +49,10 @@ class Unpaid(Generic[K]):
             if key not in self._parts:
                 self._new[key] = None
             return
+        self.drop(key)
+
+    def drop(self, key: K) -> None:
+        """The account counts no more."""
         self._new.pop(key, None)
         self._add(self._parts.pop(key, {}), -1)
 

@@ -78,6 +78,8 @@ class Stop(msgspec.Struct, frozen=True, omit_defaults=True):
     offset: int
     through_seq: int | None = None
     """After a gap: the highest `account_seq` refused so far. The stop ends by itself once all up to it came."""
+    unjudged: bool = False
+    """The engine failed while it judged the account, which is judged no more until an operator resumes the topic."""
 
 
 class Remembered(msgspec.Struct, frozen=True, array_like=True):
@@ -148,6 +150,11 @@ class AccountState(msgspec.Struct, frozen=True, omit_defaults=True):
     def stopped(self) -> bool:
         """Whether an input was refused and the account must not be trusted."""
         return self.fills.stop is not None or self.ledger.stop is not None
+
+    @property
+    def unjudged(self) -> bool:
+        """Whether the engine failed while it judged the account: nobody asks again before an operator's word."""
+        return any(it.stop is not None and it.stop.unjudged for it in (self.fills, self.ledger))
 
     def progress(self, topic: Topic) -> Progress:
         """How far that topic has been applied."""

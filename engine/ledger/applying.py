@@ -16,10 +16,8 @@ from engine.inputs import AccountInput, Resume, Topic
 from engine.ledger.accounts import AccountState, Progress, Stop
 from engine.ledger.booking import book
 from engine.ledger.remembering import contradiction, digest_of, goes_by_id, remembering, too_late
-from engine.ledger.resting_orders import of_each_kind
 from engine.numbers import exact
 from engine.policy import Policy
-from engine.position_keys import symbol_of
 from engine.rejections import Duplicate, Rejection, RejectionCode
 
 _replace = msgspec.structs.replace
@@ -75,13 +73,13 @@ def stopped(
     return with_progress(state, topic, _replace(progress, stop=stop))
 
 
-def unlisted_holding(state: AccountState, policy: Policy) -> str | None:
-    """An instrument or asset that the account holds and `policy` does not list, or None."""
-    held = {symbol_of(key) for key in (*state.positions, *state.isolated)}
-    ordered = {order.symbol for order in of_each_kind(state.orders)}
-    symbols = (held | ordered | set(state.leverage)) - set(policy.instruments)
-    assets = set(state.balances) - set(policy.assets)
-    return min(symbols | assets, default=None)
+def not_judged(state: AccountState) -> AccountState:
+    """The state after the engine failed to judge it: both topics are stopped where they stand, each until it is resumed."""
+    for topic, progress in ((Topic.FILLS, state.fills), (Topic.LEDGER, state.ledger)):
+        since = progress.offset if progress.stop is None else progress.stop.offset
+        stop = Stop(code=RejectionCode.ENGINE_ERROR, offset=since, unjudged=True)
+        state = with_progress(state, topic, _replace(progress, stop=stop))
+    return state
 
 
 def with_progress(state: AccountState, topic: Topic, progress: Progress) -> AccountState:

@@ -96,8 +96,8 @@ def account_partitioner(partitions: int) -> Callable[[bytes], int]:
 async def partition_counts(settings: Settings, topics: Sequence[str]) -> dict[str, int]:
     """Partitions of each topic; 0 for one that does not exist."""
     admin = AIOKafkaAdminClient(**client_options(settings))
-    await admin.start()
     try:
+        await admin.start()
         described = await admin.describe_topics(list(topics))
     finally:
         await admin.close()

@@ -5,7 +5,8 @@ Life of an entry
 1. `offer`       it is durable in the outbox in Redis, and waits in memory; at first for the licence to publish at all (`licence`)
 2. a round       takes the oldest entries, at most one Kafka batch per topic and partition, sends all batches, waits
                  for every acknowledgement; a batch that failed for a passing reason is sent again, the same records
-                 in the same order. Before anything is sent, and sent again, the shard is known to be ours
+                 in the same order. Before anything is sent, and sent again, the shard is known to be ours. A record that Kafka takes for no
+                 price (too large) is for `refused`, and the others go on
 3. `published`   the whole round is cut from the outbox; only then comes the next one
 A process that ends between 2 and 3 leaves the entries in the outbox, and the next owner publishes them again.
 
@@ -25,11 +26,16 @@ from typing import Any, NamedTuple, TypeVar
 import structlog
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
+    CorruptRecordException,
     InvalidProducerEpoch,
+    InvalidTimestampError,
     KafkaError,
     KafkaTimeoutError,
     KafkaUnavailableError,
+    MessageSizeTooLargeError,
     ProducerFenced,
+    RecordListTooLargeError,
+    UnsupportedForMessageFormatError,
 )
 from aiokafka.partitioner import DefaultPartitioner
 
@@ -55,8 +61,23 @@ NS_PER_S = 1_000_000_000
 _log = structlog.get_logger()
 
 
+REFUSED_RECORD = (
+    CorruptRecordException,
+    InvalidTimestampError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    UnsupportedForMessageFormatError,
+)
+"""What is wrong with a record itself: others of the same topic are taken."""
+
+
 class RelayError(Exception):
-    """Kafka refuses an entry for good (too large, not allowed): trying again cannot help, a person must."""
+    """Kafka refuses what is sent for good (not allowed, no such topic): trying again cannot help, a person must."""
+
+
+async def _cannot_pass_over(entry: OutboxEntry, error: KafkaError) -> None:
+    """Whoever does not say what becomes of an entry that Kafka does not take ends with it."""
+    raise RelayError(f"{entry.topic}: {error!r}") from error
 
 
 class _Batch(NamedTuple):
@@ -86,6 +107,8 @@ class OutboxRelay:
         self._metrics = metrics
         self._clock_ns = clock_ns
         self._partitioner = DefaultPartitioner()
+        self.refused: Callable[[OutboxEntry, KafkaError], Awaitable[None]] = _cannot_pass_over
+        """Called for an entry that Kafka takes for no price; once it returns the entry is passed over, so what became of it is durable."""
         self._pending: deque[OutboxEntry] = deque()
         self._pending_in_redis = 0
         self._work = asyncio.Event()
@@ -203,7 +226,12 @@ class OutboxRelay:
             offset: int = (await acknowledged).offset
             return offset
 
-        offset = await _until_it_works(attempt, f"{batch.place.topic}/{batch.place.partition}")
+        try:
+            offset = await _until_it_works(attempt, f"{batch.place.topic}/{batch.place.partition}")
+        except RelayError as error:
+            if not isinstance(error.__cause__, REFUSED_RECORD):
+                raise
+            return await self._one_by_one(batch, error.__cause__)
         self._licence.taken(batch.place, len(batch.entries))
         now_ns = self._clock_ns()
         for entry in batch.entries:
@@ -214,6 +242,14 @@ class OutboxRelay:
         # is one of the shard's own partition, which an entry without a partition does not have.
         known = offset >= 0 and batch.entries[0].partition is not None
         return batch.place.topic, offset + len(batch.entries) if known else None
+
+    async def _one_by_one(self, batch: _Batch, error: KafkaError) -> tuple[str, int | None]:
+        """One of them is refused for good: all others are sent, in their order."""
+        if len(batch.entries) == 1:
+            await self.refused(batch.entries[0], error)
+            return batch.place.topic, None
+        ends = [await self._send(_Batch(batch.place, [entry])) for entry in batch.entries]
+        return batch.place.topic, next((end for _, end in reversed(ends) if end is not None), None)
 
 
 def _append(builder: Any, entry: OutboxEntry) -> bool:

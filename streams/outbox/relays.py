@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 
 from streams.contract.commit import Lane, OutboxEntry
 from streams.kafka.producer_epochs import ProducerEpoch
@@ -36,6 +37,11 @@ class OutboxRelays:
         }
         self._epoch: ProducerEpoch | None = None
         self._older_edition = False
+
+    def pass_over(self, refused: Callable[[OutboxEntry, KafkaError], Awaitable[None]]) -> None:
+        """What becomes of entries that Kafka takes for no price; without this the first one ends the relay."""
+        for relay in self._relays.values():
+            relay.refused = refused
 
     def inherit(self, outboxes: Mapping[Lane, Sequence[OutboxEntry]]) -> None:
         """Take what a take-over found. None of it is published before `adopted`."""

@@ -46,7 +46,6 @@ import msgspec
 import structlog
 from redis.exceptions import RedisError
 
-from engine.book.account_book import UnlistedHolding
 from engine.events.effects import Stream
 from engine.inputs import Mark, Topic
 from engine.ladder.breaker import BreakerState
@@ -63,12 +62,14 @@ from streams.observe.metrics import Metrics
 from streams.outbox.relays import OutboxRelays
 from streams.shards.commit_queue import Acknowledge, CommitQueue
 from streams.shards.crash import crash_only
+from streams.shards.error_log import FloodNotice, tell
 from streams.shards.giving_way import AfterPrices, give_way
 from streams.shards.inbox import INBOX_RECORDS_MAX, Inbox, Offered
 from streams.shards.own_feed import feed_from_log
 from streams.shards.price_watch import PriceWatch
 from streams.shards.processor import Outcome, ShardProcessor, Slices
 from streams.shards.read_back import ReadBack
+from streams.shards.refused_events import RefusedEvents
 from streams.shards.snapshot_writer import SnapshotWriter
 from streams.shards.succession import Succession, decoded_risks
 from streams.store.redis_client import passes
@@ -153,6 +154,9 @@ class ShardRunner:
         self._began_s = 0.0
         self._inbox = Inbox()
         self._queue = CommitQueue()
+        self._flood = FloodNotice(metrics)
+        self._refused = RefusedEvents(processor, self._queue, turn, metrics)
+        relays.pass_over(self._refused.pass_over)
         self._read_back = ReadBack(processor, metrics)
         self._in_hand: Sequence[Offered] = ()
         """Taken from the inbox, and not yet applied as a whole."""
@@ -255,6 +259,12 @@ class ShardRunner:
     def take(self, parts: Sequence[Commit]) -> None:
         """Make durable what the processor has to say."""
         self._queue.add(parts)
+        self._tell_errors()
+
+    def _tell_errors(self) -> None:
+        if self.processor.errors:
+            errors, self.processor.errors = self.processor.errors, []
+            tell(errors, self.shard, self._metrics)
 
     def seek_reasons(self) -> None:
         """Judging has come to its end: find the reasons that are due. A new plan may be due without a word having been said."""
@@ -318,7 +328,7 @@ class ShardRunner:
         ]
         try:
             await self._take_over()
-        except (ShardStopped, UnlistedHolding) as stop:
+        except ShardStopped as stop:
             self.condition, self.stop_reason = Condition.STOPPED, str(stop)
             _log.critical("shard_stopped", shard=self.shard, reason=str(stop))
             return
@@ -333,6 +343,7 @@ class ShardRunner:
         async with self._turn:
             await self._say(self._watch.join(self.processor, self._priced_until_ns()))
             self.condition = Condition.RUNNING
+        self._refused.begin()
         self._tasks.append(asyncio.create_task(self._keep_snapshot()))
         self._queue.acknowledge(self._owed)
         self._owed = ()
@@ -504,7 +515,9 @@ class ShardRunner:
         self._queue.add([outcome.commit])
 
     def _count(self, topic: Topic, outcome: Outcome) -> None:
+        self._tell_errors()
         name, metrics = self._topics[topic], self._metrics
+        self._flood.tell(name, self.processor.quarantine_budget.places)
         metrics.inputs_applied_total.labels(name).inc(outcome.applied)
         metrics.inputs_duplicate_total.labels(name).inc(outcome.duplicates)
         self._cascade.on_executed(outcome.executed)
@@ -540,7 +553,7 @@ class ShardRunner:
             await self._judged.wait()
             async with self._after_prices.turn():
                 parts = self.processor.reasons(REASONS_TOGETHER)
-                self._queue.add(parts)
+                self.take(parts)
             if not parts:
                 self._judged.clear()
             await give_way()

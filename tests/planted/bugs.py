@@ -23,6 +23,8 @@ STANDBY_TESTS = "tests/system/test_standby.py"
 RELAY_TESTS = "tests/streams/outbox/test_relay.py"
 EPISODE_TESTS = "tests/engine/ladder/test_ladder_episode.py"
 ADL_TESTS = "tests/system/test_adl_live.py"
+ERROR_TESTS = "tests/streams/shards/test_processor_errors.py"
+START_TESTS = "tests/system/test_worker_start.py"
 EXCHANGE_TESTS = "tests/streams/exchange/test_simulate.py"
 
 BUGS = (
@@ -121,7 +123,9 @@ BUGS = (
         file="streams/shards/processor.py",
         search="""\
         if isinstance(message, Rejection):
-            self._refuse(topic, record, message, account_of_key(record.key), batch)
+            self._set_aside(topic, record, message, batch)
+            for named in self._concerned(topic, record, message, batch):
+                self._stop_topic(named, topic, record, message, batch)
             return
 """,
         replace="        if isinstance(message, Rejection):\n            return\n",
@@ -374,11 +378,11 @@ BUGS = (
     Bug(
         name="plans that were due when a worker was killed are forgotten by the next owner",
         file="engine/book/columnar_book.py",
-        search="            self._remember(number, risk)\n        encoded",
+        search="            self._remember(number, risk)\n        stopped",
         replace="""\
             self._risks[number] = risk
             self._timers.hold(number, self._encoder.due_ns(risk))
-        encoded""",
+        stopped""",
         test="tests/system/test_reasons_kill.py::test_plans_when_killed_behind_the_verdict_then_each_comes_once_under_one_identity",
     ),
     Bug(
@@ -401,5 +405,54 @@ BUGS = (
         search="                successor.owe(lost.owed())\n",
         replace="",
         test=f"{STANDBY_TESTS}::test_owner_when_paused_and_continued_then_it_is_fenced_and_takes_its_shards_back",
+    ),
+    Bug(
+        name="whatever is raised while one account is judged ends the process",
+        file="engine/book/failures.py",
+        search="        book.fail(key, error, risk)\n        return None\n",
+        replace="        raise\n",
+        test=f"{ERROR_TESTS}::test_settle_when_judging_one_raises_then_it_is_stopped_and_said_so_and_the_others_are_judged",
+    ),
+    Bug(
+        name="an input that the engine fails on is passed over",
+        file="streams/shards/processor.py",
+        search="        return rejection_of(error)\n",
+        replace='        return Duplicate("")\n',
+        test=f"{ERROR_TESTS}::test_input_when_applying_it_raises_then_quarantined_and_its_account_stopped_and_the_batch_goes_on",
+    ),
+    Bug(
+        name="the stop of an account that was not judged is not durable",
+        file="streams/shards/processor.py",
+        search="        return Commit(accounts={account: encode_stored(newest)}, outbox=(told,))\n",
+        replace="        return Commit(outbox=(told,)) if newest else Commit()\n",
+        test=f"{ERROR_TESTS}::test_restart_when_an_account_was_not_judged_then_it_is_stopped_still_and_needs_both_words",
+    ),
+    Bug(
+        name="a mis-keyed record makes an account of its key",
+        file="streams/shards/processor.py",
+        search="            return [it for it in named if it in batch.states or self.state(it) is not None]\n",
+        replace="            return named\n",
+        test=f"{ERROR_TESTS}::test_record_when_under_another_accounts_key_then_who_is_known_of_both_is_stopped_and_nobody_is_made",
+    ),
+    Bug(
+        name="an event that Kafka refuses is cut from the outbox without a word",
+        file="streams/outbox/relay.py",
+        search="            await self.refused(batch.entries[0], error)\n",
+        replace="",
+        test=f"{RELAY_TESTS}::test_run_when_entries_are_larger_than_kafka_takes_then_told_of_and_passed_over_and_all_others_go_on",
+    ),
+    Bug(
+        name="a worker joins before it has proved that Redis is there",
+        file="streams/worker/app.py",
+        search="    await proofs.redis()\n",
+        replace='    proofs.pending = ""\n',
+        test=f"{START_TESTS}::test_worker_when_redis_is_away_then_it_joins_no_group_says_so_and_gives_up",
+    ),
+    Bug(
+        name="a worker judges by a policy that is not in force",
+        file="streams/worker/policy_gate.py",
+        search="found.digest == self._policy.digest\n",
+        replace="True\n",
+        test=f"{START_TESTS}::test_policy_when_another_is_put_in_force_then_who_has_it_takes_over_and_who_has_not_waits",
     ),
 )

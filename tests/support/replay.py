@@ -14,7 +14,7 @@ from engine.ledger.accounts import AccountState
 from engine.ledger.applying import apply, stopped
 from engine.policy import Policy
 from engine.rejections import Duplicate, Rejection, RejectionCode
-from streams.contract.codec import account_of_key, decode_account_input
+from streams.contract.codec import account_of_key, accounts_of_mismatch, decode_account_input
 from tests.support.cluster import Cluster
 from tests.support.kafka_log import LogRecord, read_topic
 
@@ -76,8 +76,13 @@ class Replay:
     def _take(self, topic: Topic, record: LogRecord) -> None:
         message = decode_account_input(topic, record.key, record.value)
         if isinstance(message, Rejection):
-            account = account_of_key(record.key)
-            self._refuse(topic, record, message, account)
+            if message.code is RejectionCode.KEY_MISMATCH:
+                self._refuse(topic, record, message, None)
+                for named in accounts_of_mismatch(topic, record.key, record.value):
+                    if named in self.states:
+                        self._refuse(topic, record, message, named)
+                return
+            self._refuse(topic, record, message, account_of_key(record.key))
             return
         account = message.account
         known = self._ids.get((topic, account, _kind(message), message.input_id))

@@ -7,8 +7,6 @@ from collections.abc import Callable
 import pytest
 
 from engine.inputs import Topic
-from engine.ledger.accounts import AccountState
-from tests.support import faulty_worker
 from tests.support.cluster import PARTITIONS, Cluster
 from tests.support.inputs import deposit, fill
 from tests.support.kafka_log import ends, read_topic
@@ -56,38 +54,6 @@ def wait_for_shards(worker: Worker, count: int) -> None:
         f"{worker.name} runs {count} shards",
         lambda: worker.ready() is None and worker.metric("margin_shards", condition="running") == count,
         seconds_max=90,
-    )
-
-
-def test_worker_when_its_code_raises_on_one_fill_then_ends_unacknowledged_and_applies_it_once(
-    cluster: Cluster,
-) -> None:
-    flag = cluster.directory / "flag"
-    flag.touch()
-    worker = cluster.worker(
-        command=faulty_worker.COMMAND,
-        environment={"FAULTY_INPUT_ID": "t-bad", "FAULTY_FLAG": str(flag)},
-    ).wait_ready()
-    sender = Sender(cluster.bootstrap)
-    sender.inputs(deposit("alice"), fill("alice", "0.1"))
-    partition, offset = sender.inputs(fill("alice", "0.2", trade_id="t-bad"))
-    sender.inputs(fill("alice", "0.4"))
-
-    # Once live and once again in recovery: whoever reads it first stops at it.
-    assert [worker.wait_end(1), worker.wait_end(2)] == [CRASHED, CRASHED]
-    assert cluster.committed(Topic.FILLS).get(partition, 0) <= offset
-    flag.unlink()
-
-    def applied() -> AccountState | None:
-        state = read_account(cluster.redis.url, "alice")
-        return state if state and state.fills.offset == offset + 1 else None
-
-    state = wait_for("the fill after it is applied", applied, 90)
-    assert str(state.positions["BTC-PERP"].quantity) == "0.7"  # 0.1 + 0.2 + 0.4
-    worker.wait_ready()
-    wait_for(
-        "all three are acknowledged",
-        lambda: cluster.committed(Topic.FILLS).get(partition) == offset + 2,
     )
 
 

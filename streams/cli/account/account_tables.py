@@ -15,7 +15,7 @@ from engine.policy.rules.policy_switches import InstrumentKind, MarginModel, Rat
 from streams.cli.account.account_lines import explained
 from streams.cli.account.account_moves import moves_lines
 from streams.cli.account.account_positions import OrderView, PositionView
-from streams.cli.account.account_report import AccountReport, MarkView, PoolView
+from streams.cli.account.account_report import AccountReport, MarkView, PoolView, resume_hint
 from streams.cli.account.outlook_words import call_words, outlook_words
 from streams.config.terminal import amount, band_text, every_digit, printable, table
 
@@ -69,8 +69,8 @@ def _heading(report: AccountReport) -> Text:
     )
     for topic, stop in report.stops.items():
         text.append(
-            f"\nSTOPPED in {topic} since offset {stop.offset}: {stop.code}. Repair the cause, then `unimargin "
-            "account resume`",
+            f"\nSTOPPED in {topic} since offset {stop.offset}: {stop.code}. Repair the cause, then "
+            f"`{resume_hint(report.account, topic)}`",
             style="bold red",
         )
     return text

@@ -167,7 +167,8 @@ async def _of_account(
     return [
         Record(record.offset, record.key, record.value, taken_in_ns(record.timestamp))
         async for record in read_between(consumer, {place: bounds})
-        if record.key == key
+        # one under another's key that names the account stops it
+        if record.key == key or key in (record.value or b"")
     ]
 
 

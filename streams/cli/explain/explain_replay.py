@@ -10,8 +10,8 @@ from engine.inputs import Topic
 from engine.ledger.accounts import AccountState
 from engine.ledger.applying import apply, stopped
 from engine.policy import Policy
-from engine.rejections import Rejection
-from streams.contract.codec import decode_account_input
+from engine.rejections import Rejection, RejectionCode
+from streams.contract.codec import account_of_key, accounts_of_mismatch, decode_account_input
 from streams.contract.record import Record
 from streams.shards.input_ids import InputIds
 
@@ -26,7 +26,7 @@ class AccountReplay:
         self._ids = InputIds(policy.inputs.id_scope)
 
     def take(self, topic: Topic, records: Sequence[Record]) -> None:
-        """Apply records of the account's key, in order of offset."""
+        """Apply records of the account's key, and those that may name it under another one, in order of offset."""
         for record in records:
             self._take(topic, record)
 
@@ -48,7 +48,10 @@ class AccountReplay:
         """The state after a record; None where it is a repetition."""
         message = decode_account_input(topic, record.key, record.value, record.taken_in_ns)
         if isinstance(message, Rejection):
-            return stopped(self.state, topic, record.offset, message.code, None)
+            concerned = self._is_concerned(topic, record, message)
+            return stopped(self.state, topic, record.offset, message.code, None) if concerned else None
+        if message.account != self.state.account:
+            return None
         before = self.state.progress(topic)
         after = self._ids.verdict(topic, before, message) or apply(
             self.state, message, topic, record.offset, self._policy
@@ -59,6 +62,13 @@ class AccountReplay:
             self._ids.applied(topic, before, after.progress(topic), message, record.offset + 1)
             return after
         return None
+
+    def _is_concerned(self, topic: Topic, record: Record, rejection: Rejection) -> bool:
+        """As `ShardProcessor._concerned`: under another account's key both are, where they are known."""
+        if rejection.code is RejectionCode.KEY_MISMATCH:
+            known = self.state != AccountState(self.state.account)
+            return known and self.state.account in accounts_of_mismatch(topic, record.key, record.value)
+        return account_of_key(record.key) == self.state.account
 
 
 def _offset(state: AccountState, topic: Topic) -> int:

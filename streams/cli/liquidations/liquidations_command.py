@@ -19,11 +19,12 @@ from engine.liquidation.plan_cover import fund_values, losing_legs, other_side, 
 from engine.liquidation.planner import liquidation_plan
 from engine.liquidation.priority import PoolRisk, worst_first
 from engine.margin.figures import Figures
+from engine.margin.listed_part import listed_part
 from engine.marks.mark_book import Prices
 from engine.numbers import ZERO, exact
 from engine.policy import Policy
 from engine.position_keys import symbol_of
-from streams.cli.account.account_report import believed, check_listed
+from streams.cli.account.account_report import believed
 from streams.cli.account.account_tables import RATIO_PLACES
 from streams.cli.liquidations.holders import holders_of
 from streams.cli.liquidations.plan_words import plan_in_short
@@ -139,7 +140,7 @@ def _liquidated(risk: AccountRisk) -> dict[str, LadderState]:
 
 
 def _pool(state: AccountState, pool: str, ladder: LadderState, prices: Prices, policy: Policy) -> _Pool:
-    check_listed(state, AccountRisk(state.account), policy)
+    state = listed_part(state, policy)
     return _Pool(state, pool, ladder, prices, pool_figures(state, pool, prices, policy))
 
 

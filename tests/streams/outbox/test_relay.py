@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import RequestTimedOutError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RequestTimedOutError
 from redis.asyncio import Redis
 
 from streams.contract.commit import Commit, Lane, OutboxEntry
@@ -266,6 +266,30 @@ async def test_run_when_an_entry_is_larger_than_kafka_takes_then_relay_error_and
         await relay.run()
     assert await topics.values() == [1]
     assert await StoreReader(client).outbox_entries(PARTITION) == 1
+
+
+async def test_run_when_entries_are_larger_than_kafka_takes_then_told_of_and_passed_over_and_all_others_go_on(
+    store: ShardStore, relay: OutboxRelay, topics: Topics, client: Redis
+) -> None:
+    told: list[bytes] = []
+
+    async def pass_over(entry: OutboxEntry, error: KafkaError) -> None:
+        assert isinstance(error, MessageSizeTooLargeError)
+        # nothing is cut before it was told what becomes of it
+        assert await StoreReader(client).outbox_entries(PARTITION) > 0
+        told.append(dict(entry.headers)["ce_id"])
+
+    relay.refused = pass_over
+    large = bytes(2_000_000)
+    entries = [topics.entry(n, **({"value": large} if n in {2, 3, 7} else {})) for n in range(10)]
+    async with running(relay):
+        await committed(store, relay, *entries)
+        await relay.drained()
+        await committed(store, relay, topics.entry(10), topics.entry(11, topics.liquidations))
+        await relay.drained()
+    assert await topics.values() == [0, 1, 4, 5, 6, 8, 9, 10]
+    assert told == [b"alice/2", b"alice/3", b"alice/7"]
+    assert await StoreReader(client).outbox_entries(PARTITION) == 0
 
 
 async def test_run_when_the_shard_was_taken_over_then_it_ends_with_fence_lost(
