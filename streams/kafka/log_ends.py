@@ -1,7 +1,7 @@
 """Where the account topics end right now, asked for all shards at once.
 
 An account is judged after an input only when both of its topics have been applied up to where they ended *after* the
-input was read (see `streams.shards.shard`). Shards ask often, the broker is asked at most every `SAMPLE_SECONDS`.
+input was read (see `streams.shards.input_steps`). Shards ask often, the broker is asked at most every `SAMPLE_SECONDS`.
 """
 
 import asyncio

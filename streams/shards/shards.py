@@ -23,7 +23,8 @@ from streams.shards.giving_way import give_way
 from streams.shards.inbox import Offered
 from streams.shards.price_watch import PriceWatch, Told
 from streams.shards.processor import ShardProcessor
-from streams.shards.shard import Condition, ShardRunner
+from streams.shards.shard import ShardRunner
+from streams.shards.shard_standing import Condition
 
 RATIO_EDGES = tuple(map(Decimal, ("1", "1.05", "1.2", "1.5", "2", "3", "5", "10")))
 """Edges of `margin_accounts_below_ratio`: the default ladder's lines, and how the healthy are spread."""

@@ -36,10 +36,13 @@ from streams.prices.price_desk import PriceDesk
 from streams.prices.price_reader import PriceReader
 from streams.prices.symbol_beliefs import SymbolBeliefs
 from streams.shards.adl_rounds import AdlRounds
+from streams.shards.commit_queue import CommitQueue
 from streams.shards.crash import crash_only
 from streams.shards.giving_way import AfterPrices
 from streams.shards.processor import ShardProcessor
 from streams.shards.shard import ShardRunner
+from streams.shards.shard_parts import ShardParts
+from streams.shards.shard_standing import Standing
 from streams.shards.shards import Shards
 from streams.shards.snapshot_writer import SnapshotWriter
 from streams.shards.succession import Succession
@@ -111,22 +114,28 @@ async def run_worker(settings: Settings, *, standby: bool = False) -> None:
             quarantine_topic=settings.topic_quarantine,
             source=f"/unimargin/{settings.group}/{shard}",
         )
-        return ShardRunner(
-            processor,
-            store,
-            OutboxRelays(store, events, metrics, time.time_ns),
-            marks,
-            prices_ready,
+        parts = ShardParts(
+            processor=processor,
+            store=store,
+            relays=OutboxRelays(store, events, metrics, time.time_ns),
+            queue=CommitQueue(),
+            standing=Standing(),
+            marks=marks,
             topics=topics,
             log_ends=log_ends,
             open_log=lambda: open_log(settings),
             turn=turn,
+            cascade=Cascade(policy, marks, metrics),
+            metrics=metrics,
+        )
+        return ShardRunner(
+            parts,
+            prices_ready,
             after_prices=after_prices,
             loading=loading,
             snapshots=SnapshotWriter(
                 processor, store, snapshot_turn, metrics, every_seconds=settings.snapshot_seconds
             ),
-            cascade=Cascade(policy, marks, metrics),
             succession=Succession(
                 processor,
                 store,
@@ -134,7 +143,6 @@ async def run_worker(settings: Settings, *, standby: bool = False) -> None:
                 patience_seconds=settings.standby_patience_seconds if standby else None,
             ),
             feeds_itself=standby,
-            metrics=metrics,
         )
 
     shards = Shards(build_shard, marks, policy, metrics, turn, shutdown_seconds=settings.shutdown_seconds)

@@ -19,7 +19,7 @@ from streams.config.settings import Settings
 from streams.kafka.clients import open_reader
 from streams.observe.metrics import Metrics
 from streams.shards.crash import end_process
-from streams.shards.shard import Condition
+from streams.shards.shard_standing import Condition
 from streams.shards.shards import Shards
 
 CHECK_SECONDS = 1.0

@@ -26,7 +26,7 @@ EXCHANGE_TESTS = "tests/streams/exchange/test_simulate.py"
 BUGS = (
     Bug(
         name="records are acknowledged before their commit",
-        file="streams/shards/shard.py",
+        file="streams/shards/committing.py",
         search="""\
             try:
                 if commit:
@@ -166,7 +166,7 @@ BUGS = (
     ),
     Bug(
         name="an account is judged after a fill without waiting for the other topic",
-        file="streams/shards/shard.py",
+        file="streams/shards/input_steps.py",
         search="        self._queue.add([outcome.commit])\n",
         replace="        self._queue.add([outcome.commit, *self.processor.settle()])\n",
         test="tests/system/test_order.py::test_fill_when_read_long_before_the_deposit_that_paid_for_it_then_nobody_is_called",
@@ -231,14 +231,14 @@ BUGS = (
     ),
     Bug(
         name="what was published before Redis was emptied is said again under new ids",
-        file="streams/shards/shard.py",
+        file="streams/shards/taking_over.py",
         search='                    newest.add(read_event(record.value or b""))\n',
         replace="                    pass\n",
         test=f"{FAULT_TESTS}::test_redis_when_emptied_then_the_worker_rebuilds_it_from_the_log",
     ),
     Bug(
         name="whoever takes a shard over does not know which deleveraging risks were said",
-        file="streams/shards/shard.py",
+        file="streams/shards/taking_over.py",
         search="            self.processor.load_adl({} if image.adl is None else _adl_decoder.decode(image.adl))\n",
         replace="",
         test=f"{ADL_TESTS}::test_risk_when_an_account_owes_more_than_the_fund_has_then_told_once_and_over_when_the_fund_is_filled",
@@ -252,7 +252,7 @@ BUGS = (
     ),
     Bug(
         name="a shard starts from nothing although the log's beginning is gone",
-        file="streams/shards/shard.py",
+        file="streams/shards/taking_over.py",
         search="        if start < begin:\n",
         replace="        if start < 0:\n",
         test=f"{FAULT_TESTS}::test_log_when_trimmed_below_what_redis_needs_then_the_shard_stops_visibly",
