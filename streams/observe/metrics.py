@@ -114,6 +114,12 @@ class Metrics:
         self.consumer_lag_records = Gauge(
             "margin_consumer_lag_records", "Log end minus watermark.", ["topic", "partition"], registry=r
         )
+        self.input_uncommitted_records = Gauge(
+            "margin_input_uncommitted_records",
+            "Offsets of an input partition that wait for an open transaction, which is before them.",
+            ["topic", "partition"],
+            registry=r,
+        )
         self.watermark_offset = Gauge(
             "margin_watermark_offset", "Next input offset to apply.", ["topic", "partition"], registry=r
         )

@@ -2,8 +2,12 @@
 
 The two input topics reach the shard in no fixed order, so an account may have its fill but not yet the deposit that paid
 for it. So the shard goes on in steps: ask where both topics end now, apply exactly up to there, then judge the accounts
-that changed. New states are durable at once, but until the step ends the accounts are judged as they were. When Faust
-is late with what the step needs, it is read from the log directly.
+that changed. New states are durable at once, but until the step ends the accounts are judged as they were. Recovery is the same steps
+without the judging.
+
+Nothing is applied before it is known which log it came from: only records that were read before the broker was asked, and said that
+the topics are those that the shard remembers (`streams.shards.log_memory`). Offsets that turn out to hold no record (aborted transactions, markers)
+are passed over.
 """
 
 import asyncio
@@ -11,38 +15,33 @@ from collections.abc import Sequence
 
 from engine.inputs import Topic
 from streams.contract.record import Record
-from streams.shards.commit_queue import Acknowledge
-from streams.shards.inbox import INBOX_RECORDS_MAX, Inbox, Offered
+from streams.kafka.log_ends import LogLook
+from streams.shards.input_reader import InputReader
 from streams.shards.judging import Judging
+from streams.shards.log_memory import LogMemory
 from streams.shards.processor import Outcome
 from streams.shards.shard_parts import ShardParts
 
 APPLY_RECORDS_MAX = 256
 """Records applied without giving way to marks: about 10 ms of event loop."""
-GATHER_SECONDS = 0.005
-"""Records wait this long for company: Faust delivers one at a time, and a commit for each takes the event loop a
-millisecond, which held a worker to some 800 records a second. Marks do not wait."""
-FAUST_LATE_SECONDS = 0.5
-"""After this long without what settling waits for, it is read from the log: offsets without a record (transaction
-markers) never come through Faust, and a long backlog comes faster so."""
+RECOVER_RECORDS_MAX = 2000
+"""The same in recovery, where few marks wait: about 50 ms, and one commit."""
+AHEAD_MAX = 8
+"""Pieces that were applied and are not yet durable: what a slow Redis holds up is left in Kafka."""
 
 
 class InputSteps:
     """From records to durable states that are judged."""
 
-    def __init__(self, parts: ShardParts, judging: Judging) -> None:
-        """Nothing waits."""
+    def __init__(self, parts: ShardParts, judging: Judging, reader: InputReader, memory: LogMemory) -> None:
+        """`reader` runs by itself, and `memory` is loaded, before anything is applied."""
         self.processor, self._store, self._queue = parts.processor, parts.store, parts.queue
-        self._topics, self._log_ends, self._open_log = parts.topics, parts.log_ends, parts.open_log
-        self._turn, self._cascade, self._metrics, self._judging = (
-            parts.turn,
-            parts.cascade,
-            parts.metrics,
-            judging,
-        )
-        self.inbox = Inbox()
-        self.in_hand: Sequence[Offered] = ()
-        """Taken from the inbox, and not yet applied as a whole."""
+        self._topics, self._log_ends, self._standing = parts.topics, parts.log_ends, parts.standing
+        self._turn, self._cascade, self._metrics = parts.turn, parts.cascade, parts.metrics
+        self._judging, self._reader, self._memory = judging, reader, memory
+        self._looked_s = 0.0
+        """When the broker was last asked and its answer fitted (monotonic)."""
+        self._ahead = asyncio.Semaphore(AHEAD_MAX)
 
     @property
     def shard(self) -> int:
@@ -50,60 +49,54 @@ class InputSteps:
         return self.processor.shard
 
     async def run(self) -> None:
-        """Settle what comes until cancelled."""
+        """Settle what comes until cancelled. Raises ShardStopped."""
         while True:
-            await self.inbox.filled()
-            await self._settle()
+            await self._reader.moves(self.processor.watermarks)
+            await self.advance(APPLY_RECORDS_MAX)
+            async with self._turn:
+                await self._judging.say(self.processor.settle())
 
-    def unapplied(self) -> list[Acknowledge]:
-        """The acknowledgements of what was given to us and is not applied; nothing waits after."""
-        return [it.acknowledge for it in (*self.in_hand, *self.inbox.empty())]
+    async def look(self) -> LogLook:
+        """Ask where the logs end and whether they are ours. Raises ShardStopped."""
+        look = await self._log_ends.of(self.shard)
+        self._memory.check(look, self.processor.watermarks)
+        self._looked_s = look.asked_s
+        return look
 
-    async def _settle(self) -> None:
-        """Apply both topics up to where they end now, and nothing further; then judge."""
-        ends = await self._log_ends.of(self.shard)
-        for topic, end in ends.items():
-            while (missing := end - self.processor.watermarks[topic]) > 0:
-                if self.inbox.waiting(topic) < min(missing, APPLY_RECORDS_MAX):
-                    await asyncio.sleep(GATHER_SECONDS)
-                offered = self.inbox.take(topic, end, APPLY_RECORDS_MAX)
-                if offered:
-                    await self._apply(topic, offered)
-                elif not await self.inbox.arrives(topic, FAUST_LATE_SECONDS):
-                    await self._fill_gap(topic, end)
-            await self._apply(topic, self.inbox.take(topic, end, INBOX_RECORDS_MAX))
-        async with self._turn:
-            await self._judging.say(self.processor.settle())
+    async def advance(self, records_max: int) -> int:
+        """Apply both topics up to where they end now, and nothing further; returns how many records. Raises ShardStopped."""
+        ends = (await self.look()).ends
+        return sum([await self._apply_to(topic, end, records_max) for topic, end in ends.items()])
 
-    async def _apply(self, topic: Topic, offered: Sequence[Offered]) -> None:
-        self.in_hand = offered
-        run: list[Record] = []
-        expected = self.processor.watermarks[topic]
-        for record in (item.record for item in offered):
-            if record.offset > expected:
-                await self.apply_run(topic, run)
-                await self._fill_gap(topic, record.offset)
-                run = []
-            run.append(record)
-            expected = max(expected, record.offset + 1)
-        await self.apply_run(topic, run)
-        self._queue.acknowledge(item.acknowledge for item in offered)
-        self.in_hand = ()
+    async def _apply_to(self, topic: Topic, end: int, records_max: int) -> int:
+        count = 0
+        while self.processor.watermarks[topic] < end:
+            records = self._reader.take(topic, end, records_max, self._looked_s)
+            if records:
+                await self._apply(topic, records)
+                count += len(records)
+            elif self._reader.waits(topic, end):
+                await self.look()
+            elif self._reader.passed(topic, end):
+                self._queue.add([self.processor.skip_to(topic, end)])
+                self._tell_durable(topic)
+            else:
+                await self._reader.arrives()
+        self._metrics.watermark_offset.labels(self._topics[topic], str(self.shard)).set(
+            self.processor.watermarks[topic]
+        )
+        return count
 
-    async def _fill_gap(self, topic: Topic, end: int) -> None:
-        """Faust skipped offsets below `end`: read them from the log; offsets without a record are passed over."""
-        start = self.processor.watermarks[topic]
-        if start >= end:
-            return
-        async with self._open_log() as log:
-            async for records in log.read(self._topics[topic], self.shard, start, end):
-                await self.apply_run(topic, records)
-        self.close_gap(topic, end)
+    async def _apply(self, topic: Topic, records: Sequence[Record]) -> None:
+        await self._ahead.acquire()
+        await self.apply_run(topic, records)
+        self._queue.acknowledge([self._ahead.release])
+        self._tell_durable(topic)
 
-    def close_gap(self, topic: Topic, end: int) -> None:
-        """Pass over offsets below `end` that hold no record."""
-        if self.processor.watermarks[topic] < end:
-            self._queue.add([self.processor.skip_to(topic, end)])
+    def _tell_durable(self, topic: Topic) -> None:
+        """Once it is so, say how far the topic is durable."""
+        watermark, durable = self.processor.watermarks[topic], self._standing.durable
+        self._queue.acknowledge([lambda: durable.__setitem__(topic, watermark)])
 
     async def apply_run(self, topic: Topic, records: Sequence[Record]) -> None:
         """Apply records that follow each other, and queue what becomes of it."""
@@ -128,6 +121,11 @@ class InputSteps:
 
     def forget(self) -> None:
         """Its next owner tells from now on."""
+        told = (
+            self._metrics.watermark_offset,
+            self._metrics.consumer_lag_records,
+            self._metrics.input_uncommitted_records,
+        )
         for name in self._topics.values():
-            for gauge in (self._metrics.watermark_offset, self._metrics.consumer_lag_records):
+            for gauge in told:
                 gauge.remove(name, str(self.shard))

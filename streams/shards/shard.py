@@ -1,26 +1,27 @@
 """One shard: takes it over, recovers it, and keeps {apply -> commit -> acknowledge -> publish} in order.
 
-Its jobs are `TakingOver`, `InputSteps` (reading and applying), `Judging`, and `Committing` (which publishes as well); what they share is in
+Its jobs are `TakingOver`, `InputReader`, `InputSteps` (which applies what was read), `Judging`, and `Committing` (which publishes as well); what they share is in
 `ShardParts`. Records and judgements become `Commit` parts in the order in which they changed memory.
 """
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import structlog
+from aiokafka.errors import OffsetOutOfRangeError
 from redis.exceptions import RedisError
 
 from engine.book.account_book import UnlistedHolding
+from engine.inputs import Topic
 from streams.contract.commit import Commit, Lane
-from streams.shards.commit_queue import Acknowledge
 from streams.shards.committing import Committing
 from streams.shards.crash import crash_only
 from streams.shards.giving_way import AfterPrices
-from streams.shards.inbox import INBOX_RECORDS_MAX, Offered
+from streams.shards.input_reader import InputReader, Wake
 from streams.shards.input_steps import InputSteps
 from streams.shards.judging import Judging
-from streams.shards.own_feed import feed_from_log
+from streams.shards.log_memory import LogMemory
 from streams.shards.shard_parts import ShardParts
 from streams.shards.shard_standing import Condition, ShardStopped
 from streams.shards.snapshot_writer import SnapshotWriter
@@ -45,20 +46,25 @@ class ShardRunner:
         loading: asyncio.Lock,
         snapshots: SnapshotWriter,
         succession: Succession,
-        feeds_itself: bool,
+        partitions: int,
+        wake: Wake,
     ) -> None:
         """Wire the parts; nothing runs before `start`. `loading` is held while one shard of this worker loads.
 
-        `feeds_itself`: inputs are read from the log, not offered.
+        `partitions` is what accounts are assigned by; `wake` has what was read of a topic handed over, as soon as there is a turn for it.
         """
         self.processor = parts.processor
         self._parts, self._standing, self._prices_ready = parts, parts.standing, prices_ready
         self._store, self._relays, self._queue = parts.store, parts.relays, parts.queue
         self._turn, self._marks, self._metrics = parts.turn, parts.marks, parts.metrics
-        self._snapshots, self._succession, self._feeds_itself = snapshots, succession, feeds_itself
+        self._snapshots, self._succession = snapshots, succession
         self._judging = Judging(parts, after_prices)
-        self._inputs = InputSteps(parts, self._judging)
-        self._taking_over = TakingOver(parts, self._inputs, self._judging, succession, loading)
+        memory = LogMemory(self.shard, parts.topics, partitions)
+        self._reader = InputReader(parts.open_log, self.shard, parts.topics, wake)
+        self._inputs = InputSteps(parts, self._judging, self._reader, memory)
+        self._taking_over = TakingOver(
+            parts, self._inputs, self._judging, memory, succession, loading, self._begin_reading
+        )
         self._committing = Committing(parts, self._lose_fence)
         self.take, self.seek_reasons, self.operate = (
             self._judging.take,
@@ -66,8 +72,8 @@ class ShardRunner:
             self._judging.operate,
         )
         self.count_evaluations = self._judging.count_evaluations
-        self._owed: Sequence[Acknowledge] = ()
         self._trail_lost = False
+        self._reading: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -93,6 +99,8 @@ class ShardRunner:
         """No new records; the caller holds `turn`, so no judging is cut short."""
         if self._tasks:
             self._tasks[0].cancel()
+        if self._reading is not None:
+            self._reading.cancel()
 
     async def stop(self, *, within_seconds: float) -> None:
         """Finish what is in memory (bounded), then stop. Nothing is lost if the bound is hit."""
@@ -119,17 +127,6 @@ class ShardRunner:
         lost = self._standing.condition is Condition.FENCED
         return lost and (self._trail_lost or await self._succession.may_return())
 
-    def owed(self) -> list[Acknowledge]:
-        """What Faust waits to hear of records that this runner, now stopped, was given: its successor has to tell it.
-
-        A hole would keep the group's offsets where they are for as long as the assignment lasts.
-        """
-        return [*self._owed, *self._queue.unacknowledged(), *self._inputs.unapplied()]
-
-    def owe(self, calls: Sequence[Acknowledge]) -> None:
-        """Tell Faust so once the shard runs: all these records are in the log that it has caught up with by then."""
-        self._owed = calls
-
     @property
     def known_s(self) -> float:
         """When a standby last knew all that was committed (monotonic clock)."""
@@ -147,16 +144,26 @@ class ShardRunner:
             if not passes(error):
                 raise
 
-    async def offer(self, offered: Offered) -> None:
-        """Take a record from Faust; waits while the inbox is full. A stopped shard never acknowledges.
+    def hand_over(self, topic: Topic) -> None:
+        """Take what was read of `topic`."""
+        self._reader.hand_over(topic)
 
-        One that was lost may have a successor here that will, so it keeps what it has room for.
-        """
-        if self._standing.condition in {Condition.RECOVERING, Condition.RUNNING} or (
-            self._standing.condition is Condition.FENCED
-            and self._inputs.inbox.waiting(offered.topic) < INBOX_RECORDS_MAX
-        ):
-            await self._inputs.inbox.put(offered)
+    def uncommitted(self, topic: Topic) -> int:
+        """Offsets of `topic` that wait for an open transaction, as far as is known."""
+        return self._reader.uncommitted(topic)
+
+    @property
+    def durable(self) -> Mapping[Topic, int]:
+        """Topic -> offset below which every input is durable; empty before anything was applied."""
+        return self._standing.durable
+
+    async def look_at_logs(self) -> None:
+        """Stop visibly where the logs are not those any more that the accounts were built from."""
+        if self.condition is Condition.RUNNING:
+            try:
+                await self._inputs.look()
+            except ShardStopped as stop:
+                self._stop_visibly(str(stop))
 
     def take_along(self, part: Commit) -> bool:
         """Commit something that belongs to no account with the next commit; False if this shard commits nothing."""
@@ -179,37 +186,48 @@ class ShardRunner:
         ]
         try:
             await self._taking_over.take_over()
+            await self._prices_ready.wait()
+            async with self._turn:
+                await self._judging.say(self.processor.start_judging(self._marks.prices))
+                self._standing.condition = Condition.RUNNING
+            self._tasks.append(asyncio.create_task(self._keep_snapshot()))
+            took_s = time.monotonic() - self._standing.began_s
+            self._metrics.recovery_seconds.observe(took_s)
+            _log.info("shard_running", shard=self.shard, seconds=round(took_s, 3))
+            self._reader.recovering = False
+            await self._inputs.run()
         except (ShardStopped, UnlistedHolding) as stop:
-            self._standing.condition, self._standing.stop_reason = Condition.STOPPED, str(stop)
-            _log.critical("shard_stopped", shard=self.shard, reason=str(stop))
-            return
+            self._stop_visibly(str(stop))
+        except FenceLost:
+            self._lose_fence()
         except TrailLost as lost:
             self._standing.condition, self._trail_lost = Condition.FENCED, True
             _log.warning("shard_trail_lost", shard=self.shard, reason=str(lost))
-            return
-        await self._prices_ready.wait()
-        async with self._turn:
-            await self._judging.say(self.processor.start_judging(self._marks.prices))
-            self._standing.condition = Condition.RUNNING
-        self._tasks.append(asyncio.create_task(self._keep_snapshot()))
-        self._queue.acknowledge(self._owed)
-        self._owed = ()
-        took_s = time.monotonic() - self._standing.began_s
-        self._metrics.recovery_seconds.observe(took_s)
-        _log.info("shard_running", shard=self.shard, seconds=round(took_s, 3))
-        if self._feeds_itself:
-            self._tasks.append(asyncio.create_task(self._feed()))
-        await self._inputs.run()
+
+    def _begin_reading(self) -> None:
+        self._reading = asyncio.create_task(self._read())
+        self._tasks.append(self._reading)
 
     @crash_only
-    async def _feed(self) -> None:
-        await feed_from_log(
-            self._parts.open_log,
-            self.shard,
-            self._parts.topics,
-            self.processor.watermarks,
-            self._inputs.inbox.put,
-        )
+    async def _read(self) -> None:
+        while True:
+            try:
+                await self._reader.run(self.processor.watermarks)
+            except OffsetOutOfRangeError as error:
+                _log.warning("input_offset_out_of_range", shard=self.shard, error=repr(error))
+            try:
+                await self._taking_over.check_begins()
+                await self._inputs.look()
+            except ShardStopped as stop:
+                self._stop_visibly(str(stop))
+                return
+
+    def _stop_visibly(self, reason: str) -> None:
+        """Data is missing: nothing more is read, applied or judged here until an operator has acted."""
+        self._standing.condition, self._standing.stop_reason = Condition.STOPPED, reason
+        self.processor.judging = False
+        self.take_no_more()
+        _log.critical("shard_stopped", shard=self.shard, reason=reason)
 
     @crash_only
     async def _keep_snapshot(self) -> None:
@@ -219,6 +237,6 @@ class ShardRunner:
         """Another worker owns the shard: nothing that we still hold may become durable, so nobody need wait for it."""
         self._standing.condition = Condition.FENCED
         self.processor.judging = False
-        self._tasks[0].cancel()
+        self.take_no_more()
         self._queue.give_up()
         _log.warning("shard_fenced", shard=self.shard)

@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+from engine.inputs import Topic
+
 
 class Condition(StrEnum):
     """What a shard is doing."""
@@ -29,3 +31,5 @@ class Standing:
         self.stop_reason = ""
         self.began_s = 0.0
         """When its take-over began (monotonic clock)."""
+        self.durable: dict[Topic, int] = {}
+        """Topic -> offset below which every input that was applied since the take-over is durable."""

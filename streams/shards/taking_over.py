@@ -3,9 +3,9 @@
 1. take the fence: from here on no older owner can write
 2. load states, risk records and unpublished events, by a snapshot where one fits (`streams.store.snapshot_store`), one shard of a
    worker at a time, so that neither its loop nor Redis is held for long; before 1, where the owner is followed (`succession`)
-3. per input topic compare the watermark in Redis with the log: below the log's first offset, or beyond its end,
-   means lost data and the shard *stops visibly*; otherwise the log is read from the watermark to its end (from 0 when
-   Redis holds nothing: it is new, or it was emptied)
+3. compare both input topics with what Redis remembers of them (`streams.shards.log_memory`): another topic, another number of partitions,
+   a watermark below the log's first offset or beyond its end means lost data and the shard *stops visibly*, with nothing applied of
+   either; otherwise the logs are read from the watermarks to their ends (from 0 when Redis holds nothing: it is new, or it was emptied)
 4. read the event topics from the last position known to Redis: what was published but is not in Redis (it was
    rewound) is adopted, so that an event's identity never means two things. Only when that is durable are positions noted
 5. when prices have caught up, judge every account, and run; what the breaker held is still held
@@ -13,6 +13,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from contextlib import nullcontext
 
@@ -26,11 +27,12 @@ from engine.liquidation.adl_risk import AdlState
 from streams.contract.cloudevents import read_event
 from streams.kafka.log_reader import LogReader
 from streams.shards.giving_way import give_way
-from streams.shards.input_steps import InputSteps
+from streams.shards.input_steps import RECOVER_RECORDS_MAX, InputSteps
 from streams.shards.judging import Judging
+from streams.shards.log_memory import LogMemory
 from streams.shards.newest import Newest
 from streams.shards.shard_parts import ShardParts
-from streams.shards.shard_standing import Condition, ShardStopped
+from streams.shards.shard_standing import Condition
 from streams.shards.succession import Succession, decoded_risks
 from streams.store.snapshot_store import Snapshot
 
@@ -50,15 +52,18 @@ class TakingOver:
         parts: ShardParts,
         inputs: InputSteps,
         judging: Judging,
+        memory: LogMemory,
         succession: Succession,
         loading: asyncio.Lock,
+        begin_reading: Callable[[], None],
     ) -> None:
-        """`loading` is held while one shard of this worker loads."""
+        """`loading` is held while one shard of this worker loads; `begin_reading` has the inputs read from the watermarks on."""
         self.processor, self._store, self._relays = parts.processor, parts.store, parts.relays
         self._queue, self._standing, self._marks = parts.queue, parts.standing, parts.marks
         self._topics, self._open_log, self._metrics = parts.topics, parts.open_log, parts.metrics
         self._turn, self._inputs, self._judging = parts.turn, inputs, judging
         self._succession, self._loading = succession, loading
+        self._memory, self._begin_reading = memory, begin_reading
 
     @property
     def shard(self) -> int:
@@ -66,12 +71,14 @@ class TakingOver:
         return self.processor.shard
 
     async def take_over(self) -> None:
-        """Become the owner and catch up. Raises ShardStopped, `UnlistedHolding` and TrailLost."""
+        """Become the owner and catch up. Raises ShardStopped, `UnlistedHolding`, FenceLost and TrailLost."""
         known, published = await self._load_all()
         async with self._open_log() as log:
+            await self._check_logs(log, known)
+            self._begin_reading()
             for _ in range(CATCH_UP_PASSES):
-                for topic in Topic:
-                    await self._catch_up(log, topic, known=topic in known)
+                count = await self._inputs.advance(RECOVER_RECORDS_MAX)
+                self._metrics.recovered_records_total.inc(count)
             await self._adopt_published(log, published)
         await self._relays.inherited()
 
@@ -121,30 +128,34 @@ class TakingOver:
             seconds=round(time.monotonic() - began, 3),
         )
         self._judging.loaded()
+        self._standing.durable |= watermarks
+        self._memory.load(image.logs)
+        if not image.logs:
+            self._memory.check_layout(await self._store.logs_of_first())
         self._relays.inherit(image.outboxes)
         async with self._turn:
             for data in image.marks.values():
                 self._marks.prime(msgspec.json.decode(data, type=Mark))
         return watermarks.keys(), image.published
 
-    async def _catch_up(self, log: LogReader, topic: Topic, *, known: bool) -> None:
-        name = self._topics[topic]
-        begin, end = await log.bounds(name, self.shard)
-        start = self.processor.watermarks[topic]
-        if start < begin:
-            raise ShardStopped(
-                f"{name}/{self.shard}: Redis needs the log from offset {start}, which begins at {begin}"
-            )
-        if start > end:
-            raise ShardStopped(f"{name}/{self.shard}: Redis is at offset {start}, the log ends at {end}")
-        if not known and end > start == 0:
-            _log.warning("shard_rebuilt_from_log", shard=self.shard, topic=name, records=end)
-        async for records in log.read(name, self.shard, start, end):
-            await self._inputs.apply_run(topic, records)
-            self._metrics.recovered_records_total.inc(len(records))
-            await self._queue.idle()
-        self._inputs.close_gap(topic, end)
-        self._metrics.watermark_offset.labels(name, str(self.shard)).set(end)
+    async def _check_logs(self, log: LogReader, known: AbstractSet[str]) -> None:
+        """Both logs must fit before anything of either is applied; then it is durable which ones they are."""
+        watermarks = self.processor.watermarks
+        ends = (await self._inputs.look()).ends
+        await self._check_begins(log)
+        for topic, name in self._topics.items():
+            if topic not in known and ends[topic] > watermarks[topic] == 0:
+                _log.warning("shard_rebuilt_from_log", shard=self.shard, topic=name, records=ends[topic])
+        await self._store.remember_logs(self._memory.stored)
+
+    async def check_begins(self) -> None:
+        """Look whether the logs still hold what comes next. Raises ShardStopped."""
+        async with self._open_log() as log:
+            await self._check_begins(log)
+
+    async def _check_begins(self, log: LogReader) -> None:
+        begins = {topic: (await log.bounds(name, self.shard))[0] for topic, name in self._topics.items()}
+        self._memory.check_begins(begins, self.processor.watermarks)
 
     async def _adopt_published(self, log: LogReader, published: dict[str, int]) -> None:
         newest = Newest()

@@ -59,6 +59,8 @@ from streams.worker.watchdog import Watchdog
 CLOCK_SECONDS = 1.0
 BEAT_SECONDS = 0.5
 """A few fit into a standby's patience."""
+LOGS_SECONDS = 2.0
+"""How soon it is noticed that a topic was made anew, or grew, to which nothing comes; of others a shard sees it before it applies anything."""
 SWITCH_INTERVAL_SECONDS = 0.0005
 """Faust's consumer runs in a thread of its own. At every socket write the event loop gives the interpreter away, and
 with Python's default waits up to 5 ms to get it back."""
@@ -142,7 +144,8 @@ async def run_worker(settings: Settings, *, standby: bool = False) -> None:
                 ShardFollower(redis, shard, settings.redis_prefix),
                 patience_seconds=settings.standby_patience_seconds if standby else None,
             ),
-            feeds_itself=standby,
+            partitions=partitions,
+            wake=member.wake_inputs,  # made below, and before any shard
         )
 
     shards = Shards(build_shard, marks, policy, metrics, turn, shutdown_seconds=settings.shutdown_seconds)
@@ -199,6 +202,7 @@ async def run_worker(settings: Settings, *, standby: bool = False) -> None:
             ("operators", OperatorReader(settings, shards.operate, shards.quarantine).run),
             ("clock", _clock(shards, watchdog)),
             ("beats", _beats(shards)),
+            ("logs", _look_at_logs(shards)),
             ("loop-lag", lambda: measure_loop_lag(metrics)),
             ("heat-map", heat_map.run),
             (
@@ -267,6 +271,15 @@ def _beats(shards: Shards) -> Any:
             await asyncio.sleep(BEAT_SECONDS)
 
     return beat
+
+
+def _look_at_logs(shards: Shards) -> Any:
+    async def look() -> None:
+        while True:
+            await asyncio.sleep(LOGS_SECONDS)
+            await shards.look_at_logs()
+
+    return look
 
 
 def _as_owner(shards: Shards, save: Callable[[Mapping[str, bytes]], Awaitable[None]]) -> Any:
