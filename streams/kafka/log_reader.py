@@ -6,7 +6,7 @@ Much faster than through Faust, and independent of where the group thinks it is.
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from streams.config.settings import Settings
 from streams.contract.record import Record, taken_in_ns
@@ -46,11 +46,7 @@ class LogReader:
         self._consumer.seek(place, start)
         while await self._consumer.position(place) < end:
             polled = await self._consumer.getmany(place, timeout_ms=POLL_MS, max_records=BATCH_RECORDS_MAX)
-            records = [
-                Record(record.offset, record.key, record.value, taken_in_ns(record.timestamp))
-                for record in polled.get(place, [])
-                if record.offset < end
-            ]
+            records = [it for it in _records(polled.get(place, ())) if it.offset < end]
             if records:
                 yield records
 
@@ -68,10 +64,7 @@ class LogReader:
         """
         asked = [self._places[topic] for topic in topics]
         polled = await self._consumer.getmany(*asked, timeout_ms=FOLLOW_MS, max_records=BATCH_RECORDS_MAX)
-        return {
-            place.topic: [Record(it.offset, it.key, it.value, taken_in_ns(it.timestamp)) for it in found]
-            for place, found in polled.items()
-        }
+        return {place.topic: _records(found) for place, found in polled.items()}
 
     async def position(self, topic: str) -> int:
         """Below this offset of a topic that is followed everything was polled: aborted records and markers are passed over."""
@@ -83,6 +76,10 @@ class LogReader:
         place = self._places[topic]
         end, stable = self._consumer.highwater(place), self._consumer.last_stable_offset(place)
         return max(0, end - stable) if end is not None and stable is not None and stable >= 0 else 0
+
+
+def _records(polled: Iterable[ConsumerRecord]) -> list[Record]:
+    return [Record(it.offset, it.key, it.value, taken_in_ns(it.timestamp)) for it in polled]
 
 
 @asynccontextmanager

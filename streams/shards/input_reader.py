@@ -39,6 +39,7 @@ class _Batch(NamedTuple):
     records: deque[Record]
     read_s: float
     """When (monotonic)."""
+    bytes: int
 
 
 class InputReader:
@@ -121,8 +122,8 @@ class InputReader:
                 taken.append(records.popleft())
             if records:
                 break
-            handed.popleft()
-        self._count(topic, taken, -1)
+            self._bytes[topic] -= handed.popleft().bytes
+        self._records[topic] -= len(taken)
         self._taken.set()
         return taken
 
@@ -143,8 +144,10 @@ class InputReader:
             polled = await log.poll([self._topics[it] for it in room])
             read_s = time.monotonic()
             for name, records in polled.items():
-                self._count(topic_of[name], records, 1)
-                self._read[topic_of[name]].append(_Batch(deque(records), read_s))
+                topic, size = topic_of[name], sum(len(it.value or b"") + len(it.key or b"") for it in records)
+                self._read[topic].append(_Batch(deque(records), read_s, size))
+                self._records[topic] += len(records)
+                self._bytes[topic] += size
             await self._note_positions()
             await self._rouse()
 
@@ -172,7 +175,3 @@ class InputReader:
 
     def _has_room(self, topic: Topic) -> bool:
         return self._records[topic] < WAITING_RECORDS_MAX and self._bytes[topic] < WAITING_BYTES_MAX
-
-    def _count(self, topic: Topic, records: list[Record], sign: int) -> None:
-        self._records[topic] += sign * len(records)
-        self._bytes[topic] += sign * sum(len(it.value or b"") + len(it.key or b"") for it in records)

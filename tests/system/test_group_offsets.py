@@ -40,7 +40,8 @@ def test_fill_when_the_groups_offsets_are_lost_behind_many_old_records_then_it_d
         assert worker.terminate() == 0
         settings: dict[str, str] = {}
         if loss == "deleted":
-            admin(cluster.kafka).delete_consumer_groups([cluster.group])[cluster.group].result(ADMIN_S)
+            client = admin(cluster.kafka)
+            client.delete_consumer_groups([cluster.group])[cluster.group].result(ADMIN_S)
         else:
             settings["GROUP"] = f"{cluster.group}-renamed"
         successor = cluster.worker("worker-b", **settings).wait_ready()

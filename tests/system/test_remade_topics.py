@@ -36,7 +36,8 @@ def remake(cluster: Cluster, topic: str) -> None:
 
 
 def grow(cluster: Cluster, topic: str, partitions: int) -> None:
-    admin(cluster.kafka).create_partitions([NewPartitions(topic, partitions)])[topic].result(ADMIN_S)
+    client = admin(cluster.kafka)
+    client.create_partitions([NewPartitions(topic, partitions)])[topic].result(ADMIN_S)
 
 
 def send_fills(sender: Sender, per_account: int) -> None:
