@@ -5,6 +5,7 @@ Much faster than through Faust, and independent of where the group thinks it is.
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
@@ -20,6 +21,18 @@ FOLLOW_MS = 100
 RETRY_BACKOFF_MS = 20
 """The client learns of a topic when it is first asked for it, and asks again after this pause: some six times in a recovery. By its own
 default, 100 ms, they are most of the time that a small recovery takes."""
+
+
+class Uncommitted(NamedTuple):
+    """The end of a log that is not committed yet."""
+
+    stable_offset: int
+    """Where the oldest open transaction begins."""
+    offsets: int
+    """How many lie behind that."""
+
+
+NONE_OPEN = Uncommitted(0, 0)
 
 
 class LogReader:
@@ -71,11 +84,11 @@ class LogReader:
         position: int = await self._consumer.position(self._places[topic])
         return position
 
-    def uncommitted(self, topic: str) -> int:
-        """Offsets that lie behind the last stable one of a topic that is followed, as far as the last answer said."""
+    def uncommitted(self, topic: str) -> Uncommitted:
+        """What lies behind the last stable offset of a topic that is followed, as far as the last answer said."""
         place = self._places[topic]
         end, stable = self._consumer.highwater(place), self._consumer.last_stable_offset(place)
-        return max(0, end - stable) if end is not None and stable is not None and stable >= 0 else 0
+        return NONE_OPEN if not end or stable is None or stable < 0 else Uncommitted(stable, end - stable)
 
 
 def _records(polled: Iterable[ConsumerRecord]) -> list[Record]:

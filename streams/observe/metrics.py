@@ -120,6 +120,12 @@ class Metrics:
             ["topic", "partition"],
             registry=r,
         )
+        self.input_transaction_open_seconds = Gauge(
+            "margin_input_transaction_open_seconds",
+            "For how long the oldest open transaction of an input partition is known to be open.",
+            ["topic", "partition"],
+            registry=r,
+        )
         self.watermark_offset = Gauge(
             "margin_watermark_offset", "Next input offset to apply.", ["topic", "partition"], registry=r
         )

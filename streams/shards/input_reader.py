@@ -19,7 +19,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from engine.inputs import Topic
 from streams.contract.record import Record
-from streams.kafka.log_reader import LogReader
+from streams.kafka.log_reader import NONE_OPEN, LogReader, Uncommitted
 
 WAITING_RECORDS_MAX = 20_000
 WAITING_BYTES_MAX = 4 * 1024 * 1024
@@ -127,9 +127,9 @@ class InputReader:
         self._taken.set()
         return taken
 
-    def uncommitted(self, topic: Topic) -> int:
-        """Offsets of `topic` behind an open transaction, as far as is known."""
-        return self._log.uncommitted(self._topics[topic]) if self._log else 0
+    def uncommitted(self, topic: Topic) -> Uncommitted:
+        """What of `topic` lies behind an open transaction, as far as is known."""
+        return self._log.uncommitted(self._topics[topic]) if self._log else NONE_OPEN
 
     async def _follow(self, log: LogReader, next_offsets: Mapping[Topic, int]) -> None:
         starts = {it: self._first_missing(it, next_offsets[it]) for it in Topic}

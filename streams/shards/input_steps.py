@@ -125,6 +125,7 @@ class InputSteps:
             self._metrics.watermark_offset,
             self._metrics.consumer_lag_records,
             self._metrics.input_uncommitted_records,
+            self._metrics.input_transaction_open_seconds,
         )
         for name in self._topics.values():
             for gauge in told:

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from engine.book.account_book import UnlistedHolding
 from engine.inputs import Topic
 from streams.contract.commit import Commit, Lane
+from streams.kafka.log_reader import Uncommitted
 from streams.shards.committing import Committing
 from streams.shards.crash import crash_only
 from streams.shards.giving_way import AfterPrices
@@ -148,8 +149,8 @@ class ShardRunner:
         """Take what was read of `topic`."""
         self._reader.hand_over(topic)
 
-    def uncommitted(self, topic: Topic) -> int:
-        """Offsets of `topic` that wait for an open transaction, as far as is known."""
+    def uncommitted(self, topic: Topic) -> Uncommitted:
+        """What of `topic` waits for an open transaction, as far as is known."""
         return self._reader.uncommitted(topic)
 
     @property

@@ -24,7 +24,7 @@ from streams.shards.shards import Shards
 
 CHECK_SECONDS = 1.0
 OPEN_SECONDS_MAX = 5.0
-"""A transaction that is open for longer is told of, again and again."""
+"""A transaction that is open for longer is told of in the log."""
 
 _log = structlog.get_logger()
 
@@ -45,8 +45,10 @@ class Watchdog:
         self._turned = time.monotonic()
         self._progress: dict[TopicPartition, tuple[int, float]] = {}
         self._fenced: dict[int, float] = {}
-        self._open: dict[TopicPartition, float] = {}
-        """Since when a transaction is open in a partition, or was last told of."""
+        self._open: dict[TopicPartition, tuple[int, float]] = {}
+        """Where the oldest open transaction of a partition begins, and since when that is known."""
+        self._told: dict[TopicPartition, int] = {}
+        """Which of these the log has."""
         self._closing = threading.Event()
 
     def beat(self, loop: str) -> None:
@@ -92,14 +94,17 @@ class Watchdog:
         now = time.monotonic()
         for runner in self._shards.runners:
             for topic, name in self._topics.items() if runner.condition is Condition.RUNNING else ():
-                place, count = TopicPartition(name, runner.shard), runner.uncommitted(topic)
-                self._metrics.input_uncommitted_records.labels(name, str(runner.shard)).set(count)
-                since = self._open.setdefault(place, now) if count else self._open.pop(place, None)
-                if count and since is not None and now - since > OPEN_SECONDS_MAX:
-                    self._open[place] = now
-                    _log.warning(
-                        "open_transaction", topic=name, partition=runner.shard, offsets_behind_it=count
-                    )
+                place, found = TopicPartition(name, runner.shard), runner.uncommitted(topic)
+                stable, since = self._open.get(place, (-1, now))
+                if stable != found.stable_offset or not found.offsets:
+                    since = now
+                self._open[place] = found.stable_offset, since
+                labels = name, str(runner.shard)
+                self._metrics.input_uncommitted_records.labels(*labels).set(found.offsets)
+                self._metrics.input_transaction_open_seconds.labels(*labels).set(now - since)
+                if now - since > OPEN_SECONDS_MAX and self._told.get(place) != found.stable_offset:
+                    self._told[place] = found.stable_offset
+                    _log.warning("open_transaction", topic=name, partition=runner.shard, **found._asdict())
 
     async def _check_shards(self, consumer: AIOKafkaConsumer) -> None:
         watermarks = {

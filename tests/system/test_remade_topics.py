@@ -112,3 +112,26 @@ def test_topic_when_it_is_another_one_then_every_shard_stops_with_nothing_of_it_
         worker.release()
         wait_stopped(worker, words)
     assert read_all(cluster.redis.url).states == before
+
+
+def test_topic_when_made_anew_on_purpose_then_the_runbooks_way_out_goes_on_with_the_accounts(
+    cluster: Cluster,
+) -> None:
+    worker = cluster.worker()
+    sender = Sender(cluster.bootstrap)
+    with Repeater(Sender(cluster.bootstrap)):
+        worker.wait_ready()
+        sender.inputs(*(deposit(account) for account in ACCOUNTS))
+        send_fills(sender, 2)
+        settled(cluster, worker)
+        anew(cluster, sender)
+        wait_stopped(worker, "made anew")
+        worker.kill(hold_down=True)
+        with cluster.client() as client:
+            for shard in range(PARTITIONS):
+                client.hset(f"unimargin:{{shard-{shard}}}:meta", "watermark:fills", 0)
+                client.hdel(f"unimargin:{{shard-{shard}}}:meta", "log:fills")
+        worker.release()
+        worker.wait_ready()
+        stored = read_all(cluster.redis.url).states
+    assert {str(stored[account].positions["BTC-PERP"].quantity) for account in ACCOUNTS} == {"0.010"}  # 2 + 8
