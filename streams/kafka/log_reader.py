@@ -18,6 +18,8 @@ BATCH_RECORDS_MAX = 2000
 POLL_MS = 100
 """A log may end with what is passed over in silence: the marker of a transaction, say."""
 FOLLOW_MS = 100
+FOLLOW_WAIT_MS = 200
+"""Of a fetch of who follows and asks nothing else. A broker answers as soon as there is something; an idle shard costs five requests a second."""
 RETRY_BACKOFF_MS = 20
 """The client learns of a topic when it is first asked for it, and asks again after this pause: some six times in a recovery. By its own
 default, 100 ms, they are most of the time that a small recovery takes."""
@@ -96,8 +98,12 @@ def _records(polled: Iterable[ConsumerRecord]) -> list[Record]:
 
 
 @asynccontextmanager
-async def open_log(settings: Settings) -> AsyncIterator[LogReader]:
-    """Connect a reader and close it after; a broker that is away is ridden out."""
-    options = {"fetch_max_wait_ms": settings.kafka_fetch_wait_ms, "retry_backoff_ms": RETRY_BACKOFF_MS}
+async def open_log(settings: Settings, *, fetch_wait_ms: int | None = None) -> AsyncIterator[LogReader]:
+    """Connect a reader and close it after; a broker that is away is ridden out.
+
+    `fetch_wait_ms` is for how long the broker may hold an empty fetch, and with it all other requests; None: as the settings say.
+    """
+    wait_ms = settings.kafka_fetch_wait_ms if fetch_wait_ms is None else fetch_wait_ms
+    options = {"fetch_max_wait_ms": wait_ms, "retry_backoff_ms": RETRY_BACKOFF_MS}
     async with open_reader(settings, patience_seconds=BROKER_PATIENCE_SECONDS, **options) as consumer:
         yield LogReader(consumer)

@@ -61,7 +61,7 @@ class ShardRunner:
         self._snapshots, self._succession = snapshots, succession
         self._judging = Judging(parts, after_prices)
         memory = LogMemory(self.shard, parts.topics, partitions)
-        self._reader = InputReader(parts.open_log, self.shard, parts.topics, wake)
+        self._reader = InputReader(parts.open_inputs, self.shard, parts.topics, wake)
         self._inputs = InputSteps(parts, self._judging, self._reader, memory)
         self._taking_over = TakingOver(
             parts, self._inputs, self._judging, memory, succession, loading, self._begin_reading

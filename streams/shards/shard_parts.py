@@ -30,6 +30,9 @@ class ShardParts(NamedTuple):
     topics: dict[Topic, str]
     log_ends: LogEnds
     open_log: Callable[[], AbstractAsyncContextManager[LogReader]]
+    """For stretches of any log."""
+    open_inputs: Callable[[], AbstractAsyncContextManager[LogReader]]
+    """For following the inputs."""
     turn: asyncio.Lock
     """Held while anybody on this worker judges."""
     cascade: Cascade

@@ -5,10 +5,9 @@ import gc
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from importlib.metadata import version
-from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -18,14 +17,12 @@ from engine.book.instant_batch import InstantEncoder
 from engine.inputs import Topic
 from engine.marks.intake import PriceIntake
 from engine.marks.mark_book import MarkBook
-from engine.policy import Policy
-from engine.policy.rules.policy_switches import InstantOf
 from streams.config.settings import Settings, SettingsError, load_policy
 from streams.contract.commit import Lane
 from streams.kafka.clients import account_partitioner, partition_counts, producer
 from streams.kafka.fund_follower import FundFollower
 from streams.kafka.log_ends import LogEnds
-from streams.kafka.log_reader import open_log
+from streams.kafka.log_reader import FOLLOW_WAIT_MS, open_log
 from streams.observe.cascade import Cascade
 from streams.observe.heat_map_gauges import HeatMapGauges
 from streams.observe.loop_lag import measure_loop_lag
@@ -55,12 +52,8 @@ from streams.worker.group_member import GroupMember
 from streams.worker.health_server import HealthServer
 from streams.worker.stand_in import StandIn
 from streams.worker.watchdog import Watchdog
+from streams.worker.worker_loops import as_owner, beats, clock, hand_on_instants, look_at_logs
 
-CLOCK_SECONDS = 1.0
-BEAT_SECONDS = 0.5
-"""A few fit into a standby's patience."""
-LOGS_SECONDS = 2.0
-"""How soon it is noticed that a topic was made anew, or grew, to which nothing comes; of others a shard sees it before it applies anything."""
 SWITCH_INTERVAL_SECONDS = 0.0005
 """Faust's consumer runs in a thread of its own. At every socket write the event loop gives the interpreter away, and
 with Python's default waits up to 5 ms to get it back."""
@@ -126,6 +119,7 @@ async def run_worker(settings: Settings, *, standby: bool = False) -> None:
             topics=topics,
             log_ends=log_ends,
             open_log=lambda: open_log(settings),
+            open_inputs=lambda: open_log(settings, fetch_wait_ms=FOLLOW_WAIT_MS),
             turn=turn,
             cascade=Cascade(policy, marks, metrics),
             metrics=metrics,
@@ -200,16 +194,16 @@ async def run_worker(settings: Settings, *, standby: bool = False) -> None:
             ("log-ends", log_ends.run),
             ("prices", price_reader.run),
             ("operators", OperatorReader(settings, shards.operate, shards.quarantine).run),
-            ("clock", _clock(shards, watchdog)),
-            ("beats", _beats(shards)),
-            ("logs", _look_at_logs(shards)),
+            ("clock", clock(shards, watchdog)),
+            ("beats", beats(shards)),
+            ("logs", look_at_logs(shards)),
             ("loop-lag", lambda: measure_loop_lag(metrics)),
             ("heat-map", heat_map.run),
             (
                 "beliefs",
-                lambda: beliefs.keep(_as_owner(shards, partial(save_beliefs, redis, settings.redis_prefix))),
+                lambda: beliefs.keep(as_owner(shards, partial(save_beliefs, redis, settings.redis_prefix))),
             ),
-            ("instants", _hand_on_instants(desk, policy)),
+            ("instants", hand_on_instants(desk, policy)),
             ("funds", funds.run),
             ("adl", adl.run),
         )
@@ -240,56 +234,6 @@ async def _shard_count(settings: Settings, topics: dict[Topic, str]) -> int:
     if len(set(counts.values())) != 1:
         raise SettingsError(f"topics must have equal partition counts, found {counts}")
     return next(iter(counts.values()))
-
-
-def _hand_on_instants(desk: PriceDesk, policy: Policy) -> Any:
-    """Look for instants that have waited for long enough for records of other partitions, where the policy joins by time."""
-
-    async def tick() -> None:
-        while policy.prices.instant is InstantOf.TIME:
-            await asyncio.sleep(float(policy.prices.instant_wait_ms) / 2_000)
-            await desk.on_time()
-
-    return tick
-
-
-def _clock(shards: Shards, watchdog: Watchdog) -> Any:
-    async def tick() -> None:
-        while True:
-            await asyncio.sleep(CLOCK_SECONDS)
-            await shards.on_clock()
-            await shards.renew()
-            watchdog.beat("clock")
-
-    return tick
-
-
-def _beats(shards: Shards) -> Any:
-    async def beat() -> None:
-        while True:
-            await shards.beat()
-            await asyncio.sleep(BEAT_SECONDS)
-
-    return beat
-
-
-def _look_at_logs(shards: Shards) -> Any:
-    async def look() -> None:
-        while True:
-            await asyncio.sleep(LOGS_SECONDS)
-            await shards.look_at_logs()
-
-    return look
-
-
-def _as_owner(shards: Shards, save: Callable[[Mapping[str, bytes]], Awaitable[None]]) -> Any:
-    """Save what owners have seen: who only follows writes nothing."""
-
-    async def save_unless_standby(changed: Mapping[str, bytes]) -> None:
-        if not shards.only_follows:
-            await save(changed)
-
-    return save_unless_standby
 
 
 def _not_ready(shards: Shards, prices_ready: asyncio.Event) -> dict[str, str]:
