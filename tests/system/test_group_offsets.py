@@ -4,6 +4,7 @@ import time
 
 import msgspec
 import pytest
+from confluent_kafka import KafkaException
 
 from tests.support.cluster import ADMIN_S, Cluster, admin
 from tests.support.inputs import deposit, fill
@@ -40,8 +41,9 @@ def test_fill_when_the_groups_offsets_are_lost_behind_many_old_records_then_it_d
         assert worker.terminate() == 0
         settings: dict[str, str] = {}
         if loss == "deleted":
-            client = admin(cluster.kafka)
-            client.delete_consumer_groups([cluster.group])[cluster.group].result(ADMIN_S)
+            wait_for(
+                "the group is deleted, once the session of its member is over", lambda: _deleted(cluster)
+            )
         else:
             settings["GROUP"] = f"{cluster.group}-renamed"
         successor = cluster.worker("worker-b", **settings).wait_ready()
@@ -60,3 +62,12 @@ def test_fill_when_the_groups_offsets_are_lost_behind_many_old_records_then_it_d
                 "the offsets are told again",
                 lambda: cluster.committed("fills") == ends(cluster.bootstrap, "fills"),
             )
+
+
+def _deleted(cluster: Cluster) -> bool:
+    client = admin(cluster.kafka)
+    try:
+        client.delete_consumer_groups([cluster.group])[cluster.group].result(ADMIN_S)
+    except KafkaException:
+        return False
+    return True
