@@ -134,4 +134,6 @@ def test_topic_when_made_anew_on_purpose_then_the_runbooks_way_out_goes_on_with_
         worker.release()
         worker.wait_ready()
         stored = read_all(cluster.redis.url).states
-    assert {str(stored[account].positions["BTC-PERP"].quantity) for account in ACCOUNTS} == {"0.01"}  # 0.002 + 0.008
+    assert {str(stored[account].positions["BTC-PERP"].quantity) for account in ACCOUNTS} == {
+        "0.01"
+    }  # 0.002 + 0.008
