@@ -5,7 +5,7 @@
 3. As soon as it is beyond the policy's share those judged so far who were condemned are judged again, from where they stood before,
    and held; so is everybody after them. So a crowd costs at most a share of it twice, and no plan is made for the rest.
 4. When all whom this may condemn were judged, the opening says what the cause was, from those whom it holds. Only now anything is
-   said of them, so no liquidation gets out that the breaker would hold. Where they are too few to open it nothing waits.
+   said of them, so no liquidation gets out that the breaker would hold. Where less is at stake in all of them than opens it nothing waits.
 
 What is said comes in slices, each after a bounded number of judgements. Between two of them nothing but the hearing may change the
 book or its prices; reading it is safe.
@@ -13,10 +13,11 @@ book or its prices; reading it is safe.
 
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from functools import cache
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from engine.book.stakes import Holding, Stakes
-from engine.book.urgency import DOOMED, UNCERTAIN, may_be_condemned
+from engine.book.urgency import DOOMED, UNCERTAIN, condemnable
 from engine.events.effects import AccountRisk
 from engine.events.judgement import EXPLAINED_MAX, Judgement
 from engine.events.pools import WELL
@@ -151,10 +152,10 @@ class _Hearing(Generic[K]):
         """These come first: all whom this may condemn."""
         if not self._breaker.armed or self._breaker.hold is not None:
             return
-        count = self._before.accounts
+        most, whole = self._before, cache(self._court.whole)
         for number, key in enumerate(doomed, 1):
-            count += may_be_condemned(*self._court.called(key))
-            if self._breaker.may_open(count):
+            most = most.plus(self._stake_at_most(key))
+            if self._breaker.may_open(most, whole):
                 self._waits = True
                 return
             if number % COUNTED_TOGETHER == 0:
@@ -243,10 +244,20 @@ class _Hearing(Generic[K]):
                 self._held.append(_Held(risk.account, held, holdings, stake))
 
     def _stake(self, case: _Case[K], pools: Iterable[str]) -> Stake:
+        return self._stake_of(case.key, case.state, pools)
+
+    def _stake_at_most(self, key: K) -> Stake:
+        """At least what is at stake in whichever pools of the account this condemns."""
+        state, risk = self._court.called(key)
+        # one by one: a debt in one pool must not make light of another
+        alone = [self._stake_of(key, state, [pool]) for pool in condemnable(state, risk)]
+        return Stake(bool(alone), sum(it.open_interest for it in alone), sum(it.equity for it in alone))
+
+    def _stake_of(self, key: K, state: AccountState, pools: Iterable[str]) -> Stake:
         stakes = self._court.stakes
-        earlier = self._court.state_before(case.key) or case.state
+        earlier = self._court.state_before(key) or state
         return stakes.stake(
-            [stakes.holding(case.state, pool) for pool in pools],
+            [stakes.holding(state, pool) for pool in pools],
             [stakes.holding(earlier, pool) for pool in pools],
             self._breaker.before,
         )

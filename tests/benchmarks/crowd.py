@@ -149,6 +149,7 @@ def _listen(bootstrap: str, crowd: Crowd, sequence: int) -> tuple[list[float], l
 
     listener = threading.Thread(target=listen, daemon=True)
     listener.start()
+    producer.list_topics(timeout=DEADLINE_S)  # connected: what it takes to connect is not the worker's
     began = time.perf_counter()
     producer.produce("prices", crowd.fall(sequence), crowd.symbol.encode())
     producer.flush()

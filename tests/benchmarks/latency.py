@@ -55,7 +55,7 @@ def latency(
                 if cause_ns is not None:
                     heard.append((cause_ns, (received_ns - cause_ns) / 1e9))
 
-    listener = threading.Thread(target=listen)
+    listener = threading.Thread(target=listen, daemon=True)
     listener.start()
     before = _histograms(worker)
     profiler = _profiler(worker.pid, profile) if profile else None
