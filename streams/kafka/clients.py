@@ -26,6 +26,9 @@ PRODUCER_REQUEST_BYTES_MAX = 4 * 1024 * 1024
 PRODUCER_BATCH_BYTES_MAX = 512 * 1024
 """The relay has one batch per partition in flight; about 300 events fit, so a cascade goes out in few rounds."""
 
+RELAY_TIMEOUT_MS = 10_000
+"""The election of a new leader takes less."""
+
 STOP_SECONDS = 5.0
 """A consumer whose broker is gone may wait for long."""
 
@@ -52,11 +55,18 @@ def producer(settings: Settings, **options: Any) -> AIOKafkaProducer:
     return AIOKafkaProducer(
         **client_options(settings),
         acks="all",
-        enable_idempotence=settings.kafka_idempotent_producer,
         max_batch_size=PRODUCER_BATCH_BYTES_MAX,
         max_request_size=PRODUCER_REQUEST_BYTES_MAX,
-        **options,
+        **{"enable_idempotence": settings.kafka_idempotent_producer, **options},
     )
+
+
+def relay_producer(settings: Settings) -> AIOKafkaProducer:
+    """Build a producer for the shards of a worker. Each shard numbers what it sends under an epoch of its own (`producer_epochs`).
+
+    A batch that could not be sent within the timeout is given back: the relay then asks again whether the shard is its own.
+    """
+    return producer(settings, enable_idempotence=False, request_timeout_ms=RELAY_TIMEOUT_MS)
 
 
 @asynccontextmanager

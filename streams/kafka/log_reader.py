@@ -94,7 +94,7 @@ class LogReader:
 
 
 def _records(polled: Iterable[ConsumerRecord]) -> list[Record]:
-    return [Record(it.offset, it.key, it.value, taken_in_ns(it.timestamp)) for it in polled]
+    return [Record(it.offset, it.key, it.value, taken_in_ns(it.timestamp), it.headers) for it in polled]
 
 
 @asynccontextmanager

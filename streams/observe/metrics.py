@@ -277,6 +277,11 @@ class Metrics:
         self.outbox_pending = Gauge(
             "margin_outbox_pending", "Events committed and not yet acknowledged by Kafka.", registry=r
         )
+        self.outbox_withdrawn_total = Counter(
+            "margin_outbox_withdrawn_total",
+            "Events found in the outbox at a take-over and not published: their ids have another meaning, Redis was rewound.",
+            registry=r,
+        )
         self.liquidations_pending = Gauge(
             "margin_liquidations_pending",
             "Of these, events of the liquidations topic: they have a lane of their own and wait for nothing else.",

@@ -10,17 +10,17 @@ from collections.abc import Callable
 from streams.contract.commit import Commit, Lane
 from streams.shards.crash import crash_only
 from streams.shards.shard_parts import ShardParts
-from streams.store.shard_store import FenceLost
+from streams.store.shard_store import EpochLost, ShardLost
 
 
 class Committing:
     """The way from memory to Redis, and on to Kafka."""
 
-    def __init__(self, parts: ShardParts, lose_fence: Callable[[], None]) -> None:
-        """`lose_fence` is called when another owner has the shard."""
+    def __init__(self, parts: ShardParts, lose: Callable[[ShardLost], None]) -> None:
+        """`lose` is called when the shard is not ours any more."""
         self.processor, self._store, self._relays = parts.processor, parts.store, parts.relays
         self._queue, self._cascade, self._metrics = parts.queue, parts.cascade, parts.metrics
-        self._lose_fence = lose_fence
+        self._lose = lose
 
     @crash_only
     async def commit_parts(self) -> None:
@@ -30,8 +30,8 @@ class Committing:
             try:
                 if commit:
                     await self._commit(commit)
-            except FenceLost:
-                self._lose_fence()
+            except ShardLost as lost:
+                self._lose(lost)
                 return
             for acknowledge in self._queue.committed():
                 acknowledge()
@@ -50,5 +50,16 @@ class Committing:
         """Publish what is durable in one lane, until cancelled or fenced."""
         try:
             await self._relays.run(lane)
-        except FenceLost:
-            self._lose_fence()
+        except EpochLost as lost:
+            await self._ask_redis(lost)
+        except ShardLost as lost:
+            self._lose(lost)
+
+    async def _ask_redis(self, lost: EpochLost) -> None:
+        """Kafka has a later owner: most often one by Redis' word too. If not, it has come and gone, and the shard is still ours."""
+        try:
+            await self._store.ask()
+        except ShardLost as by_redis:
+            self._lose(by_redis)
+        else:
+            self._lose(lost)

@@ -103,9 +103,9 @@ class InputSteps:
         decoded = self.processor.decode(topic, records)
         if not decoded:
             return
-        missing = self.processor.missing_windows(topic, decoded)
-        if missing:
-            self.processor.add_windows(topic, await self._store.seen(topic, sorted(missing)))
+        sought = self.processor.ids_to_ask(topic, decoded)
+        if sought:
+            self.processor.take_ids(topic, await self._store.applied_ids(sought))
         outcome = self.processor.apply(topic, decoded)
         self._count(topic, outcome)
         self._queue.add([outcome.commit])

@@ -3,14 +3,14 @@
 Life of a batch of account inputs
 ---------------------------------
 1. `decode`   raw bytes -> typed messages or rejections
-2. the caller loads the deduplication windows that `missing_windows` names
+2. the caller asks the store for the ids that `ids_to_ask` names: which of them were applied, and what they said
 3. `apply`    in offset order, each record is one of
      - below the watermark: delivered again, skipped
      - a rejection, at decoding or in the ledger: quarantined; the account it belongs to is stopped
-     - a duplicate id or `account_seq`: counted
+     - a duplicate id or `account_seq`: counted; one that says something else than what was applied is a rejection
      - applied: a new account state
 4. the returned `Commit` {watermark, states, ids, quarantine} becomes durable as a whole (`on_committed`); only then are
-   the records acknowledged, and only then may a window that has these ids be forgotten
+   the records acknowledged, and only then need these ids not be kept here any longer
 5. `settle`, once both topics have been applied up to one instant: the new states are put before the judge. Until then
    an account is judged as it was: a fill must not be judged without the deposit that paid for it, which is on its
    way in the other topic
@@ -36,11 +36,12 @@ from engine.events.breaker_events import BreakerEventType, after_event, breaker_
 from engine.events.effects import AccountRisk, Stream
 from engine.events.judgement import Judgement
 from engine.events.price_events import PriceEvent
-from engine.inputs import AccountInput, Fill, Topic
+from engine.inputs import AccountInput, Fill, OrderUpdate, Settlement, Topic
 from engine.ladder import LadderState
 from engine.ladder.breaker import BreakerState, Opening
-from engine.ledger.accounts import AccountState, decode, encode
+from engine.ledger.accounts import AccountState, Progress, decode
 from engine.ledger.applying import apply, stopped
+from engine.ledger.orders_apart import OrderChanges, encode_stored, order_changes
 from engine.liquidation.adl_risk import AdlLevel, AdlState, FundExposure
 from engine.marks.instants import Instant
 from engine.marks.mark_book import Prices
@@ -48,13 +49,13 @@ from engine.policy import Policy
 from engine.rejections import Duplicate, Rejection, RejectionCode
 from streams.contract.cloudevents import outbox_entry
 from streams.contract.codec import account_of_key, decode_account_input
-from streams.contract.commit import Commit, OutboxEntry
+from streams.contract.commit import AppliedId, Commit, ForgottenIds, OutboxEntry, SoughtId
 from streams.contract.operator_command import BreakerRelease, OperatorCommand
 from streams.contract.quarantine_record import quarantine_entry
 from streams.contract.record import Decoded, Record
+from streams.shards.input_ids import InputIds
 from streams.shards.newest import Newest
 from streams.shards.taken_inputs import TakenInputs
-from streams.shards.windows import Windows
 
 Slices = Iterator[list[Commit]]
 """What judging has to make durable, piece by piece."""
@@ -72,7 +73,7 @@ class Outcome(NamedTuple):
 
 
 class ShardProcessor:
-    """All account states, risk records and windows of one shard, kept ahead of the store by one commit."""
+    """All account states, risk records and ids of one shard, kept ahead of the store by one commit."""
 
     def __init__(
         self,
@@ -96,7 +97,7 @@ class ShardProcessor:
         self._topics = topics
         self._quarantine_topic = quarantine_topic
         self._source = source
-        self._windows = Windows()
+        self._ids = InputIds(policy.inputs.id_scope)
         self._ahead: dict[str, AccountState] = {}
         """States newer than the book's, until `settle`."""
         self._taken = TakenInputs()
@@ -158,20 +159,14 @@ class ShardProcessor:
             if record.offset >= start
         ]
 
-    def missing_windows(self, topic: Topic, decoded: Sequence[Decoded]) -> set[str]:
-        """Accounts whose applied ids must be fetched before `apply`; a new account has none."""
-        return {
-            message.account
-            for _, message in decoded
-            if not isinstance(message, Rejection)
-            and (topic, message.account) not in self._windows
-            and self.state(message.account) is not None
-        }
+    def ids_to_ask(self, topic: Topic, decoded: Sequence[Decoded]) -> list[SoughtId]:
+        """Which of the ids that were applied may be among these; the store's answers go to `take_ids` before `apply`."""
+        messages = [message for _, message in decoded if not isinstance(message, Rejection)]
+        return self._ids.to_ask(topic, messages, self.state)
 
-    def add_windows(self, topic: Topic, windows: dict[str, list[str]]) -> None:
-        """Take fetched ids, oldest first."""
-        for account, ids in windows.items():
-            self._windows.fetched(topic, account, ids)
+    def take_ids(self, topic: Topic, answers: Mapping[SoughtId, bytes]) -> None:
+        """Take what the store has of the ids that were asked for."""
+        self._ids.answered(topic, answers)
 
     def apply(self, topic: Topic, decoded: Sequence[Decoded]) -> Outcome:
         """Apply decoded records in order; see the life of a batch above."""
@@ -182,16 +177,18 @@ class ShardProcessor:
                 continue
             self._apply_one(topic, record, message, batch)
             self.watermarks[topic] = record.offset + 1
+        orders = self._order_changes(batch)
         if self.judging:
             self._ahead |= batch.states
         else:
             self.book.put_all(batch.states.values())
-        self._windows.shrink()
         return Outcome(
             Commit(
                 advance={topic: (start, self.watermarks[topic])} if self.watermarks[topic] > start else {},
-                accounts={account: encode(state) for account, state in batch.states.items()},
-                seen={(topic, account): tuple(ids) for account, ids in batch.seen.items()},
+                accounts={account: encode_stored(state) for account, state in batch.states.items()},
+                orders=orders,
+                ids={(topic, account): tuple(ids) for account, ids in batch.ids.items()},
+                forgotten=tuple(batch.forgotten),
                 outbox=tuple(batch.quarantined),
             ),
             batch.applied,
@@ -203,7 +200,7 @@ class ShardProcessor:
     def on_committed(self, commit: Commit) -> None:
         """A commit of this processor has become durable."""
         for topic, (_, end) in commit.advance.items():
-            self._windows.stored(Topic(topic), end)
+            self._ids.stored(Topic(topic), end)
 
     def state(self, account: str) -> AccountState | None:
         """The newest state of the account, which may be ahead of what is judged; None if there is none."""
@@ -251,7 +248,7 @@ class ShardProcessor:
         self.judging = False
 
     def is_home_of(self, subject: str) -> bool:
-        """Whether what is said of this subject, which is no account, is this shard's to say."""
+        """Whether what is said of this subject, an account or something else, is this shard's to say."""
         return self._partition_of(subject.encode()) == self.shard
 
     def concerned(self, symbol: str) -> Concerned:
@@ -325,12 +322,17 @@ class ShardProcessor:
             parts.append(Commit(adl=msgspec.json.encode(self._adl)))
         for account, sequences in newest.sequences.items():
             risk = self.book.risk(account)
-            if all(sequence <= risk.sequences.get(stream, 0) for stream, sequence in sequences.items()):
+            known = {
+                # what the store says from there on has another meaning than what was published
+                it: min(number, newest.void.get((account, it), number + 1) - 1)
+                for it, number in risk.sequences.items()
+            }
+            if all(sequence <= known.get(stream, 0) for stream, sequence in sequences.items()):
                 continue
             told = {
-                pool: event.ladder
-                for pool, event in newest.events[account].items()
-                if event.sequence > risk.sequences.get(event.stream, 0)
+                pool: it.ladder
+                for pool, it in newest.told[account].items()
+                if it.sequence > known.get(it.stream, 0)
             }
             pools = {pool: it for pool, it in {**risk.pools, **told}.items() if it != LadderState()}
             # the log may end with old events that were published again
@@ -343,6 +345,12 @@ class ShardProcessor:
             parts.append(Commit(risks={account: msgspec.json.encode(adopted)}))
         return parts
 
+    def quarantined(self, topic: str, record: Record, rejection: Rejection) -> OutboxEntry:
+        """What keeps a record of this shard's partition that is refused."""
+        return quarantine_entry(
+            self._quarantine_topic, topic, self.shard, record.offset, record.key, record.value, rejection
+        )
+
     def _apply_one(
         self, topic: Topic, record: Record, message: AccountInput | Rejection, batch: "_Batch"
     ) -> None:
@@ -350,9 +358,6 @@ class ShardProcessor:
             self._refuse(topic, record, message, account_of_key(record.key), batch)
             return
         account = message.account
-        if self._windows.knows(topic, account, message.input_id):
-            batch.duplicates += 1
-            return
         state = batch.states.get(account) or self.state(account)
         if state is None:
             if self._partition_of(account.encode()) != self.shard:
@@ -361,20 +366,54 @@ class ShardProcessor:
                 self._refuse(topic, record, Rejection(code, detail), None, batch)
                 return
             state = AccountState(account)
-        after = apply(state, message, topic, record.offset, self._policy)
+        before = state.progress(topic)
+        after = self._ids.verdict(topic, before, message) or apply(
+            state, message, topic, record.offset, self._policy
+        )
         if isinstance(after, Duplicate):
             batch.duplicates += 1
         elif isinstance(after, Rejection):
             self._refuse(topic, record, after, account, batch, message.account_seq)
         else:
-            batch.applied += 1
-            if self.judging:
-                self._taken.add(topic, record.offset, message)
-            batch.states[account] = after
-            batch.seen.setdefault(account, []).append(message.input_id)
-            self._windows.add(topic, account, message.input_id, record.offset + 1)
-            if isinstance(message, Fill) and message.liquidation_id is not None:
+            self._keep(topic, record, message, before, after, batch)
+
+    def _keep(
+        self,
+        topic: Topic,
+        record: Record,
+        message: AccountInput,
+        before: Progress,
+        after: AccountState,
+        batch: "_Batch",
+    ) -> None:
+        """The message was applied, and `after` is its account now."""
+        account = message.account
+        batch.applied += 1
+        if self.judging:
+            self._taken.add(topic, record.offset, message)
+        batch.states[account] = after
+        added, gone = self._ids.applied(topic, before, after.progress(topic), message, record.offset + 1)
+        if added is not None:
+            batch.ids.setdefault(account, []).append(added)
+        batch.forgotten += gone
+        match message:
+            case Fill() if message.liquidation_id is not None:
                 batch.executed.append(message)
+            case OrderUpdate():
+                batch.orders.setdefault(account, set()).add(message.order_id)
+            case Settlement():
+                batch.settled.add(account)
+
+    def _order_changes(self, batch: "_Batch") -> dict[str, OrderChanges]:
+        """From the states before the batch, which are still the newest, to those after it."""
+        found = {}
+        for account in sorted(batch.orders.keys() | batch.settled):
+            before = self.state(account) or AccountState(account)
+            touched = None if account in batch.settled else batch.orders[account]
+            changes = order_changes(before, batch.states[account], touched)
+            if changes is not None:
+                found[account] = changes
+        return found
 
     def _refuse(
         self,
@@ -387,17 +426,7 @@ class ShardProcessor:
     ) -> None:
         """Quarantine the record and stop the account it names (if it is one of this shard)."""
         batch.reasons[rejection.code] += 1
-        batch.quarantined.append(
-            quarantine_entry(
-                self._quarantine_topic,
-                self._topics[topic],
-                self.shard,
-                record.offset,
-                record.key,
-                record.value,
-                rejection,
-            )
-        )
+        batch.quarantined.append(self.quarantined(self._topics[topic], record, rejection))
         if account is None or self._partition_of(account.encode()) != self.shard:
             return
         state = batch.states.get(account) or self.state(account) or AccountState(account)
@@ -451,7 +480,12 @@ class _Batch:
 
     def __init__(self) -> None:
         self.states: dict[str, AccountState] = {}
-        self.seen: dict[str, list[str]] = {}
+        self.ids: dict[str, list[AppliedId]] = {}
+        self.forgotten: list[ForgottenIds] = []
+        self.orders: dict[str, set[str]] = {}
+        """Ids of orders that updates named."""
+        self.settled: set[str] = set()
+        """Accounts in which any order may have ended."""
         self.quarantined: list[OutboxEntry] = []
         self.reasons: Counter[RejectionCode] = Counter()
         self.executed: list[Fill] = []

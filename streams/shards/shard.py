@@ -6,7 +6,7 @@ Its jobs are `TakingOver`, `InputReader`, `InputSteps` (which applies what was r
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import structlog
 from aiokafka.errors import OffsetOutOfRangeError
@@ -23,6 +23,7 @@ from streams.shards.input_reader import InputReader, Wake
 from streams.shards.input_steps import InputSteps
 from streams.shards.judging import Judging
 from streams.shards.log_memory import LogMemory
+from streams.shards.price_watch import PriceWatch
 from streams.shards.shard_parts import ShardParts
 from streams.shards.shard_standing import Condition, ShardStopped
 from streams.shards.snapshot_writer import SnapshotWriter
@@ -30,7 +31,7 @@ from streams.shards.succession import Succession
 from streams.shards.taking_over import TakingOver
 from streams.store.redis_client import passes
 from streams.store.shard_follower import TrailLost
-from streams.store.shard_store import FenceLost
+from streams.store.shard_store import FenceLost, ShardLost
 
 _log = structlog.get_logger()
 
@@ -41,8 +42,10 @@ class ShardRunner:
     def __init__(
         self,
         parts: ShardParts,
+        watch: PriceWatch,
         prices_ready: asyncio.Event,
         *,
+        priced_until_ns: Callable[[], int],
         after_prices: AfterPrices,
         loading: asyncio.Lock,
         snapshots: SnapshotWriter,
@@ -56,8 +59,9 @@ class ShardRunner:
         """
         self.processor = parts.processor
         self._parts, self._standing, self._prices_ready = parts, parts.standing, prices_ready
+        self._watch, self._priced_until_ns = watch, priced_until_ns
         self._store, self._relays, self._queue = parts.store, parts.relays, parts.queue
-        self._turn, self._marks, self._metrics = parts.turn, parts.marks, parts.metrics
+        self._turn, self._metrics = parts.turn, parts.metrics
         self._snapshots, self._succession = snapshots, succession
         self._judging = Judging(parts, after_prices)
         memory = LogMemory(self.shard, parts.topics, partitions)
@@ -66,14 +70,15 @@ class ShardRunner:
         self._taking_over = TakingOver(
             parts, self._inputs, self._judging, memory, succession, loading, self._begin_reading
         )
-        self._committing = Committing(parts, self._lose_fence)
+        self._committing = Committing(parts, self._lose)
         self.take, self.seek_reasons, self.operate = (
             self._judging.take,
             self._judging.seek_reasons,
             self._judging.operate,
         )
         self.count_evaluations = self._judging.count_evaluations
-        self._trail_lost = False
+        self._returns = False
+        """Whether the shard, which was lost, is to be begun anew whoever has it."""
         self._reading: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -126,7 +131,7 @@ class ShardRunner:
     async def may_return(self) -> bool:
         """Whether this worker should go on with the shard that it has lost."""
         lost = self._standing.condition is Condition.FENCED
-        return lost and (self._trail_lost or await self._succession.may_return())
+        return lost and (self._returns or await self._succession.may_return())
 
     @property
     def known_s(self) -> float:
@@ -139,8 +144,8 @@ class ShardRunner:
             return
         try:
             await self._store.beat()
-        except FenceLost:
-            self._lose_fence()
+        except ShardLost as lost:
+            self._lose(lost)
         except (RedisError, OSError) as error:
             if not passes(error):
                 raise
@@ -189,7 +194,7 @@ class ShardRunner:
             await self._taking_over.take_over()
             await self._prices_ready.wait()
             async with self._turn:
-                await self._judging.say(self.processor.start_judging(self._marks.prices))
+                await self._judging.say(self._watch.join(self.processor, self._priced_until_ns()))
                 self._standing.condition = Condition.RUNNING
             self._tasks.append(asyncio.create_task(self._keep_snapshot()))
             took_s = time.monotonic() - self._standing.began_s
@@ -199,10 +204,10 @@ class ShardRunner:
             await self._inputs.run()
         except (ShardStopped, UnlistedHolding) as stop:
             self._stop_visibly(str(stop))
-        except FenceLost:
-            self._lose_fence()
+        except ShardLost as lost:
+            self._lose(lost)
         except TrailLost as lost:
-            self._standing.condition, self._trail_lost = Condition.FENCED, True
+            self._standing.condition, self._returns = Condition.FENCED, True
             _log.warning("shard_trail_lost", shard=self.shard, reason=str(lost))
 
     def _begin_reading(self) -> None:
@@ -234,10 +239,15 @@ class ShardRunner:
     async def _keep_snapshot(self) -> None:
         await self._snapshots.run(self._queue.durable)
 
-    def _lose_fence(self) -> None:
-        """Another worker owns the shard: nothing that we still hold may become durable, so nobody need wait for it."""
-        self._standing.condition = Condition.FENCED
+    def _lose(self, lost: ShardLost) -> None:
+        """Nothing that we still hold may become durable, or be published, so nobody need wait for it.
+
+        Where Redis was rewound nobody else may know that the shard is to be taken over: we do, if it is still ours by the group.
+        """
+        self._standing.condition, self._returns = Condition.FENCED, not isinstance(lost, FenceLost)
         self.processor.judging = False
-        self.take_no_more()
+        for task in self._tasks:
+            if task is not asyncio.current_task():
+                task.cancel()
         self._queue.give_up()
-        _log.warning("shard_fenced", shard=self.shard)
+        _log.warning("shard_fenced", shard=self.shard, reason=str(lost), returns=self._returns)

@@ -16,7 +16,6 @@ from engine.inputs import Topic
 from engine.ladder import Band
 from engine.marks.instants import Instant
 from engine.marks.mark_book import MarkBook
-from engine.policy import Policy
 from streams.contract.commit import Commit, OutboxEntry
 from streams.contract.operator_command import OperatorCommand
 from streams.observe.metrics import Metrics
@@ -44,15 +43,19 @@ class Shards:
         self,
         build: Callable[[int], ShardRunner],
         marks: MarkBook,
-        policy: Policy,
+        watch: PriceWatch,
         metrics: Metrics,
         turn: asyncio.Lock,
         *,
+        priced_until_ns: Callable[[], int],
         shutdown_seconds: float,
     ) -> None:
-        """`build` makes the runner of one shard; `turn` is held by whoever judges, slice by slice."""
+        """`build` makes the runner of one shard; `turn` is held by whoever judges, slice by slice.
+
+        `priced_until_ns`: until when the marks that have come are known to `marks` (Unix ns).
+        """
         self._build, self._marks, self._metrics = build, marks, metrics
-        self._watch = PriceWatch(policy, marks)
+        self._watch, self._priced_until_ns = watch, priced_until_ns
         self._turn, self._shutdown_seconds = turn, shutdown_seconds
         self._runners: dict[int, ShardRunner] = {}
         self._commands: deque[OperatorCommand] = deque(maxlen=COMMANDS_MAX)
@@ -146,7 +149,7 @@ class Shards:
         # in one turn: a mark that came in between would be stale by the word of a moment ago
         async with self._turn:
             runners = list(self.runners)
-            await self._take(self._watch.on_clock(time.time_ns(), self._running()))
+            await self._take(self._watch.on_clock(self._priced_until_ns(), self._running()))
             for runner in runners:
                 await runner.operate(list(self._commands))
                 runner.count_evaluations()

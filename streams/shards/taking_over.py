@@ -6,8 +6,9 @@
 3. compare both input topics with what Redis remembers of them (`streams.shards.log_memory`): another topic, another number of partitions,
    a watermark below the log's first offset or beyond its end means lost data and the shard *stops visibly*, with nothing applied of
    either; otherwise the logs are read from the watermarks to their ends (from 0 when Redis holds nothing: it is new, or it was emptied)
-4. read the event topics from the last position known to Redis: what was published but is not in Redis (it was
-   rewound) is adopted, so that an event's identity never means two things. Only when that is durable are positions noted
+4. have the broker shut out older owners (`streams.kafka.producer_epochs`); then read the event topics from the last position known
+   to Redis (`read_back`): what was published but is not in Redis (it was rewound) is adopted, so that an event's identity never
+   means two things. Nothing is published before that is durable
 5. when prices have caught up, judge every account, and run; what the breaker held is still held
 """
 
@@ -24,13 +25,13 @@ from engine.events.effects import Stream
 from engine.inputs import Mark, Topic
 from engine.ladder.breaker import BreakerState
 from engine.liquidation.adl_risk import AdlState
-from streams.contract.cloudevents import read_event
+from streams.contract.commit import Commit
 from streams.kafka.log_reader import LogReader
 from streams.shards.giving_way import give_way
 from streams.shards.input_steps import RECOVER_RECORDS_MAX, InputSteps
 from streams.shards.judging import Judging
 from streams.shards.log_memory import LogMemory
-from streams.shards.newest import Newest
+from streams.shards.read_back import ReadBack
 from streams.shards.shard_parts import ShardParts
 from streams.shards.shard_standing import Condition
 from streams.shards.succession import Succession, decoded_risks
@@ -64,6 +65,7 @@ class TakingOver:
         self._turn, self._inputs, self._judging = parts.turn, inputs, judging
         self._succession, self._loading = succession, loading
         self._memory, self._begin_reading = memory, begin_reading
+        self._read_back = ReadBack(parts.processor, parts.metrics)
 
     @property
     def shard(self) -> int:
@@ -71,7 +73,7 @@ class TakingOver:
         return self.processor.shard
 
     async def take_over(self) -> None:
-        """Become the owner and catch up. Raises ShardStopped, `UnlistedHolding`, FenceLost and TrailLost."""
+        """Become the owner and catch up. Raises ShardStopped, `UnlistedHolding`, ShardLost and TrailLost."""
         known, published = await self._load_all()
         async with self._open_log() as log:
             await self._check_logs(log, known)
@@ -133,6 +135,7 @@ class TakingOver:
         if not image.logs:
             self._memory.check_layout(await self._store.logs_of_first())
         self._relays.inherit(image.outboxes)
+        self._read_back.inherit(image.outboxes)
         async with self._turn:
             for data in image.marks.values():
                 self._marks.prime(msgspec.json.decode(data, type=Mark))
@@ -158,17 +161,17 @@ class TakingOver:
         self._memory.check_begins(begins, self.processor.watermarks)
 
     async def _adopt_published(self, log: LogReader, published: dict[str, int]) -> None:
-        newest = Newest()
+        await self._relays.shut_out()
         for stream in Stream:
             begin, end = await log.bounds(stream, self.shard)
             start = max(begin, published.get(stream, 0))
             async for records in log.read(stream, self.shard, start, end):
-                for record in records:
-                    newest.add(read_event(record.value or b""))
-        adopted = self.processor.adopt(newest)
-        self._queue.add(adopted)
+                self._read_back.take(stream, records)
+        adopted = self.processor.adopt(self._read_back.conclude())
+        self._queue.add([*adopted, Commit(outbox=tuple(self._read_back.quarantined))])
         self._queue.hurry()
         await self._queue.durable()
+        await self._relays.withdraw(self._read_back.withdrawn())
         self._relays.adopted()
         if adopted:
             _log.warning("published_events_adopted", shard=self.shard, accounts=len(adopted))

@@ -19,10 +19,11 @@ from engine.marks.intake import PriceIntake
 from engine.marks.mark_book import MarkBook
 from streams.config.settings import Settings, SettingsError, load_policy
 from streams.contract.commit import Lane
-from streams.kafka.clients import account_partitioner, partition_counts, producer
+from streams.kafka.clients import account_partitioner, partition_counts, relay_producer
 from streams.kafka.fund_follower import FundFollower
 from streams.kafka.log_ends import LogEnds
 from streams.kafka.log_reader import FOLLOW_WAIT_MS, open_log
+from streams.kafka.producer_epochs import raise_shard_epoch
 from streams.observe.cascade import Cascade
 from streams.observe.heat_map_gauges import HeatMapGauges
 from streams.observe.loop_lag import measure_loop_lag
@@ -36,6 +37,7 @@ from streams.shards.adl_rounds import AdlRounds
 from streams.shards.commit_queue import CommitQueue
 from streams.shards.crash import crash_only
 from streams.shards.giving_way import AfterPrices
+from streams.shards.price_watch import PriceWatch
 from streams.shards.processor import ShardProcessor
 from streams.shards.shard import ShardRunner
 from streams.shards.shard_parts import ShardParts
@@ -79,16 +81,20 @@ async def run_worker(settings: Settings, *, standby: bool = False) -> None:
     metrics.worker_start_timestamp_seconds.set(time.time())
 
     redis = connect(settings.redis_url.get_secret_value())
-    events = {lane: producer(settings) for lane in Lane}
+    events = {lane: relay_producer(settings) for lane in Lane}
     for lane in Lane:
         await events[lane].start()
     marks = MarkBook(policy)
+    watch = PriceWatch(policy, marks)
     prices_ready = asyncio.Event()
     log_ends = LogEnds(settings, topics)
     turn, loading, snapshot_turn = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
 
     # the reader is made below, and before any shard
     after_prices = AfterPrices(turn, lambda: price_reader.batches_waiting)
+
+    def priced_until_ns() -> int:
+        return price_reader.taken_until_ns(time.time_ns())
 
     def build_shard(shard: int) -> ShardRunner:
         store = ShardStore(
@@ -112,7 +118,7 @@ async def run_worker(settings: Settings, *, standby: bool = False) -> None:
         parts = ShardParts(
             processor=processor,
             store=store,
-            relays=OutboxRelays(store, events, metrics, time.time_ns),
+            relays=OutboxRelays(store, events, metrics, time.time_ns, partial(raise_shard_epoch, settings)),
             queue=CommitQueue(),
             standing=Standing(),
             marks=marks,
@@ -126,7 +132,9 @@ async def run_worker(settings: Settings, *, standby: bool = False) -> None:
         )
         return ShardRunner(
             parts,
+            watch,
             prices_ready,
+            priced_until_ns=priced_until_ns,
             after_prices=after_prices,
             loading=loading,
             snapshots=SnapshotWriter(
@@ -142,7 +150,15 @@ async def run_worker(settings: Settings, *, standby: bool = False) -> None:
             wake=member.wake_inputs,  # made below, and before any shard
         )
 
-    shards = Shards(build_shard, marks, policy, metrics, turn, shutdown_seconds=settings.shutdown_seconds)
+    shards = Shards(
+        build_shard,
+        marks,
+        watch,
+        metrics,
+        turn,
+        priced_until_ns=priced_until_ns,
+        shutdown_seconds=settings.shutdown_seconds,
+    )
     watchdog = Watchdog(shards, settings, topics, metrics)
     beliefs = SymbolBeliefs(policy.price_symbols, marks)
     desk = PriceDesk(

@@ -14,6 +14,8 @@ class Bug(NamedTuple):
 
 
 PROCESSOR_TESTS = "tests/system/test_processor_promises.py"
+REWIND_TESTS = "tests/system/test_rewind.py"
+IDS_TESTS = "tests/streams/shards/test_input_ids.py"
 FAULT_TESTS = "tests/system/test_faults.py"
 STORE_TESTS = "tests/streams/store/test_store.py"
 FOLLOWER_TESTS = "tests/streams/store/test_shard_follower.py"
@@ -41,17 +43,45 @@ BUGS = (
     ),
     Bug(
         name="an id that was applied is applied again",
-        file="streams/shards/processor.py",
-        search="        if self._windows.knows(topic, account, message.input_id):\n",
-        replace="        if not message.input_id:\n",
+        file="streams/shards/input_ids.py",
+        search="        return Duplicate(message.input_id) if same else contradiction(message)\n",
+        replace="        return None if same else contradiction(message)\n",
         test=f"{PROCESSOR_TESTS}::test_apply_when_an_id_comes_again_later_then_counted_and_not_applied",
     ),
     Bug(
         name="applied ids are forgotten at a restart",
-        file="streams/shards/processor.py",
-        search="            and (topic, message.account) not in self._windows\n",
-        replace="            and not message.account\n",
+        file="streams/shards/input_ids.py",
+        search="            if among and goes_by_id(progress, message):\n",
+        replace="            if not message.account:\n",
         test=f"{FAULT_TESTS}::test_fill_when_sent_again_far_apart_and_across_restarts_then_counts_once",
+    ),
+    Bug(
+        name="a known id with other content passes for a duplicate",
+        file="streams/shards/input_ids.py",
+        search="        same = known.said in (SAID_UNKNOWN, digest_of(message))\n",
+        replace="        same = bool(known)\n",
+        test=f"{IDS_TESTS}::test_id_when_its_two_inputs_come_in_one_batch_then_a_contradiction_too",
+    ),
+    Bug(
+        name="an input older than what is forgotten is applied",
+        file="engine/ledger/applying.py",
+        search="        verdict = too_late(progress, message)\n",
+        replace="        verdict = None\n",
+        test=f"{IDS_TESTS}::test_input_when_older_than_what_is_forgotten_then_refused_as_too_late",
+    ),
+    Bug(
+        name="an id that becomes durable while the store is asked is forgotten",
+        file="streams/shards/input_ids.py",
+        search="        self._stored_to[topic] = to\n",
+        replace="        self._stored_to[topic] = to\n        self._forget_stored(topic)\n",
+        test=f"{IDS_TESTS}::test_duplicate_when_the_first_becomes_durable_after_the_store_was_asked_then_found",
+    ),
+    Bug(
+        name="orders that ended stay in the store",
+        file="streams/store/lua/commit.lua",
+        search="  write_part('HDEL', key, part - 1)\n",
+        replace="",
+        test="tests/streams/store/test_stored_orders.py::test_orders_when_read_in_any_way_then_those_of_the_newest_commit",
     ),
     Bug(
         name="a former owner may write",
@@ -231,10 +261,38 @@ BUGS = (
     ),
     Bug(
         name="what was published before Redis was emptied is said again under new ids",
-        file="streams/shards/taking_over.py",
-        search='                    newest.add(read_event(record.value or b""))\n',
-        replace="                    pass\n",
+        file="streams/shards/read_back.py",
+        search="            self.newest.add(event)\n            name",
+        replace="            name",
         test=f"{FAULT_TESTS}::test_redis_when_emptied_then_the_worker_rebuilds_it_from_the_log",
+    ),
+    Bug(
+        name="what was inherited is published before what was published is adopted",
+        file="streams/outbox/relay.py",
+        search="            await self._licence.given()\n",
+        replace="",
+        test=f"{REWIND_TESTS}::test_ids_when_redis_is_rewound_to_before_an_earlier_rewind_and_two_owners_take_over_then_one_meaning",
+    ),
+    Bug(
+        name="the broker takes what an owner from before a rewind sends late",
+        file="streams/outbox/licence.py",
+        search="        if self._epoch is not None:\n",
+        replace="        if self._epoch is not None and self._sequences is None:\n",
+        test=f"{REWIND_TESTS}::test_relay_when_its_owner_was_paused_while_redis_was_rewound_then_it_publishes_nothing",
+    ),
+    Bug(
+        name="a rewound Redis is taken for another owner",
+        file="streams/store/shard_store.py",
+        search="                if int(details[0]) < self._taken_ms:\n",
+        replace="                if int(details[0]) < 0:\n",
+        test=f"{STORE_TESTS}::test_beat_when_redis_was_rewound_to_another_owner_then_told_from_a_take_over",
+    ),
+    Bug(
+        name="a mark from the store is stale until the clock ticks",
+        file="engine/marks/mark_book.py",
+        search="        self._stale, self._aged = aged_with(self._stale, self._aged, mark.symbol, doubt)\n        self._hold",
+        replace="        self._hold",
+        test="tests/engine/marks/test_marks.py::test_prime_when_the_mark_is_fresh_at_the_books_time_then_not_stale_until_it_is",
     ),
     Bug(
         name="whoever takes a shard over does not know which deleveraging risks were said",
@@ -246,8 +304,8 @@ BUGS = (
     Bug(
         name="of two streams the one adopted last wins, whenever it was said",
         file="streams/shards/newest.py",
-        search="        if before is None or before.stream is event.stream or _age(event) >= _age(before):\n",
-        replace="        if before is None or _age(event):\n",
+        search="            if before is None or before.stream is told.stream or told.age >= before.age:\n",
+        replace="            if before is None or told.age:\n",
         test=f"{PROCESSOR_TESTS}::test_adopt_when_both_streams_tell_of_one_pool_then_the_latest_event_counts",
     ),
     Bug(

@@ -146,7 +146,11 @@ def shown(ratio: Decimal | None, digits: int | None) -> str:
 
 def _contracts(contracts: Sequence[PositionView]) -> RenderableType:
     legs = _leg_column(contracts)
+    # a column of its own only where some profit counts in part
+    partly = any(it.uncounted_profit for it in contracts)
     numbers = ["quantity", "entry price", "mark", "uPnL", "liq. price", "bankr. price"]
+    if partly:
+        numbers.insert(4, "not counted")
     rows = table(
         "Positions (liquidation and bankruptcy price: of the pool, every other price held)",
         ["symbol", *legs, "kind", "mode", *numbers],
@@ -162,6 +166,7 @@ def _contracts(contracts: Sequence[PositionView]) -> RenderableType:
             amount(it.entry_price, PRICE_PLACES),
             _mark(it),
             _signed(it.unrealised_pnl),
+            *([amount(it.uncounted_profit)] if partly else []),
             _solved(it.liquidation_price),
             _solved(it.bankruptcy_price),
         )

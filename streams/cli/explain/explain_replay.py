@@ -1,6 +1,6 @@
 """One account recomputed from the log alone, up to the inputs that an event names. Pure.
 
-Each record is taken as a worker takes it (`streams.shards.processor`): decoded, deduplicated within the same window, applied by
+Each record is taken as a worker takes it (`streams.shards.processor`): decoded, told apart by the same ids, applied by
 the ledger, or refused, which stops the account in that topic.
 """
 
@@ -13,7 +13,7 @@ from engine.policy import Policy
 from engine.rejections import Rejection
 from streams.contract.codec import decode_account_input
 from streams.contract.record import Record
-from streams.shards.windows import RecentIds
+from streams.shards.input_ids import InputIds
 
 
 class AccountReplay:
@@ -23,7 +23,7 @@ class AccountReplay:
         """Start before the account's first input."""
         self.state = AccountState(account)
         self._policy = policy
-        self._windows = {topic: RecentIds() for topic in Topic}
+        self._ids = InputIds(policy.inputs.id_scope)
 
     def take(self, topic: Topic, records: Sequence[Record]) -> None:
         """Apply records of the account's key, in order of offset."""
@@ -49,17 +49,17 @@ class AccountReplay:
         message = decode_account_input(topic, record.key, record.value, record.taken_in_ns)
         if isinstance(message, Rejection):
             return stopped(self.state, topic, record.offset, message.code, None)
-        window = self._windows[topic]
-        if message.input_id in window:
-            return None
-        after = apply(self.state, message, topic, record.offset, self._policy)
+        before = self.state.progress(topic)
+        after = self._ids.verdict(topic, before, message) or apply(
+            self.state, message, topic, record.offset, self._policy
+        )
         if isinstance(after, Rejection):
             return stopped(self.state, topic, record.offset, after.code, message.account_seq)
         if isinstance(after, AccountState):
-            window.add(message.input_id)
+            self._ids.applied(topic, before, after.progress(topic), message, record.offset + 1)
             return after
         return None
 
 
 def _offset(state: AccountState, topic: Topic) -> int:
-    return (state.fills if topic is Topic.FILLS else state.ledger).offset
+    return state.progress(topic).offset

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from streams.contract.commit import Commit, Lane, OutboxEntry
 from streams.observe.metrics import Metrics
 from streams.outbox import relay as relay_module
+from streams.outbox.licence import Licence
 from streams.outbox.relay import OutboxRelay, RelayError
 from streams.store.shard_store import FenceLost, ShardStore
 from streams.store.store_reader import StoreReader
@@ -78,9 +79,16 @@ async def store(client: Redis, metrics: Metrics) -> ShardStore:
     return store
 
 
+def licensed(store: ShardStore) -> Licence:
+    """As after a take-over, of a broker that counts no epochs."""
+    licence = Licence(store)
+    licence.give(None)
+    return licence
+
+
 @pytest.fixture
 def relay(store: ShardStore, producer: AIOKafkaProducer, metrics: Metrics) -> OutboxRelay:
-    return OutboxRelay(store, Lane.ORDINARY, producer, metrics, lambda: NOW_NS)
+    return OutboxRelay(store, Lane.ORDINARY, licensed(store), producer, metrics, lambda: NOW_NS)
 
 
 @asynccontextmanager
@@ -161,7 +169,7 @@ async def test_run_when_it_ends_between_publishing_and_cutting_then_the_next_own
 
     successor = ShardStore(client, PARTITION, "worker-b", metrics)
     image = await successor.take_over()
-    second = OutboxRelay(successor, Lane.ORDINARY, producer, metrics, lambda: NOW_NS)
+    second = OutboxRelay(successor, Lane.ORDINARY, licensed(successor), producer, metrics, lambda: NOW_NS)
     second.offer(image.outboxes[Lane.ORDINARY])
     async with running(second):
         await committed(successor, second, topics.entry(3))
@@ -267,6 +275,7 @@ async def test_run_when_the_shard_was_taken_over_then_it_ends_with_fence_lost(
     await ShardStore(client, PARTITION, "worker-b", metrics).take_over()
     with pytest.raises(FenceLost):
         await relay.run()
+    assert await topics.values() == [], "and nothing was sent"
 
 
 async def test_run_when_an_entry_names_no_partition_then_its_key_chooses_as_in_any_kafka_client(
