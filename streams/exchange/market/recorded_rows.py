@@ -21,7 +21,8 @@ LATENESS_MS_MAX = 1_000
 LINES_PER_LOOK = 1_000
 JUMP_TIMES = 10
 """A price so many times the one before, or so small a part of it, is not believed before the next row confirms it."""
-NO_PRICE = frozenset(("", "nan", "null", "none", "na", "n/a", "-"))
+NO_PRICE = frozenset(("", "null", "none", "na", "n/a", "-"))
+"""Words for none, beside NaN, which is a number."""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -64,7 +65,7 @@ class RecordedRows:
             with self.path.open("rb") as raw, opened_text(self.path, raw) as text:
                 layout = Layout(self.path, text, self._reading, self._symbol_in_name)
                 lateness_ms = 0 if layout.columns.bars else LATENESS_MS_MAX
-                for line, fields in layout.rows():
+                for line, fields in layout.rows():  # a day has millions
                     if line % LINES_PER_LOOK == 0:
                         self.bytes_read = raw.tell()
                     row = self._row(line, layout, fields)
@@ -107,7 +108,7 @@ class RecordedRows:
             if price is None:
                 return None
             prices.append(price)
-        if columns.bars:
+        if len(prices) > 1:
             opened, high, low, close = prices
             if not low <= min(opened, close) <= max(opened, close) <= high:
                 self._leave_out("a bar whose high and low do not hold its open and close", line)
@@ -116,21 +117,21 @@ class RecordedRows:
         return Row(due_ms, symbol, tuple(prices))
 
     def _price(self, line: int, layout: Layout, column: str, text: str) -> Decimal | None:
-        if text.lower() in NO_PRICE:
-            self._leave_out("no price", line)
-            return None
         try:
             price = Decimal(text)
         except InvalidOperation:
+            if text.lower() in NO_PRICE:
+                self._leave_out("no price", line)
+                return None
             comma = ": a decimal comma is not read, write a point" if "," in text else ""
             raise layout.fault(line, f"{column} {text!r} is not a number{comma}") from None
         fault = amount_fault(price)
-        if fault is not None:
+        if fault is None and price > 0:
+            return price
+        if fault is not None and not price.is_nan():
             raise layout.fault(line, f"{column} {text!r} {fault}")
-        if price <= 0:
-            self._leave_out("a price that is not above zero", line)
-            return None
-        return price
+        self._leave_out("no price" if fault else "a price that is not above zero", line)
+        return None
 
     def _plays(self, line: int, layout: Layout, row: Row) -> bool:
         """Whether a row is neither a repetition nor a jump that nothing confirms."""
@@ -158,8 +159,10 @@ class RecordedRows:
 
 
 def _far(before: Row, row: Row) -> bool:
-    low, high = sorted((before.prices[-1], row.prices[0]))
-    return high >= low * JUMP_TIMES
+    was, now = before.prices[-1], row.prices[0]
+    if was.adjusted() == now.adjusted():  # the same number of digits, as nearly always
+        return False
+    return max(was, now) >= min(was, now) * JUMP_TIMES
 
 
 def _backwards(due_ms: int, newest_ms: int, lateness_ms: int) -> str:

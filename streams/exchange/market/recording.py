@@ -67,6 +67,7 @@ class Recording:
         self._file = RecordedRows(path, reading, self._symbols.in_name)
         self._played: frozenset[str] | None = None
         self._own: dict[str, str] = {}
+        self._bars = False
         sample = start_prices(policy)
         first, self._bar_ms, self.start_ms = self._first_prices(len(sample))
         self._played = frozenset(first)
@@ -105,6 +106,11 @@ class Recording:
 
     def _points(self) -> Iterator[tuple[int, str, Decimal]]:
         """(when due in ms, price symbol, price) in the order in which they are due."""
+        if not self._bars:
+            for row, driven in self._rows():
+                for symbol, power in driven:
+                    yield row.due_ms, symbol, _scaled(row.prices[0], power) if power else row.prices[0]
+            return
         for due_ms, rows in itertools.groupby(self._rows(), lambda it: it[0].due_ms):
             together = list(rows)
             for i, part in enumerate(BAR_POINTS):
@@ -118,17 +124,16 @@ class Recording:
         first: dict[str, Decimal] = {}
         own: dict[str, Decimal] = {}
         times: list[int] = []
-        bars = False
         for count, (row, driven) in enumerate(itertools.islice(self._rows(), FIRST_ROWS_MAX), start=1):
             for symbol, power in driven:
                 first.setdefault(symbol, _scaled(row.prices[0], power))
             named = self._symbols.own(row.symbol)
             if named is not None and named not in own:
                 own[named], self._own[named] = row.prices[0], row.symbol
-            bars = len(row.prices) > 1
+            self._bars = len(row.prices) > 1
             if len(times) <= 1 and row.due_ms not in times:
                 times.append(row.due_ms)
-            complete = len(first) == symbols and (len(times) > 1 or not bars)
+            complete = len(first) == symbols and (len(times) > 1 or not self._bars)
             if len(own) == symbols or (complete and count >= FIRST_ROWS_MIN):
                 break
         if not times:
