@@ -159,3 +159,29 @@ def test_import_when_the_file_is_bad_then_named_with_code_2(
     assert (said.code, said.out) == (2, "")
     assert str(file) in said.err
     assert words in said.err
+
+
+def test_import_files_when_a_row_is_bad_then_told_on_standard_error_and_the_rest_is_a_policy(
+    tmp_path: Path, info: Path
+) -> None:
+    file = tmp_path / "tiers.json"
+    file.write_text(json.dumps([*BRACKETS, {"symbol": "XEUR", "brackets": BRACKETS[0]["brackets"]}]))
+    said = unimargin("policy", "import", "files", str(info), str(file), "--name", "mine")
+    assert said.code == 0
+    assert said.err == "left out: XEUR: which part is the quote asset?\n"
+    assert parse(said.out).name == "mine"
+
+
+def test_import_files_when_the_venue_answered_with_an_error_then_told_with_code_2(tmp_path: Path) -> None:
+    file = tmp_path / "answer.json"
+    file.write_text('{"code": -2015, "msg": "Invalid API-key"}')
+    said = unimargin("policy", "import", "files", str(file))
+    assert (said.code, said.out) == (2, "")
+    assert f"{file}: the venue answered with an error and no data: -2015: Invalid API-key" in said.err
+
+
+@pytest.mark.parametrize("word", ["BTC-USDT", "BTC-USDT=dear", "=5", "BTC-USDT=-1", "BTC-USDT=NaN"])
+def test_import_files_when_a_price_is_none_then_told_with_code_2(info: Path, word: str) -> None:
+    said = unimargin("policy", "import", "files", str(info), "--price", word)
+    assert (said.code, said.out) == (2, "")
+    assert "--price" in said.err
