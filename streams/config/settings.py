@@ -111,7 +111,7 @@ def load_settings(file: Path | None = None) -> Settings:
 def policy_text(file: Path | None) -> str:
     """The text of the policy `file`, or of the one that ships with the package."""
     try:
-        shipped = shipped_file("default_policy.toml", "policies/default.toml")
+        shipped = shipped_file("default_policies/default.toml", "policies/default.toml")
         return (file or shipped).read_text(encoding="utf-8")
     except OSError as error:
         raise SettingsError(f"policy file {file}: {error.strerror}") from None
