@@ -11,9 +11,10 @@ from redis.asyncio import Redis
 from engine.events.effects import AccountRisk
 from engine.events.pools import CROSS, pool_figures
 from engine.ladder import SEVERITY, Band
+from engine.margin.listed_part import listed_part
 from engine.marks.mark_book import Prices
 from engine.policy import Policy
-from streams.cli.account.account_report import believed, check_listed, worst_band
+from streams.cli.account.account_report import believed, worst_band
 from streams.config.settings import Settings
 from streams.store.redis_access import open_redis, read_state, risks, saved_marks, shard_count
 from streams.store.store_reader import StoreReader
@@ -81,8 +82,7 @@ def _worst(limit: int, candidates: Iterable[_Candidate]) -> list[_Candidate]:
 def _row(candidate: _Candidate, prices: Prices, policy: Policy) -> AccountRow:
     account = candidate.rank[1]
     state = read_state(account, candidate.state)
-    check_listed(state, AccountRisk(account), policy)
-    figures = pool_figures(state, CROSS, prices, policy)
+    figures = pool_figures(listed_part(state, policy), CROSS, prices, policy)
     return AccountRow(
         account=account,
         shard=candidate.shard,

@@ -8,14 +8,13 @@ import msgspec
 from msgspec.structs import replace
 from redis.asyncio import Redis
 
-from engine.book.account_book import UnlistedHolding
 from engine.book.columnar_book import ColumnarBook
 from engine.events.effects import AccountRisk
 from engine.inputs import Mark
 from engine.marks.mark_book import Prices
 from engine.policy import Policy
 from streams.cli.account.account_report import believed
-from streams.config.problem import WRONG_POLICY, Problem
+from streams.config.problem import Problem
 from streams.config.settings import Settings
 from streams.store.redis_access import open_redis, risks, saved_marks, shard_count
 from streams.store.store_reader import StoreReader
@@ -94,8 +93,6 @@ def _book(stored: Collection[bytes], told: Mapping[str, AccountRisk], policy: Po
     book = ColumnarBook(policy)
     try:
         book.load(stored, told)
-    except UnlistedHolding as error:
-        raise Problem(f"{error}. {WRONG_POLICY}") from None
     except msgspec.MsgspecError as error:
         raise Problem(f"the state of an account in Redis cannot be read: {error}") from None
     return book

@@ -13,15 +13,18 @@ from engine.events.effects import AccountRisk
 from engine.events.pools import pool_figures
 from engine.ladder import SEVERITY, Band, LadderState, exit_line
 from engine.ledger.accounts import AccountState
+from engine.liquidation.fund_groups import NO_CONTRACT
 from engine.liquidation.plan import LiquidationPlan
 from engine.liquidation.plan_cover import fund_values, losing_legs, other_side, with_cover
 from engine.liquidation.planner import liquidation_plan
 from engine.liquidation.priority import PoolRisk, worst_first
 from engine.margin.figures import Figures
+from engine.margin.listed_part import listed_part
 from engine.marks.mark_book import Prices
 from engine.numbers import ZERO, exact
 from engine.policy import Policy
-from streams.cli.account.account_report import believed, check_listed
+from engine.position_keys import symbol_of
+from streams.cli.account.account_report import believed
 from streams.cli.account.account_tables import RATIO_PLACES
 from streams.cli.liquidations.holders import holders_of
 from streams.cli.liquidations.plan_words import plan_in_short
@@ -137,7 +140,7 @@ def _liquidated(risk: AccountRisk) -> dict[str, LadderState]:
 
 
 def _pool(state: AccountState, pool: str, ladder: LadderState, prices: Prices, policy: Policy) -> _Pool:
-    check_listed(state, AccountRisk(state.account), policy)
+    state = listed_part(state, policy)
     return _Pool(state, pool, ladder, prices, pool_figures(state, pool, prices, policy))
 
 
@@ -156,19 +159,22 @@ async def _covered(
     settings: Settings, planned: list[_Planned], policy: Policy, now_ns: int
 ) -> list[_Planned]:
     """The same with who would bear what takeovers leave unpaid."""
-    legs = [leg for _, plan in planned if plan for leg in losing_legs(plan)]
-    if not legs:
+    if not any(plan.expected_shortfall for _, plan in planned if plan):
         return planned
+    legs = [leg for _, plan in planned if plan for leg in losing_legs(plan)]
     funds = await read_funds(settings)
     sides = sorted({(leg.symbol, other_side(leg)) for leg in legs})
-    held = (await holders_of(settings, policy, sides, now_ns)).by_side
+    held = (await holders_of(settings, policy, sides, now_ns)).by_side if sides else {}
     # one value for the whole list: the worst pools draw on it first
     values = fund_values(funds, planned[0][0].prices, policy)
     covered: list[_Planned] = []
     for pool, plan in planned:
         told = plan
         if plan is not None:
-            told, values = with_cover(plan, funds, values, lambda *side: held[side], pool.prices, policy)
+            contract = symbol_of(pool.position) if pool.position else NO_CONTRACT
+            told, values = with_cover(
+                plan, funds, values, lambda *side: held[side], pool.prices, policy, contract
+            )
         covered.append((pool, told))
     return covered
 
