@@ -87,7 +87,9 @@ def responsiveness_command(
             to_ms=unix_ms("--to", to_time),
             reading=reading_of(renamed, symbol, columns),
         )
-        found = [_response(data, it, options, int(every * NANOSECONDS)) for it in policies]
+        found = [
+            _response(data, it, options, int(every * NANOSECONDS), tell=it is policies[0]) for it in policies
+        ]
     except FeedError as error:
         fail(str(error), EXIT_MISTAKE)
     if as_json:
@@ -99,11 +101,16 @@ def responsiveness_command(
         out.print(remark)
 
 
-def _response(data: Path, policy: Policy, options: "FileOptions", every_ns: int) -> PolicyResponse:
+def _response(
+    data: Path, policy: Policy, options: "FileOptions", every_ns: int, *, tell: bool
+) -> PolicyResponse:
     from streams.replay.margin_course import margin_course  # noqa: PLC0415 - see above
     from streams.replay.sources import Files  # noqa: PLC0415
 
-    course = margin_course(Files(data, policy, options), policy, every_ns, time.perf_counter_ns)
+    files = Files(data, policy, options)
+    course = margin_course(files, policy, every_ns, time.perf_counter_ns)
+    for note in files.notes if tell else ():
+        typer.echo(note, err=True)
     if not course.maintenance:
         raise Problem(f"{printable(str(data))}: nobody was judged under policy {policy.name!r}")
     return PolicyResponse(

@@ -42,6 +42,14 @@ def reading_of(renamed: list[str] | None, symbol: str | None, columns: str | Non
     )
 
 
+def words_of(renamed: list[str] | None, symbol: str | None, columns: str | None) -> tuple[str, ...]:
+    """The same options as the words of another command."""
+    words = [word for it in renamed or [] for word in ("--map", it)]
+    for option, value in (("--symbol", symbol), ("--columns", columns)):
+        words += [] if value is None else [option, value]
+    return tuple(words)
+
+
 def _pairs(option: str, words: list[str], keys: tuple[str, ...] | None = None) -> dict[str, str]:
     pairs: dict[str, str] = {}
     for word in words:
