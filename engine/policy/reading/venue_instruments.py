@@ -1,11 +1,11 @@
-"""Lists of instruments as venues and libraries answer them: Bybit, OKX, Deribit, Hyperliquid and ccxt.
+"""Lists of instruments as venues and libraries answer them: Bybit, OKX, Deribit and ccxt.
 
     Bybit        GET /v5/market/instruments-info        {result: {list: [{symbol, contractType | optionsType, settleCoin, ...}]}}
     OKX          GET /api/v5/public/instruments         {data: [{instId, instType, ctType, ctVal, ctMult, settleCcy, ...}]}
     Deribit      public/get_instruments                 {result: [{instrument_name, kind, instrument_type, contract_size, ...}]}
     ccxt         exchange.markets or fetch_markets()    {"BTC/USDT:USDT": {base, quote, settle, contractSize, ...}}, or a list
 
-A contract without a tier table of its own names one after itself, as for `filters` of `venue_imports`.
+A contract without a tier table of its own names one after itself, as the filters of `binance_rows` do.
 """
 
 from decimal import Decimal
