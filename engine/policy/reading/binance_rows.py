@@ -63,7 +63,7 @@ def instrument_named(symbol: str, *, inverse: bool) -> tuple[str, Instrument]:
         date = "" if date == "PERP" else date
         pair, dash, day = pair.partition("-")
         date = day if dash else date
-        base, quote = _split(pair)
+        base, quote = _split(pair, dated=bool(dash))
     inverse = inverse or (quote == "USD" and settle == base)
     name = f"{base}{quote}" + (f"_{date}" if date else "_PERP" if inverse else "")
     return name, Instrument(
@@ -145,12 +145,15 @@ def _tiers(rows: Sequence[dict[str, Decimal]]) -> tuple[RiskTier, ...]:
     return tuple(sorted(tiers, key=lambda it: it.floor))
 
 
-def _split(pair: str) -> tuple[str, str]:
+def _split(pair: str, *, dated: bool) -> tuple[str, str]:
     for quote in _QUOTES:
         if pair.endswith(quote) and pair != quote:
             return pair.removesuffix(quote), quote
-    if pair.endswith("PERP") and pair != "PERP":  # Bybit's contracts in USDC
+    # Bybit's contracts in USDC name no quote asset: BTCPERP, BTC-27DEC24
+    if pair.endswith("PERP") and pair != "PERP":
         return pair.removesuffix("PERP"), "USDC"
+    if dated and pair:
+        return pair, "USDC"
     raise PolicyError("which part is the quote asset?")
 
 

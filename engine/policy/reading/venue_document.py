@@ -110,7 +110,7 @@ def by_name(rows: list[Any], name: str) -> list[tuple[str, Row]]:
 
 def word(row: Row, name: str) -> str:
     """A text that must be there. Raises `PolicyError`."""
-    value = row.get(name)
+    value = _of(row, name)
     if not isinstance(value, str) or not value:
         raise PolicyError(f"{name} is {'missing' if value is None else repr(value)[:40]}, a word is needed")
     return value
@@ -118,7 +118,7 @@ def word(row: Row, name: str) -> str:
 
 def number(row: Row, name: str) -> Decimal:
     """A number that must be there, written as one or as text. Raises `PolicyError`."""
-    value = row.get(name)
+    value = _of(row, name)
     if value is None or value == "" or isinstance(value, (bool, list, dict)):
         raise PolicyError(f"{name} is missing or no number")
     try:
@@ -141,12 +141,12 @@ def positive(row: Row, name: str) -> Decimal:
 
 def step(row: Row, name: str) -> Decimal:
     """A lot or tick size, 0 where the file states none."""
-    return ZERO if row.get(name) in (None, "") else positive(row, name)
+    return ZERO if _of(row, name) in (None, "") else positive(row, name)
 
 
 def part(row: Row, name: str) -> Row:
     """An object within a row. Raises `PolicyError`."""
-    inner = row.get(name)
+    inner = _of(row, name)
     if not isinstance(inner, dict):
         raise PolicyError(f"{name} is missing")
     return inner
@@ -170,6 +170,12 @@ def named_day(text: str) -> datetime | None:
         return datetime(2000 + int(found[3]), _MONTHS[found[2]], int(found[1]), DELIVERY_HOUR_UTC, tzinfo=UTC)
     except ValueError:
         return None
+
+
+def _of(row: Any, name: str) -> Any:
+    if not isinstance(row, dict):
+        raise PolicyError(f"{str(row)[:40]!r} stands where an object with {name} belongs")
+    return row.get(name)
 
 
 def _joined(code: object, message: object) -> str:

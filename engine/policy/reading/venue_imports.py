@@ -66,7 +66,7 @@ def venue_policy(name: str, texts: Sequence[str], prices: Mapping[str, Decimal])
             families |= {
                 row["instId"]: row.get("instFamily") or row.get("uly")
                 for row in rows or []
-                if isinstance(row, dict) and "instId" in row
+                if isinstance(row, dict) and isinstance(row.get("instId"), str)
             }
     okx_tiers(imported, in_contracts, {s: it for s, it in families.items() if s in imported.listed}, prices)
     return conversion(name, imported)

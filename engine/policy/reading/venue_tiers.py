@@ -13,7 +13,7 @@ from decimal import Decimal
 from itertools import groupby
 from typing import Any
 
-from engine.numbers import ONE, ZERO, divide
+from engine.numbers import FRACTION_DIGITS_MAX, ONE, ZERO, divide
 from engine.policy.reading.imported import Imported
 from engine.policy.reading.policy_checks import PolicyError
 from engine.policy.reading.venue_document import Row, number, positive
@@ -33,7 +33,9 @@ def bybit_rows(rows: Sequence[Any]) -> list[tuple[str, list[Row]]]:
     known: dict[str, list[Row]] = {}
     for count, row in enumerate(rows, start=1):
         name = row.get("symbol") if isinstance(row, dict) else None
-        known.setdefault(name or f"row {count}", []).append(row if isinstance(row, dict) else {})
+        known.setdefault(name if name and isinstance(name, str) else f"row {count}", []).append(
+            row if isinstance(row, dict) else {}
+        )
     return list(known.items())
 
 
@@ -89,20 +91,26 @@ def hyperliquid_tables(document: Mapping[str, Any]) -> dict[int, list[Row]]:
     """The margin tables of a meta answer, by their number."""
     pairs = document.get("marginTables") or []
     return {
-        pair[0]: pair[1].get("marginTiers", [])
+        pair[0]: pair[1]["marginTiers"]
         for pair in pairs
-        if isinstance(pair, list) and len(pair) == _TABLE_PARTS and isinstance(pair[1], dict)
+        if isinstance(pair, list) and len(pair) == _TABLE_PARTS and _is_table(*pair)
     }
+
+
+def _is_table(name: Any, table: Any) -> bool:
+    return isinstance(name, int) and isinstance(table, dict) and isinstance(table.get("marginTiers"), list)
 
 
 def hyperliquid_perpetual(imported: Imported, name: str, row: Row, tables: Mapping[int, list[Row]]) -> None:
     """One perpetual: its maintenance rate is half of the initial one at the tier's largest leverage."""
     if row.get("isDelisted"):
         raise PolicyError("delisted")
-    tiers = tables.get(row.get("marginTableId", -1)) or [
-        {"lowerBound": 0, "maxLeverage": row.get("maxLeverage")}
-    ]
-    decimals = int(number(row, "szDecimals"))
+    table = row.get("marginTableId")
+    tiers = tables.get(table) if isinstance(table, int) else None
+    tiers = tiers or [{"lowerBound": 0, "maxLeverage": row.get("maxLeverage")}]
+    decimals = number(row, "szDecimals")
+    if not 0 <= decimals <= FRACTION_DIGITS_MAX or decimals % 1:
+        raise PolicyError(f"szDecimals {decimals} is no number of decimal places")
     imported.list(
         name,
         Instrument(
@@ -111,7 +119,7 @@ def hyperliquid_perpetual(imported: Imported, name: str, row: Row, tables: Mappi
             settle=_HYPERLIQUID_SETTLE,
             tiers=name,
             funding_interval_hours=_HOUR,
-            quantity_step=Decimal(1).scaleb(-decimals),
+            quantity_step=Decimal(1).scaleb(-int(decimals)),
         ),
     )
     imported.tiers[name] = tuple(

@@ -381,3 +381,65 @@ def test_spot_information_when_imported_then_told_as_that() -> None:
         "filters": [],
     }
     assert "ETHBTC: a spot pair, no contract" in refused({"symbols": [spot]})
+
+
+def test_bybit_limits_when_dated_in_usdc_then_the_day_of_its_name() -> None:
+    instrument = policy_of(limits(limit("BTC-27DEC30", "100", "0.005", "0.01", "100"))).instruments[
+        "BTC-27DEC30"
+    ]
+    assert (instrument.kind, instrument.base, instrument.settle) == ("future", "BTC", "USDC")
+    assert instrument.expiry == datetime(2030, 12, 27, 8, tzinfo=UTC)
+
+
+JUNK = (None, 7, "x", [], {}, [[]], {"a": None}, True)
+
+
+@pytest.mark.parametrize("junk", JUNK, ids=repr)
+@pytest.mark.parametrize(
+    "name", ["bybit", "limits", "okx", "okx_tiers", "deribit", "hyperliquid", "filters", "brackets", "ccxt"]
+)
+def test_field_when_it_is_junk_then_that_row_is_told_and_never_a_traceback(name: str, junk: Any) -> None:
+    good: dict[str, Any] = {
+        "bybit": linear(),
+        "limits": FIRST,
+        "okx": okx(),
+        "okx_tiers": TIERS["data"][0],
+        "deribit": {
+            "instrument_name": "A-PERPETUAL",
+            "kind": "future",
+            "instrument_type": "linear",
+            "contract_size": 1,
+        }
+        | {
+            "min_trade_amount": 1,
+            "base_currency": "A",
+            "settlement_currency": "USDC",
+            "settlement_period": "month",
+        },
+        "hyperliquid": {"name": "A", "szDecimals": 1, "maxLeverage": 5, "marginTableId": 1},
+        "filters": listed("AAAUSDT"),
+        "brackets": {"symbol": "AAAUSDT", "brackets": [BRACKET]},
+        "ccxt": market(),
+    }[name]
+    wrap = {
+        "bybit": limits,
+        "limits": limits,
+        "okx": lambda *rows: {"code": "0", "data": list(rows)},
+        "okx_tiers": lambda *rows: {"code": "0", "data": list(rows)},
+        "deribit": lambda *rows: {"result": list(rows)},
+        "hyperliquid": lambda *rows: {
+            "universe": list(rows),
+            "marginTables": [junk, [1, junk], [1, {"marginTiers": junk}]],
+        },
+        "filters": lambda *rows: {"symbols": list(rows)},
+        "brackets": lambda *rows: list(rows),
+        "ccxt": lambda *rows: list(rows),
+    }[name]
+    for field in good:
+        rows = [good, good | {field: junk}, {key: it for key, it in good.items() if key != field}, junk]
+        try:
+            text, left_out = converted(wrap(*rows), {"code": "0", "data": [okx()]}, ETH_USDT=3000)
+        except PolicyError:
+            continue
+        assert text
+        assert all("\n" not in it for it in left_out)
