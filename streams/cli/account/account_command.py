@@ -11,13 +11,15 @@ from rich.text import Text
 from engine.inputs import Resume, Topic
 from engine.ladder import Band
 from engine.rejections import Rejection
+from streams.answers.account_read import find_account, read_account
+from streams.answers.account_report import report, stops
+from streams.answers.account_rows import AccountRow
+from streams.answers.shelf import open_shelf
 from streams.cli.account.account_capital import capital
 from streams.cli.account.account_concentration import concentration_command
 from streams.cli.account.account_funding import funding
-from streams.cli.account.account_list import AccountRow, list_accounts
+from streams.cli.account.account_list import list_accounts
 from streams.cli.account.account_may_open import may_open_command
-from streams.cli.account.account_read import find_account, read_account
-from streams.cli.account.account_report import report, stops
 from streams.cli.account.account_requirements import requirements_command
 from streams.cli.account.account_stress import stress_command
 from streams.cli.account.account_tables import RATIO_PLACES, renderables
@@ -27,8 +29,7 @@ from streams.config.problem import Problem
 from streams.config.settings import Settings, SettingsError, load_policy, load_settings
 from streams.config.terminal import amount, band_text, console, json_out, present, printable, table
 from streams.contract.codec import decode_account_input
-from streams.store.redis_access import open_redis, read_state, shard_count
-from streams.store.store_reader import StoreReader
+from streams.store.redis_access import read_state
 
 app = typer.Typer(no_args_is_help=True, help="Accounts: where they stand and what they may do.")
 
@@ -121,9 +122,8 @@ async def _resume(settings: Settings, topic: Topic, entry: Resume) -> dict[str, 
     # here, because this is the one command on accounts that writes, and the others must not wait for Kafka's client
     from streams.kafka.topic_access import open_producer  # noqa: PLC0415
 
-    async with open_redis(settings) as client:
-        store = StoreReader(client, settings.redis_prefix)
-        found = await find_account(store, entry.account, await shard_count(client, settings.redis_prefix))
+    async with open_shelf(settings) as shelf:
+        found = await find_account(shelf, entry.account)
     state = read_state(entry.account, found.state)
     if topic.value not in stops(state):
         others = ", ".join(stops(state)) or "nothing"

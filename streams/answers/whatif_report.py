@@ -15,10 +15,10 @@ from engine.numbers import ONE, canonical
 from engine.policy import Policy
 from engine.policy.rules.policy_switches import MarginModel
 from engine.rejections import Rejection
-from streams.cli.account.account_positions import PositionView
-from streams.cli.account.account_read import AccountReading
-from streams.cli.account.account_report import AccountReport, PoolView, report
-from streams.cli.whatif.whatif_args import AskedDeposit, AskedOrder, AskedShock, order_at
+from streams.answers.account_positions import PositionView
+from streams.answers.account_read import AccountReading
+from streams.answers.account_report import AccountReport, PoolView, report
+from streams.answers.asked_changes import AskedDeposit, AskedOrder, AskedShock, order_at
 from streams.config.settings import SettingsError
 
 
