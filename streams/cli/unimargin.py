@@ -15,6 +15,10 @@ class Commands(LazyGroup):
             "streams.cli.worker.worker_command:worker",
             "Run a worker: consume fills, ledger and prices, judge, publish. Several share the load.",
         ),
+        "api": Source(
+            "streams.cli.api.api_command:app",
+            "Serve the HTTP API: accounts, what-if, stress, liquidations, events as they happen.",
+        ),
         "doctor": Source(
             "streams.cli.doctor.doctor_command:doctor",
             "Check settings, broker, topics, Redis, clocks, policy and shards; exit code 1 if anything fails.",

@@ -1,11 +1,9 @@
 """`unimargin breaker`: liquidations that wait for a person; look at them, release or void them."""
 
-import asyncio
 import time
 from typing import Annotated, Any
 from uuid import uuid4
 
-import msgspec
 import typer
 
 from streams.answers.breaker_read import ShardBreaker, read_breakers
@@ -16,7 +14,7 @@ from streams.config.settings import Settings, SettingsError, load_settings
 from streams.config.terminal import console, json_out, printable, table
 from streams.contract.cloudevents import rfc3339
 from streams.contract.operator_command import BreakerRelease, BreakerVoid, OperatorCommand
-from streams.kafka.topic_access import find_places, open_producer
+from streams.kafka.operator_sender import send_operator_command
 
 app = typer.Typer(
     no_args_is_help=True, help="Liquidations that are held because too much was condemned at once."
@@ -75,7 +73,7 @@ def _send(settings: Settings, command: OperatorCommand) -> None:
         )
     if not command.who.strip() or not command.why.strip():
         raise SettingsError("--who and --why: say who decides and why; both go on record")
-    run(_publish(settings, command))
+    run(send_operator_command(settings, command))
     console().print(
         f"sent {printable(command.id)} to {settings.topic_operator}; `unimargin breaker show` tells when it was done"
     )
@@ -84,13 +82,6 @@ def _send(settings: Settings, command: OperatorCommand) -> None:
 async def _states(settings: Settings) -> list[ShardBreaker]:
     async with open_shelf(settings) as shelf:
         return await read_breakers(shelf)
-
-
-async def _publish(settings: Settings, command: OperatorCommand) -> None:
-    await find_places(settings, [settings.topic_operator])
-    async with open_producer(settings) as producer:
-        sent = await producer.send(settings.topic_operator, value=msgspec.json.encode(command), partition=0)
-        await asyncio.wait_for(sent, timeout=30)
 
 
 def _table(opened: list[ShardBreaker]) -> Any:
