@@ -87,7 +87,7 @@ class Settings(BaseSettings):
     api_port: int = Field(default=9109, ge=0, le=65535)
     """0 takes a free port and says which in the log."""
     api_keys_file: Path | None = None
-    """Who may ask: names, roles and hashes of keys (`unimargin api new-key`)."""
+    """Who may ask: names, roles and hashes of keys (`unimargin api-key`)."""
     api_open_on_loopback: bool = False
     """Whether who asks from this machine needs no key, and may do all but what an operator does. Not behind a proxy on this machine."""
     api_requests_per_minute: int = Field(default=600, ge=1)

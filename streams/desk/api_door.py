@@ -96,7 +96,7 @@ def check_open_door(settings: Settings, keys: ApiKeys) -> None:
     """Raise `SettingsError` for an address that nobody could or everybody would be let in at."""
     if not len(keys) and not settings.api_open_on_loopback:
         raise SettingsError(
-            "UNIMARGIN_API_KEYS_FILE: there is no key, so nobody could ask; make one with `unimargin api new-key`, "
+            "UNIMARGIN_API_KEYS_FILE: there is no key, so nobody could ask; make one with `unimargin api-key`, "
             "or set UNIMARGIN_API_OPEN_ON_LOOPBACK for this machine alone"
         )
     if not len(keys) and not is_loopback(settings.api_host):

@@ -5,7 +5,7 @@
     sha256 = "9f86d081..."
 
 Why SHA-256 and not scrypt or argon2: those make *guessing* slow, for secrets that people choose. A key here is 256 random bits that
-`unimargin api new-key` draws, so there is nothing to guess, and a slow hash would only let a stranger burn a tenth of a second of this
+`unimargin api-key` draws, so there is nothing to guess, and a slow hash would only let a stranger burn a tenth of a second of this
 process with every wrong key. Put no password of your own into such a file.
 
 The presented key is hashed once and compared with every entry in constant time, also after one was found, so that the time of an answer

@@ -83,7 +83,7 @@ def test_start_when_nobody_could_or_everybody_would_be_let_in_then_refused(redis
 
 
 def test_new_key_when_made_then_its_lines_let_it_in(make_api: MakeApi, tmp_path) -> None:
-    said = unimargin("api", "new-key", 'the "night" desk', "--role", "risk")
+    said = unimargin("api-key", 'the "night" desk', "--role", "risk")
     assert said.code == 0
     key = said.err.split()[-1]
     file = tmp_path / "made.toml"
