@@ -17,7 +17,7 @@ from engine.ladder import Band
 from engine.ladder.states import CallKind, Controls
 from engine.marks.mark_book import Prices
 from streams.answers.account_read import AccountReading, account_reading
-from streams.answers.account_report import AccountReport, believed
+from streams.answers.account_report import AccountReport, believed, check_listed
 from streams.answers.account_report import report as account_report
 from streams.answers.account_stress_report import (
     DEFAULT_MOVES,
@@ -27,6 +27,7 @@ from streams.answers.account_stress_report import (
 )
 from streams.answers.order_report import MayOpenReport, order_report
 from streams.answers.withdrawable_report import WithdrawableReport, withdrawable_report
+from streams.config.problem import Problem
 from streams.desk.answer_envelope import Answer, Page
 from streams.desk.answering import Desk
 from streams.desk.api_door import ROLE
@@ -37,7 +38,6 @@ from streams.desk.escaped_paths import account_named
 from streams.desk.problem_details import mistaken, responses
 from streams.desk.questions import OrderQuestion
 from streams.desk.ranking import Rank, RiskRow, risk_row
-from streams.store.redis_access import read_risk, read_state
 
 PAGE_MAX = 500
 
@@ -81,7 +81,8 @@ async def list_accounts(
         shown, now_ns = wanted[first : first + limit], time.time_ns()
         following = _cursor(shown[-1]) if first + limit < len(wanted) else None
         items = tuple(_rows(desk, shown, now_ns))
-        listed = Page(items=items, next_cursor=following, total=len(wanted))
+        complete = desk.ranking.known >= desk.copy.account_count
+        listed = Page(items=items, next_cursor=following, total=len(wanted), complete=complete)
         return desk.of_all(listed, evaluated_ns=now_ns)
 
     question = ("accounts", band, controls, call, symbol, limit, cursor)
@@ -170,13 +171,18 @@ def _rows(desk: Desk, ranks: Sequence[Rank], now_ns: int) -> list[RiskRow]:
     prices: dict[int, Prices] = {}
     rows = []
     for it in ranks:
-        found = at_once(desk.copy.account(it.account))
+        found = desk.copy.entry(it.account)
         if found is None:  # Redis was emptied since
             continue
-        if found.shard not in prices:
-            prices[found.shard] = believed(at_once(desk.copy.marks(found.shard)), desk.policy, now_ns)
-        state, risk = read_state(it.account, found.state), read_risk(it.account, found.risk)
-        rows.append(risk_row(state, risk, found.shard, prices[found.shard], desk.policy))
+        shard, held = found
+        if shard not in prices:
+            prices[shard] = believed(at_once(desk.copy.marks(shard)), desk.policy, now_ns)
+        try:
+            state, risk = held.read(it.account)
+            check_listed(state, risk, desk.policy)
+        except Problem:  # since it was ranked; the next round takes it out of the list
+            continue
+        rows.append(risk_row(state, risk, shard, prices[shard], desk.policy))
     return rows
 
 

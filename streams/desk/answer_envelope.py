@@ -34,6 +34,8 @@ class Page(msgspec.Struct, Generic[_T], frozen=True, kw_only=True):
     """Ask with it for what follows; null at the end."""
     total: int
     """Items of the whole list, as it is now."""
+    complete: bool = True
+    """Whether all that is known has a place in the list. After a start it takes seconds until everybody has; the unwell are first."""
 
 
 class Basis(NamedTuple):

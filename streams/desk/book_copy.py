@@ -9,7 +9,7 @@ has to look at `age_s`.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import structlog
@@ -18,15 +18,19 @@ from redis.exceptions import RedisError
 
 from engine.events.effects import AccountRisk
 from engine.inputs import Mark
+from engine.ledger.accounts import AccountState
 from streams.config.problem import Problem
 from streams.store.belief_store import read_beliefs
-from streams.store.redis_access import read_risk, saved_marks, shard_count
+from streams.store.redis_access import read_risk, read_state, saved_marks, shard_count
 from streams.store.redis_client import StoreError
 from streams.store.shard_follower import Changes, ShardFollower, TrailLost
 from streams.store.store_reader import StoredAccount, StoreReader
 
 BACKOFF_SECONDS_MAX = 1.0
 """Between attempts while Redis is away: a person waits for the board to come back."""
+
+COUNT_SECONDS = 2.0
+"""How often it is looked whether there are more shards: that takes hundreds of small questions, and happens once in a deployment."""
 
 _log = structlog.get_logger()
 _T = TypeVar("_T")
@@ -38,7 +42,20 @@ class Entry(NamedTuple):
     state: bytes
     risk_record: bytes | None
     risk: AccountRisk | None
-    """None where nothing was ever said of it."""
+    """None where nothing was ever said of it, and where its record cannot be read."""
+
+    def read(self, account: str) -> tuple[AccountState, AccountRisk]:
+        """Both decoded. Raises `Problem` for what this version cannot read."""
+        return read_state(account, self.state), self.risk or read_risk(account, self.risk_record)
+
+
+def _risk_of(account: str, data: bytes) -> AccountRisk | None:
+    try:
+        return read_risk(account, data)
+    except Problem as problem:
+        # one account's misfortune: all others are answered for
+        _log.warning("copy_record_unreadable", problem=str(problem))
+        return None
 
 
 class ShardCopy:
@@ -54,8 +71,8 @@ class ShardCopy:
         """By input topic, an offset below which every input is in the entries."""
 
     def take(self, changes: Changes) -> None:
-        """Take what has changed. Raises `Problem` for a record that this version cannot read."""
-        told = {account: (data, read_risk(account, data)) for account, data in changes.risks.items()}
+        """Take what has changed. A risk record that this version cannot read is kept, and takes its account out of every list."""
+        told = {account: (data, _risk_of(account, data)) for account, data in changes.risks.items()}
         for account in {**changes.accounts, **told}:
             held = self.entries.get(account)
             state = changes.accounts.get(account) or (held.state if held else None)
@@ -145,7 +162,7 @@ class BookCopy(CopiedBook):
         client: Redis,
         prefix: str,
         refresh_s: float,
-        changed: Callable[[int, Iterable[str]], None],
+        changed: Callable[[int, Mapping[str, Entry]], None],
         reloaded: Callable[[], None] = lambda: None,
     ) -> None:
         """`changed` hears which accounts of a shard are new or other than they were, `reloaded` that a trail was lost."""
@@ -154,7 +171,7 @@ class BookCopy(CopiedBook):
         self._changed, self._reloaded = changed, reloaded
         self._store = StoreReader(client, prefix)
         self._followers: list[ShardFollower | None] = []
-        self._refreshed_s = 0.0
+        self._refreshed_s, self._counted_s = 0.0, float("-inf")
         self.problem = "Redis was not read yet"
         """Why it is not up to date; "" while it is."""
 
@@ -179,7 +196,7 @@ class BookCopy(CopiedBook):
 
     async def _refresh(self) -> None:
         begun_ns, begun_s = time.time_ns(), time.monotonic()
-        count = await shard_count(self._client, self._prefix)
+        count = await self._shard_count_now(begun_s)
         # Redis was emptied, or is another one: what was known of the others is true no more
         del self.shards[count:], self._followers[count:]
         self.shards += [ShardCopy() for _ in range(count - len(self.shards))]
@@ -188,6 +205,13 @@ class BookCopy(CopiedBook):
             await self._refresh_shard(shard)
         self._beliefs = await read_beliefs(self._client, self._prefix)
         self.refreshed_ns, self._refreshed_s, self.problem = begun_ns, begun_s, ""
+
+    async def _shard_count_now(self, now_s: float) -> int:
+        if now_s - self._counted_s < COUNT_SECONDS:
+            return len(self.shards)
+        count = await shard_count(self._client, self._prefix)
+        self._counted_s = now_s
+        return count
 
     async def _refresh_shard(self, shard: int) -> None:
         # before the accounts, so that these hold every input below the watermarks
@@ -204,7 +228,8 @@ class BookCopy(CopiedBook):
         else:
             copy.take(changes)
         copy.watermarks, copy.marks, copy.breaker, copy.adl = watermarks, marks, breaker, adl
-        self._changed(shard, {**changes.accounts, **changes.risks})
+        names = {**changes.accounts, **changes.risks}.keys() & copy.entries.keys()
+        self._changed(shard, {name: copy.entries[name] for name in names})
 
     async def _follow(self, shard: int) -> Changes | None:
         """What has changed; None where the shard has to be loaded anew."""

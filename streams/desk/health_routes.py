@@ -25,7 +25,7 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     unranked: int
     """Accounts that changed and have no new place in the list yet."""
     unlisted: int
-    """Accounts that hold what the policy does not list: they are in no list; asked for by name they say why."""
+    """Accounts that hold what the policy does not list, or that this version cannot read: they are in no list; asked for by name they say why."""
     copy_age_seconds: float
     stream_clients: int
 

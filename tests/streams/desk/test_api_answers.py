@@ -8,10 +8,12 @@ from urllib.parse import quote
 
 import msgspec
 import pytest
+import redis
 
 from engine.events.effects import AccountRisk
 from engine.ladder import Band, LadderState
 from engine.ladder.states import CallKind, Controls
+from streams.store.store_keys import ShardKeys
 from tests.streams.desk.conftest import MakeApi
 from tests.support.api_process import ApiProcess
 from tests.support.builders import account
@@ -70,7 +72,9 @@ def filled(make_api: MakeApi, redis_url_db: str) -> ApiProcess:
     others = [account({"USDT": 10 + it}, name=f"small-{it}") for it in range(40)]
     leave_state(redis_url_db, 1, [*states[2:], *others], risks[1:], marks_now(QUOTES))
     api = make_api()
-    wait_for("everybody is ranked", lambda: api.ask("/accounts").data["total"] == 44)
+    wait_for(
+        "everybody is ranked", lambda: (it := api.ask("/accounts").data)["total"] == 44 and it["complete"]
+    )
     return api
 
 
@@ -276,3 +280,23 @@ def test_schema_when_read_then_every_path_answers_as_it_says(filled: ApiProcess)
         assert str(said.status) in operation["responses"], path
         content = operation["responses"][str(said.status)]["content"]
         assert said.headers["content-type"] in content, path
+
+
+def test_accounts_when_one_cannot_be_valued_or_read_then_it_says_why_and_the_others_are_answered(
+    make_api: MakeApi, redis_url_db: str
+) -> None:
+    states = [
+        account({asset: 1}, name=name) for asset, name in (("USD", "fine"), ("DOGE", "odd"), ("USD", "newer"))
+    ]
+    leave_state(redis_url_db, 0, states, marks=marks_now(QUOTES))
+    with redis.Redis.from_url(redis_url_db) as client:
+        record = b'{"account":"newer","pools":{"":{"band":"of a later version"}}}'
+        client.hset(ShardKeys("unimargin", 0).risks, "newer", record)
+    api = make_api()
+    wait_for("two are in no list", lambda: api.ask("/health").data["unlisted"] == 2)
+    listed = api.ask("/accounts").data
+    assert ([it["account"] for it in listed["items"]], listed["complete"]) == (["fine"], True)
+    for name, words in (("odd", "asset DOGE"), ("newer", "risk record of 'newer'")):
+        said = api.ask(f"/accounts/{name}")
+        assert (said.status, said.json["type"]) == (503, "urn:unimargin:problem:unanswerable")
+        assert words in said.json["detail"]

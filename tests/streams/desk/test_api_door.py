@@ -8,6 +8,7 @@ from tests.support.api_process import KEYS, ApiProcess
 from tests.support.builders import account
 from tests.support.cli import unimargin
 from tests.support.cli_state import leave_state, marks_now
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.system
 
@@ -97,12 +98,6 @@ def test_new_key_when_made_then_its_lines_let_it_in(make_api: MakeApi, tmp_path)
 def test_names_when_a_slash_is_in_one_then_it_can_be_asked_for(api: ApiProcess, redis_url_db: str) -> None:
     leave_state(redis_url_db, 0, [account({"USD": 5}, name="desk/7 ü")], marks=marks_now({"USDT-USD": 1}))
     path = "/accounts/desk%2F7%20%C3%BC"
-    said = None
-    for _ in range(100):
-        said = api.ask(path)
-        if said.status == 200:
-            break
-    assert said is not None
-    assert said.status == 200, said.body
+    said = wait_for("the account is known", lambda: (it := api.ask(path)).status == 200 and it)
     assert said.data["account"] == "desk/7 ü"
     assert api.ask("/accounts/desk/7").status == 404
