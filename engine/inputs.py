@@ -239,13 +239,16 @@ class Mark(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="mark", 
     """Of the price's source, 0..1, for policies that charge for doubt."""
     open_interest: Decimal | None = None
     """Contracts open on the whole market, one side of it, for policies whose initial margin scales with it. This amount and the next
-    three hold until another is stated: a mark that leaves one out leaves it as it was."""
+    four hold until another is stated: a mark that leaves one out leaves it as it was."""
     deposits: Decimal | None = None
     """Index prices: coins of the asset that all accounts of the exchange hold, for policies whose collateral scales with it."""
     borrows: Decimal | None = None
     """Index prices: coins that all accounts of the exchange owe, for policies whose liabilities scale with it."""
     potential_deposits: Decimal | None = None
     """Index prices: coins that open spot orders of the exchange may turn into deposits; they count beside them."""
+    realisable_share: Decimal | None = None
+    """Perpetuals and futures: of all unrealised profits in the contract, the share that those who lose in it can pay, 0..1, for policies
+    that count a profit no further than that."""
     epoch: Count = 0
     """Of the feed: a higher one begins sequences anew. A feed that never restarts them, or sends none, leaves it out."""
 

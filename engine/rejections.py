@@ -36,10 +36,25 @@ class RejectionCode(StrEnum):
     """Hedge mode: it closes more of a leg than the leg holds; a long leg is never short, nor a short one long."""
     UNKNOWN_MARGIN_MODEL = "unknown_margin_model"
     """The account chose a margin model that the policy has no rules for."""
+    TOO_MANY_ORDERS = "too_many_orders"
+    """One more open order than the policy's `inputs.open_orders_max`."""
     SEQUENCE_GAP = "sequence_gap"
     """`account_seq` skipped a number: an input of this account is missing."""
+    ID_CONTRADICTION = "id_contradiction"
+    """An input of this id (or of this `account_seq`) was applied, and said something else: one of the two is wrong, or the exchange counts
+    its ids within less than the policy's `inputs.id_scope`."""
+    TOO_LATE = "too_late"
+    """Without `account_seq`, and not newer than ids that were forgotten: whether it was applied before cannot be told any more."""
     ACCOUNT_STOPPED = "account_stopped"
     """An earlier input of this account and topic was refused; nothing after the hole is applied."""
+    ENGINE_ERROR = "engine_error"
+    """The engine itself failed on this account, while an input was applied or it was judged: a bug, which the log has the traceback of."""
+
+    UNLISTED_HOLDING = "unlisted_holding"
+    """Not of an input: the account holds what the policy does not list, so its figures are those of the rest."""
+
+    EVENT_REFUSED = "event_refused"
+    """Not of an input: Kafka takes an event of the account for no price (it is too large), so nobody would learn of it."""
 
     # marks (mark book)
     UNKNOWN_SYMBOL = "unknown_symbol"

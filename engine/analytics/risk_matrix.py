@@ -13,7 +13,7 @@ from engine.margin.portfolio.contingencies import Charge
 from engine.margin.portfolio.portfolio_pool import portfolio_pool
 from engine.margin.portfolio.risk_unit import UnitMargin
 from engine.marks.mark_book import Prices
-from engine.numbers import canonical, exact
+from engine.numbers import ZERO, canonical, exact
 from engine.policy import Policy
 
 
@@ -60,7 +60,7 @@ class CreditView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RiskMatrix(msgspec.Struct, frozen=True, kw_only=True):
-    """MM = maintenance factor * (sum of units - credits), and IM likewise; borrow margin comes on top."""
+    """MM = maintenance factor * (sum of units - credits), and IM likewise; borrow margin comes on top. Coins that secure nothing require 0."""
 
     units: tuple[UnitMatrix, ...]
     credits: tuple[CreditView, ...]
@@ -75,7 +75,8 @@ def risk_matrix(state: AccountState, prices: Prices, policy: Policy) -> RiskMatr
     if policy.portfolio is None:
         return None
     with exact():
-        margin = portfolio_pool(state, prices, policy).margin
+        pool = portfolio_pool(state, prices, policy)
+    margin = pool.margin
     return RiskMatrix(
         units=tuple(_unit(unit) for unit in margin.units.values()),
         credits=tuple(
@@ -89,8 +90,8 @@ def risk_matrix(state: AccountState, prices: Prices, policy: Policy) -> RiskMatr
         ),
         maintenance_factor=margin.rules.maintenance_factor,
         initial_factor=margin.rules.initial_factor,
-        maintenance_margin=canonical(margin.maintenance_margin),
-        initial_margin=canonical(margin.initial_margin),
+        maintenance_margin=canonical(margin.maintenance_margin if pool.secures else ZERO),
+        initial_margin=canonical(margin.initial_margin if pool.secures else ZERO),
     )
 
 

@@ -2,6 +2,7 @@
 
 price then        price * (1 + move)
 volatility then   volatility * (1 + change)
+realisable then   min(share that marks state, realisable share of the scenario)        of profits, where the policy caps them
 
 A coin that the scenario does not name moves by `others` (currencies then stay); a named one that the policy does not price
 is left out. Moves of all coins are taken at one moment of the window, so that they belong together.
@@ -42,6 +43,8 @@ class StressScenario(Table, frozen=True, kw_only=True):
     volatilities: dict[str, Decimal] = msgspec.field(default_factory=dict)
     """By underlying: relative change of the implied volatility of its options."""
     volatility_others: Decimal = ZERO
+    realisable_share: Decimal = ONE
+    """Of all profits in a contract, the most that its losing side can still pay then, 0..1; 1 leaves what marks state."""
 
 
 def parse_scenario(text: str) -> StressScenario:
@@ -59,6 +62,8 @@ def parse_scenario(text: str) -> StressScenario:
             raise ScenarioError(
                 f"{key}: a price cannot fall by 100 % or more, a volatility not by more than that"
             )
+    if not ZERO <= found.realisable_share <= ONE:
+        raise ScenarioError("realisable_share: must lie in 0..1")
     if not found.prices:
         raise ScenarioError("prices: names no coin")
     if found.ends <= found.begins:
@@ -81,7 +86,21 @@ def scenario_prices(scenario: StressScenario, prices: Prices, policy: Policy) ->
         named = {EVERYTHING: scenario.volatility_others, **scenario.volatilities}
         # a target has a factor of each kind: what is not named of it is as for the others
         volatilities = {name: ONE + named.get(name, scenario.volatility_others) for name in factors}
-    return Market(factors, prices, policy).at(factors, volatilities)
+    moved = Market(factors, prices, policy).at(factors, volatilities)
+    return _realisable(moved, scenario.realisable_share, policy)
+
+
+def _realisable(prices: Prices, share: Decimal, policy: Policy) -> Prices:
+    """The prices, of profits in each contract at most this share realisable."""
+    if share == ONE:
+        return prices
+    capped = {
+        symbol: msgspec.structs.replace(mark, realisable_share=share)
+        for symbol in policy.profit_capped
+        if (mark := prices.marks.get(symbol)) is not None
+        and (mark.realisable_share is None or mark.realisable_share > share)
+    }
+    return msgspec.structs.replace(prices, marks={**prices.marks, **capped})
 
 
 def left_out(scenario: StressScenario, policy: Policy) -> tuple[str, ...]:

@@ -9,6 +9,8 @@ Rules every book keeps
 * They come in slices, each a bounded piece of work; one may be empty. Nothing is done before the first is asked for. Until all have
   been taken nothing else may change the book: no other judging, no `put`. Asking it is safe.
 * A book holds its own view of prices, so that a batch is judged step by step; time is event time.
+* An account is judged by what the policy lists of what it holds (`engine.margin.listed_part`). One that the engine fails on is set apart
+  (`failures`): from then on nobody judges or counts it, until it is put without that stop.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,6 +21,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from engine.analytics.heat_map import MarketPoint
+from engine.book.failures import Failure
 from engine.book.heat_map_parts import Heat
 from engine.events.effects import AccountRisk
 from engine.events.judgement import Judgement
@@ -67,13 +70,6 @@ class PackedPart(NamedTuple):
     """Accounts that are not in `data`: they have to be loaded from what is stored of them."""
 
 
-class UnlistedHolding(Exception):  # noqa: N818 - it names what was found
-    """An account holds an instrument or asset that the policy no longer lists, so it cannot be judged."""
-
-    def __init__(self, account: str, holding: str) -> None:
-        super().__init__(f"account {account!r} holds {holding}, which the policy does not list")
-
-
 class AccountBook(Protocol):
     """All accounts of one shard."""
 
@@ -85,6 +81,8 @@ class AccountBook(Protocol):
     """Exact judgements since the start, whatever asked for them."""
     exact_routed: int
     """Of these the ones of routed accounts."""
+    failures: list[Failure]
+    """Accounts that were set apart because the engine failed on them, for the caller to take away and to make durable."""
 
     @property
     def reasons_due(self) -> dict[Trigger, int]:
@@ -109,10 +107,7 @@ class AccountBook(Protocol):
         """`put` each of these accounts."""
 
     def load(self, stored: Iterable[bytes], risks: Mapping[str, AccountRisk]) -> None:
-        """Put many new accounts, each once, as `engine.ledger.accounts.encode` wrote them, with their risk records.
-
-        Raises `UnlistedHolding` if the policy lacks something that one holds; the book is of no use then.
-        """
+        """Put many new accounts, each once, as `engine.ledger.accounts.encode` wrote them, with their risk records."""
 
     def load_in_parts(
         self,
@@ -125,7 +120,7 @@ class AccountBook(Protocol):
 
         `parts` are the data of all parts that a book of the same edition has given; of them the accounts named in `outdated` are left
         out. `stored` has to have these, where they are there still, those that the parts have left out, and all whose risk record has
-        pools; and `outdated` the latter. Raises `UnlistedHolding`; for bytes that are no such parts ValueError or `msgspec.MsgspecError`.
+        pools; and `outdated` the latter. Raises ValueError or `msgspec.MsgspecError` for bytes that are no such parts.
         """
 
     @property
@@ -140,6 +135,9 @@ class AccountBook(Protocol):
 
     def state(self, account: str) -> AccountState | None:
         """The account's state, or None."""
+
+    def set_apart(self, account: str, error: Exception) -> None:
+        """Something failed that concerns this account alone; it joins `failures`."""
 
     def risk(self, account: str) -> AccountRisk:
         """The account's risk record; a healthy one where nothing was ever said."""

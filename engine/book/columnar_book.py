@@ -23,7 +23,7 @@ A routed account counts with its figures of when they were last computed exactly
 brings the `REFRESHED_MAX` oldest up to date each time. Since then prices have not left its box.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from decimal import Decimal
 from functools import partial
@@ -40,6 +40,8 @@ from engine.book.account_table import Loaded, Table
 from engine.book.boxes.keeper import BoxKeeper
 from engine.book.comparisons import Timed, compared
 from engine.book.encode import Encoder
+from engine.book.expressible import Reason
+from engine.book.failures import Failure, tried
 from engine.book.hearing import hear
 from engine.book.heat_map_parts import HEAT_PART_ACCOUNTS, Heat, HeatGrid, RoutedHeat, nothing
 from engine.book.instant_batch import EncodedInstants
@@ -62,7 +64,9 @@ from engine.events.pools import CROSS, pool_figures
 from engine.inputs import Mark
 from engine.ladder.breaker import Breaker, InputsTaken, Occasion, Stake
 from engine.ladder.table import Trigger
-from engine.ledger.accounts import AccountState
+from engine.ledger.accounts import AccountState, decode
+from engine.ledger.applying import not_judged
+from engine.margin.listed_part import listed_part, nothing_of
 from engine.marks.instants import Instant
 from engine.marks.mark_book import Prices
 from engine.policy import Policy
@@ -108,6 +112,11 @@ class ColumnarBook:
         self._unpaid = Unpaid[int](policy)
         self.breaker, self.stakes = Breaker(policy.breaker), Stakes(policy)
         self._whole = ShardStakes(policy, self.stakes)
+        self._seen: dict[int, AccountState] = {}
+        """What is judged of accounts of which that is not everything (`listed_part`), or nothing."""
+        self._apart: set[int] = set()
+        """Accounts that the engine failed on."""
+        self.failures: list[Failure] = []
         self.screened = self.examined = self.exact = self.exact_routed = 0
         self._table.warm()
 
@@ -130,7 +139,11 @@ class ColumnarBook:
         while first < len(self._roster):
             every = range(first, min(first + PACKED_TOGETHER, len(self._roster)))
             first = every.stop
-            apart = {it for it in every if it in self._routed or self._risks.get(it, _NEW).pools}
+            apart = {
+                it
+                for it in every
+                if it in self._routed or it in self._seen or self._risks.get(it, _NEW).pools
+            }
             plain = [number for number in every if number not in apart]
             states = [self._roster.packed(number) for number in plain]
             others = [self._roster.name(number) for number in sorted(apart)]
@@ -172,6 +185,25 @@ class ColumnarBook:
             self._table.enlist(first, len(self._roster))
             yield
             self._review(first)
+
+    def set_apart(self, account: str, error: Exception) -> None:
+        """See `AccountBook.set_apart`."""
+        self.fail(self._number(account), error)
+
+    def fail(self, key: int, error: Exception, risk: AccountRisk | None = None) -> None:
+        """See `SetsApart.fail`."""
+        if key in self._apart:
+            raise error
+        state = self._roster.state(key)
+        self.failures.append(Failure(state, error))
+        if risk is not None:
+            self._risks[key] = risk
+        self._take(not_judged(state), None)
+        kernels.dismiss(self._table.columns, key)
+
+    def is_apart(self, key: int) -> bool:
+        """See `Court.is_apart`."""
+        return key in self._apart
 
     @property
     def routed(self) -> dict[str, int]:
@@ -241,11 +273,9 @@ class ColumnarBook:
         while begin < len(batch):
             instant = batch[begin]
             self._hand_over(max(self._view.time_ns, instant.name.time_ns))
-            due_ns = self._timers.first_ns
             ends = batch.ends[: self._walk_until(batch, begin)]
-            walked = kernels.walk(
-                self._table.columns, records, ends, begin, self._view.time_ns, due_ns, self._table.found
-            )
+            times = self._view.time_ns, self._timers.first_ns
+            walked = self._of_all(partial(self._walk, records, ends, begin, times))
             changed = self._view.believe(batch, begin, walked.next)
             self.screened += walked.screened
             self.examined += walked.examined
@@ -290,7 +320,8 @@ class ColumnarBook:
     def look_at_unpaid(self, accounts_max: int) -> Iterator[None]:
         """See `AccountBook.look_at_unpaid`."""
         for number in self._unpaid.next(accounts_max):
-            self._unpaid.look(number, *self.called(number), self._view.prices)
+            look = partial(self._unpaid.look, number, *self.called(number), self._view.prices)
+            tried(self, number, look)
             yield
 
     @property
@@ -327,8 +358,7 @@ class ColumnarBook:
         due = self._routed_heat.due(self._routed.numbers, points, routed_max)
         for number in due:
             if number in self._routed:
-                state = self._roster.state(number)
-                self._routed_heat.look(number, state, self.risk(state.account), points)
+                tried(self, number, partial(self._routed_heat.look, number, *self.called(number), points))
                 yield nothing(len(points), self._policy)
         yield self._routed_heat.sums(len(self._routed.numbers), len(due))
         for first in range(0, len(self._roster), HEAT_PART_ACCOUNTS):
@@ -345,18 +375,22 @@ class ColumnarBook:
     def _look_at_routed(self, lines: Array) -> RoutedSums:
         prices = self._view.prices
         for number in (*self._routed.unseen, *self._routed.oldest(self._refreshed_max)):
-            self._routed.look(number, pool_figures(self._roster.state(number), CROSS, prices, self._policy))
+            state, _ = self.called(number)
+            figures = tried(self, number, partial(pool_figures, state, CROSS, prices, self._policy))
+            if figures is not None:
+                self._routed.look(number, figures)
         return self._routed.sums(lines)
 
     def called(self, key: int) -> tuple[AccountState, AccountRisk]:
         """See `Court.called`."""
-        state = self._roster.state(key)
+        state = self._seen.get(key) or self._roster.state(key)
         return state, self._risks.get(key) or AccountRisk(state.account)
 
     def headings(self, keys: Sequence[int]) -> list[int]:
         """See `Court.headings`: by the columns, where their rounding does not matter."""
         worst = np.empty(len(keys), np.int64)
-        kernels.worst_bands(self._table.columns, np.array(keys, np.int64), self._encoder.lines, worst)
+        asked = np.array(keys, np.int64)
+        self._of_all(lambda: kernels.worst_bands(self._table.columns, asked, self._encoder.lines, worst))
         return [
             it if it == UNCERTAIN else self._heading_for(key, it)
             for key, it in zip(keys, worst.tolist(), strict=True)
@@ -364,7 +398,7 @@ class ColumnarBook:
 
     def heading(self, key: int) -> int:
         """See `Court.heading`."""
-        worst = worst_by_figures(self._roster.state(key), self._view.prices, self._policy)
+        worst = worst_by_figures(self.called(key)[0], self._view.prices, self._policy)
         return self._heading_for(key, worst)
 
     def _heading_for(self, key: int, worst: int) -> int:
@@ -393,7 +427,8 @@ class ColumnarBook:
 
     def state_before(self, key: int) -> AccountState | None:
         """See `Court.state_before`."""
-        return self._roster.unpacked(self._replaced[key]) if key in self._replaced else None
+        kept = self._replaced.get(key)
+        return None if kept is None else listed_part(self._roster.unpacked(kept), self._policy)
 
     def whole(self) -> Stake:
         """See `Court.whole`."""
@@ -405,6 +440,22 @@ class ColumnarBook:
 
     def _judge(self, numbers: Iterable[int], occasion: Occasion) -> Slices:
         return hear(self, numbers, occasion)
+
+    def _walk(self, records: Array, ends: Array, begin: int, times: tuple[int, int]) -> kernels.Walked:
+        """`times`: now, and when the first timer runs out."""
+        return kernels.walk(self._table.columns, records, ends, begin, *times, self._table.found)
+
+    def _of_all(self, work: Callable[[], _T]) -> _T:
+        """What compiled code does for many at once. If it fails, those on whom it fails alone are set apart, and it is done once more."""
+        try:
+            return work()
+        except Exception:
+            known = len(self.failures)
+            for number in range(len(self._roster)):
+                tried(self, number, partial(self._settle_at_once, [number]))
+            if len(self.failures) == known:
+                raise
+            return work()
 
     def _number(self, account: str) -> int:
         number = self._roster.number(account)
@@ -432,7 +483,14 @@ class ColumnarBook:
         if not timed:
             return numbers
         silent = set()
-        risks = compared(self._table.columns, timed, now_ns, self.breaker.hold, self._policy)
+        compare = partial(
+            compared, self._table.columns, now_ns=now_ns, hold=self.breaker.hold, policy=self._policy
+        )
+        try:
+            risks = compare(timed)
+        except Exception:  # noqa: BLE001 - it is one of them, and who that is shows each alone
+            each = [tried(self, it.number, partial(compare, [it])) for it in timed]
+            risks = [None if one is None else one[0] for one in each]
         for it, after in zip(timed, risks, strict=True):
             if after is not None:
                 self._risks[it.number] = after
@@ -442,16 +500,19 @@ class ColumnarBook:
 
     def _review(self, first: int) -> None:
         """Settle the accounts from `first` on at the present prices."""
-        kernels.review(self._table.columns, first, len(self._roster))
+        self._of_all(lambda: kernels.review(self._table.columns, first, len(self._roster)))
         for number in (*self._liquidating, *self._timers.holds_ns):
             if number >= first and self._due(number):
                 kernels.dismiss(self._table.columns, number)
+
+    def _sweep(self, symbol: int) -> int:
+        return kernels.sweep(self._table.columns, symbol, self._table.found)
 
     def _swept(self, symbols: Iterable[int]) -> set[int]:
         """Holders of symbols of which other things are doubted now, who may have something to say."""
         found: set[int] = set()
         for symbol in symbols:
-            candidates = kernels.sweep(self._table.columns, symbol, self._table.found)
+            candidates = self._of_all(partial(self._sweep, symbol))
             found.update(self._table.found[:candidates].tolist())
         return found
 
@@ -487,6 +548,8 @@ class ColumnarBook:
 
     def _remember(self, number: int, risk: AccountRisk) -> None:
         self._risks[number] = risk
+        if number in self._apart:
+            return
         self._timers.hold(number, self._encoder.due_ns(risk))
         running = any(pool.request is not None for pool in risk.pools.values())
         (self._liquidating.add if running else self._liquidating.discard)(number)
@@ -498,10 +561,7 @@ class ColumnarBook:
     def _take(self, state: AccountState, risk: AccountRisk | None) -> int:
         """Take an account that is new or changed, without bounds yet; returns its number."""
         number = self._roster.number(state.account)
-        before = None if number is None else self._roster.recent(number)
-        watched = (
-            None if before and self._encoder.watches_same(before, state) else self._encoder.watched(state)
-        )
+        before = None if number is None or number in self._seen else self._roster.recent(number)
         if number is None:
             number = self._roster.add(state)
             self._table.enrol(number)
@@ -509,9 +569,20 @@ class ColumnarBook:
             if self.breaker.armed:
                 self._replaced.setdefault(number, self._roster.kept(number))
             self._roster.replace(number, state)
-        reason = self._encoder.reason(state)
+        tried(self, number, partial(self._encode, number, before, state, risk))
+        return number
+
+    def _encode(
+        self, number: int, before: AccountState | None, state: AccountState, risk: AccountRisk | None
+    ) -> None:
+        was_apart, watched = number in self._apart, None
+        if before is None or state.unjudged or not self._encoder.watches_same(before, state):
+            state, watched = self._look_at(number, state)
+        reason = self._reason(number, state)
         self._routed.classify(number, reason)
         self._whole.take(number, state, routed=reason is not None)
+        if was_apart and risk is None:
+            risk = self._risks.get(number)
         if risk is not None:
             self._remember(number, risk)
         self._write(number, state)
@@ -519,10 +590,37 @@ class ColumnarBook:
             self._table.watch(number, watched)
         self._boxes.forget(number)
         self._timers.box(number, None)
-        return number
+
+    def _look_at(self, number: int, state: AccountState) -> tuple[AccountState, frozenset[int]]:
+        """What is judged of the account, and the symbols that concern it."""
+        self._apart.discard(number)
+        self._seen.pop(number, None)
+        if state.unjudged:
+            self._apart.add(number)
+            self._timers.hold(number, None)
+            self._liquidating.discard(number)
+            self._held.discard(number)
+            self._reasons.drop(number)
+            self._unpaid.drop(number)
+            self._seen[number] = nothing_of(state)
+            return self._seen[number], frozenset()
+        watched = self._encoder.watched(state)
+        if watched is None:
+            state = self._seen[number] = listed_part(state, self._policy)
+            watched = self._encoder.watched(state)
+        return state, watched or frozenset()
+
+    def _reason(self, number: int, state: AccountState) -> Reason | None:
+        reason = self._encoder.reason(state)
+        unlisted = number in self._seen and number not in self._apart and state.stopped
+        return Reason.UNLISTED if reason is None and unlisted else reason
 
     def _settle(self, numbers: Sequence[int]) -> None:
         """Settle accounts that were taken at the present prices."""
+        self._of_all(partial(self._settle_at_once, numbers))
+
+    def _settle_at_once(self, numbers: Sequence[int]) -> None:
+        numbers = [number for number in numbers if number not in self._apart]
         due = [number in self._routed or self._due(number) for number in numbers]
         kernels.settle(self._table.columns, np.array(numbers, np.int32), np.array(due, np.bool_))
 
@@ -551,22 +649,45 @@ class ColumnarBook:
     def _load(self, data: bytes, risks: Mapping[str, AccountRisk], loaded: Loaded) -> None:
         """Take one stored account up to its records in the columns."""
         state = as_floats(data)
-        watched = self._encoder.watched(state)
-        number = self._roster.add(as_text(data))
-        reason = self._encoder.reason(state)
+        number, risk = self._roster.add(as_text(data)), risks.get(state.account)
+        try:
+            loaded.add(*self._loaded(number, state, risk, data))
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - as `tried`, before there is a record of it in the columns
+            whole = decode(data)
+            self.failures.append(Failure(whole, error))
+            self._roster.replace(number, not_judged(whole))
+            self._routed.classify(number, None)
+            loaded.add(*self._loaded(number, not_judged(whole), risk, data))
+
+    def _loaded(
+        self, number: int, state: AccountState, risk: AccountRisk | None, data: bytes
+    ) -> tuple[bytes, bytes, frozenset[int]]:
+        watched = None if state.unjudged else self._encoder.watched(state)
+        if watched is None:
+            state, watched = self._look_at(number, state if state.unjudged else decode(data))
+        reason = self._reason(number, state)
         if reason is not None:
             self._routed.classify(number, reason)
             self._whole.take(number, state, routed=True)
-        risk = risks.get(state.account)
         if risk is not None:
             self._remember(number, risk)
-        encoded = self._encoder.encode(state, risk or _NEW, routed=reason is not None)
-        loaded.add(*encoded, watched)
+        stopped = self._is_stopped(number, state)
+        terms, rows = self._encoder.encode(state, risk or _NEW, routed=reason is not None, stopped=stopped)
+        return terms, rows, watched
+
+    def _is_stopped(self, number: int, state: AccountState) -> bool:
+        """Whether it is the account that is stopped, and not only what is judged of it that cannot be trusted."""
+        return (self._roster.state(number) if number in self._seen else state).stopped
 
     def _write(self, number: int, state: AccountState) -> None:
         self._routed_heat.forget(number)
         risk = self._risks.get(number) or _NEW
-        self._table.write(number, *self._encoder.encode(state, risk, routed=number in self._routed))
+        stopped = self._is_stopped(number, state)
+        self._table.write(
+            number, *self._encoder.encode(state, risk, routed=number in self._routed, stopped=stopped)
+        )
 
 
 def _batches(items: Iterable[_T]) -> Iterator[list[_T]]:

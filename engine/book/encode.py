@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.book import kernels
-from engine.book.account_book import UnlistedHolding
 from engine.book.by_name import ByName
 from engine.book.columns import ASSET, PACKED_ROW, PACKED_TERM, SYMBOL, TIER
 from engine.book.expressible import Expressible, has_pool_orders
@@ -24,8 +23,8 @@ from engine.ladder.bands import kept_in
 from engine.ladder.controls import call_of, controls_of
 from engine.ladder.episode import due_ns
 from engine.ledger.accounts import AccountState
-from engine.ledger.applying import unlisted_holding
 from engine.margin.isolated_pool import judged_isolated, open_isolated
+from engine.margin.listed_part import mentions_unlisted
 from engine.marks.mark_book import NANOSECONDS
 from engine.numbers import exact
 from engine.policy import Policy
@@ -122,31 +121,34 @@ class Encoder:
             self._exits = {band: float(line + ladder.exit_band) for band, line in lines.items()}
         self._row_of_well = cache(lambda flags: self._row(_WELL, 0, flags))
 
-    def watched(self, state: AccountState) -> frozenset[int]:
+    def watched(self, state: AccountState) -> frozenset[int] | None:
         """Numbers of the price symbols whose marks concern the account; `state` may be a reading as floats.
 
-        Raises `UnlistedHolding` if the policy lacks something that the account holds or trades.
+        None where the policy lacks something that it holds, trades or does not pledge: `listed_part` has the rest.
         """
-        if state.leverage or state.orders:
-            self._refuse_unlisted(state)
+        if (state.orders or state.collateral_off) and mentions_unlisted(state, self._policy):
+            return None
         try:
             return self._watches.of(state)
         except KeyError:
-            self._refuse_unlisted(state)
+            if mentions_unlisted(state, self._policy):
+                return None
             raise
 
     def watches_same(self, before: AccountState, after: AccountState) -> bool:
         """Whether what concerns an account that was listed is what concerned it before."""
         return self._watches.same(before, after)
 
-    def encode(self, state: AccountState, risk: AccountRisk, *, routed: bool) -> tuple[bytes, bytes]:
+    def encode(
+        self, state: AccountState, risk: AccountRisk, *, routed: bool, stopped: bool
+    ) -> tuple[bytes, bytes]:
         """Terms and rows of the account, packed: the cross pool first, then isolated positions, by key.
 
         `state` may be a reading as floats.
         """
         opened = open_isolated(state) if state.isolated else ()
         terms = rows = b""
-        stopped = kernels.STOPPED if state.stopped else 0
+        stops = kernels.STOPPED if stopped else 0
         for pool in pools_of(state, risk):
             of_pool = b""
             flags = kernels.NEVER | (kernels.OPEN if pool in opened else 0)
@@ -154,7 +156,7 @@ class Encoder:
                 of_pool, flags = self._cross(state) if pool == CROSS else self._isolated(state, pool)
             terms += of_pool
             ladder = risk.pools.get(pool)
-            count, flags = len(of_pool) // PACKED_TERM.size, flags | stopped
+            count, flags = len(of_pool) // PACKED_TERM.size, flags | stops
             low, high, _, flags, band = (
                 self._row(ladder, count, flags) if ladder else self._row_of_well(flags)
             )
@@ -177,11 +179,6 @@ class Encoder:
         """Event time at which the account's first timer runs out; None where none runs."""
         dues = [due for pool in risk.pools.values() if (due := due_ns(pool, self._policy)) is not None]
         return min(dues, default=None)
-
-    def _refuse_unlisted(self, state: AccountState) -> None:
-        unlisted = unlisted_holding(state, self._policy)
-        if unlisted is not None:
-            raise UnlistedHolding(state.account, unlisted)
 
     def _cross(self, state: AccountState) -> tuple[bytes, int]:
         by_asset: defaultdict[int, bytearray] = defaultdict(bytearray)

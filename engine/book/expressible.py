@@ -15,6 +15,7 @@ from itertools import pairwise
 from engine.book.by_name import ByName
 from engine.book.kernels import TERMS_MAX
 from engine.ledger.accounts import AccountState
+from engine.ledger.resting_orders import of_each_kind
 from engine.margin.isolated_pool import open_isolated
 from engine.margin.margin_model import uses_portfolio
 from engine.numbers import ONE, ZERO, exact
@@ -55,6 +56,7 @@ class Reason(StrEnum):
     CLOSING_FEE = "closing_fee_at_bankruptcy"
     TIERS = "tiers_that_jump"
     PROFIT_WEIGHT = "profit_weight"
+    REALISABLE_PROFIT = "realisable_profit"
     WALLET_HAIRCUT = "haircut_on_wallet"
     REQUIREMENT_RATE = "requirement_at_liability_rate"
     LIQUIDATION_FEE = "liquidation_fee"
@@ -63,6 +65,8 @@ class Reason(StrEnum):
     CONSERVATIVE_PRICE = "conservative_price"
     TIERS_BY_VALUE = "collateral_tiers_by_value"
     CROWDED = "deposit_or_borrow_scale"
+    UNLISTED = "unlisted_holding"
+    """It holds what has left the policy: judged by the rest, and never quiet, as it is degraded."""
 
 
 class Expressible:
@@ -126,7 +130,7 @@ class Expressible:
 
 def has_pool_orders(state: AccountState) -> bool:
     """Whether any open order is part of the shared pool."""
-    return any(not (order.isolated or order.reduce_only) for order in state.orders.values())
+    return any(not (order.isolated or order.reduce_only) for order in of_each_kind(state.orders))
 
 
 def maintenance_lines(symbol: str, policy: Policy) -> list[TierLine]:
@@ -163,6 +167,7 @@ def _of_cross(symbol: str, policy: Policy) -> Reason | None:
     """Why no cross position in the contract can be expressed."""
     pool = policy.pool
     reasons = {
+        Reason.REALISABLE_PROFIT: symbol in policy.profit_capped,
         Reason.PROFIT_WEIGHT: policy.margin_rules(symbol).profit_weight != 1,
         Reason.WALLET_HAIRCUT: pool.haircut_on is HaircutOn.WALLET,
     }

@@ -5,7 +5,7 @@
 3. As soon as it is beyond the policy's share those judged so far who were condemned are judged again, from where they stood before,
    and held; so is everybody after them. So a crowd costs at most a share of it twice, and no plan is made for the rest.
 4. When all whom this may condemn were judged, the opening says what the cause was, from those whom it holds. Only now anything is
-   said of them, so no liquidation gets out that the breaker would hold. Where they are too few to open it nothing waits.
+   said of them, so no liquidation gets out that the breaker would hold. Where less is at stake in all of them than opens it nothing waits.
 
 What is said comes in slices, each after a bounded number of judgements. Between two of them nothing but the hearing may change the
 book or its prices; reading it is safe.
@@ -13,10 +13,12 @@ book or its prices; reading it is safe.
 
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from functools import cache, partial
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+from engine.book.failures import SetsApart, tried
 from engine.book.stakes import Holding, Stakes
-from engine.book.urgency import DOOMED, UNCERTAIN, may_be_condemned
+from engine.book.urgency import DOOMED, UNCERTAIN, condemnable
 from engine.events.effects import AccountRisk
 from engine.events.judgement import EXPLAINED_MAX, Judgement
 from engine.events.pools import WELL
@@ -48,11 +50,14 @@ K = TypeVar("K")
 _C_contra = TypeVar("_C_contra", contravariant=True)
 
 
-class Court(Protocol[_C_contra]):
+class Court(SetsApart[_C_contra], Protocol[_C_contra]):
     """What a book answers for those whom it judges, each known by a key of its own."""
 
     breaker: Breaker
     stakes: Stakes
+
+    def is_apart(self, key: _C_contra) -> bool:
+        """Whether the engine failed on the account, so that nobody judges it."""
 
     def called(self, key: _C_contra) -> tuple[AccountState, AccountRisk]:
         """The account's state and risk record."""
@@ -96,7 +101,7 @@ class _Held(NamedTuple):
 
 def hear(court: Court[K], keys: Iterable[K], occasion: Occasion) -> Iterator[list[Judgement]]:
     """Judge these accounts, which come by name; yields the judgements that say something, in slices, which may be empty."""
-    hearing, keys = _Hearing(court, occasion), list(keys)
+    hearing, keys = _Hearing(court, occasion), [key for key in keys if not court.is_apart(key)]
     headings = yield from _headings(court, keys)
     # a stable sort: names stay in order
     order = sorted(range(len(keys)), key=headings.__getitem__, reverse=True)
@@ -120,7 +125,7 @@ def _headings(court: Court[K], keys: Sequence[K]) -> Generator[list[Judgement], 
         headings += court.headings(keys[first : first + SEEN_TOGETHER])
     uncertain = [place for place, severity in enumerate(headings) if severity == UNCERTAIN]
     for number, place in enumerate(uncertain, 1):
-        headings[place] = court.heading(keys[place])
+        headings[place] = tried(court, keys[place], partial(court.heading, keys[place])) or 0
         if number % RANKED_TOGETHER == 0:
             yield []
     return headings
@@ -151,10 +156,10 @@ class _Hearing(Generic[K]):
         """These come first: all whom this may condemn."""
         if not self._breaker.armed or self._breaker.hold is not None:
             return
-        count = self._before.accounts
+        most, whole = self._before, cache(self._court.whole)
         for number, key in enumerate(doomed, 1):
-            count += may_be_condemned(*self._court.called(key))
-            if self._breaker.may_open(count):
+            most = most.plus(self._stake_at_most(key))
+            if self._breaker.may_open(most, whole):
                 self._waits = True
                 return
             if number % COUNTED_TOGETHER == 0:
@@ -162,9 +167,13 @@ class _Hearing(Generic[K]):
 
     def judge(self, key: K) -> Iterator[list[Judgement]]:
         """Judge the next account."""
+        if self._court.is_apart(key):
+            return
         state, risk = self._court.called(key)
         case = _Case(key, state, risk, len(self._said), self._detailed < EXPLAINED_MAX)
-        judgement = self._court.judged(key, state, risk, self._occasion, detailed=case.detailed)
+        judgement = self._judgement(case)
+        if judgement is None:
+            return
         if judgement.events:
             self._detailed += any(it.entered is not None for it in judgement.events)
             (self._said if self._waits else self._free).append(judgement)
@@ -223,13 +232,20 @@ class _Hearing(Generic[K]):
                 yield from self._beat()
 
     def _judge_again(self, case: _Case[K]) -> None:
-        judgement = self._court.judged(
-            case.key, case.state, case.risk, self._occasion, detailed=case.detailed
-        )
+        judgement = None if self._court.is_apart(case.key) else self._judgement(case)
+        if judgement is None:
+            # nothing is said of it; as nothing was before
+            self._withdrawn.add(case.place)
+            return
         self._said[case.place] = judgement
         if not judgement.events:
             self._withdrawn.add(case.place)
         self._hold(case, judgement.risk)
+
+    def _judgement(self, case: _Case[K]) -> Judgement | None:
+        """The account judged from where it stood; None where the engine failed on it."""
+        judged = partial(self._court.judged, case.key, case.state, case.risk, self._occasion)
+        return tried(self._court, case.key, lambda: judged(detailed=case.detailed), case.risk)
 
     def _hold(self, case: _Case[K], risk: AccountRisk) -> None:
         held = tuple(pool for pool, it in risk.pools.items() if it.held_by is not None)
@@ -243,10 +259,25 @@ class _Hearing(Generic[K]):
                 self._held.append(_Held(risk.account, held, holdings, stake))
 
     def _stake(self, case: _Case[K], pools: Iterable[str]) -> Stake:
+        return self._stake_of(case.key, case.state, pools)
+
+    def _stake_at_most(self, key: K) -> Stake:
+        """At least what is at stake in whichever pools of the account this condemns."""
+        state, risk = self._court.called(key)
+        # one by one: a debt in one pool must not make light of another
+        alone = [self._stake_of(key, state, [pool]) for pool in condemnable(state, risk)]
+        return Stake(bool(alone), sum(it.open_interest for it in alone), sum(it.equity for it in alone))
+
+    def _stake_of(self, key: K, state: AccountState, pools: Iterable[str]) -> Stake:
+        if self._court.is_apart(key):
+            return Stake()
+        return tried(self._court, key, partial(self._staked, key, state, pools)) or Stake()
+
+    def _staked(self, key: K, state: AccountState, pools: Iterable[str]) -> Stake:
         stakes = self._court.stakes
-        earlier = self._court.state_before(case.key) or case.state
+        earlier = self._court.state_before(key) or state
         return stakes.stake(
-            [stakes.holding(case.state, pool) for pool in pools],
+            [stakes.holding(state, pool) for pool in pools],
             [stakes.holding(earlier, pool) for pool in pools],
             self._breaker.before,
         )

@@ -126,4 +126,5 @@ def _repeats(mark: Mark, last: Mark | None) -> bool:
         and mark.deposits == last.deposits
         and mark.borrows == last.borrows
         and mark.potential_deposits == last.potential_deposits
+        and mark.realisable_share == last.realisable_share
     )

@@ -13,15 +13,18 @@ from typing import Any
 import msgspec
 
 from engine.book.by_name import ByName
-from engine.ledger.accounts import AccountState, IsolatedPosition, Position, Progress, Stop
+from engine.ledger.accounts import AccountState, IsolatedPosition, Position, Progress, Remembered, Stop, plain
+from engine.ledger.resting_orders import RestingOrders
 
-_encode_into = msgspec.msgpack.Encoder().encode_into
+_encode_into = msgspec.msgpack.Encoder(enc_hook=plain).encode_into
 
 
 class _Progress(msgspec.Struct, array_like=True):
     offset: int
     next_seq: int | None = None
     stop: Stop | None = None
+    remembered: Remembered | None = None
+    newest_digest: str | None = None
 
 
 class _Packed(msgspec.Struct, array_like=True):
@@ -50,6 +53,7 @@ _NOTHING: dict[str, Any] = {
 _EMPTY = AccountState("")
 _rest = attrgetter(*(name for name in AccountState.__struct_fields__ if name not in _NOTHING))
 _NO_REST = _rest(_EMPTY)
+_progress_parts = attrgetter(*Progress.__struct_fields__)
 _decode = msgspec.msgpack.Decoder(_Packed).decode
 
 
@@ -111,7 +115,10 @@ class Packer:
         if it.rest is None:
             return state
         own = {name: getattr(state, name) for name in _NOTHING}
-        return msgspec.structs.replace(it.rest, **own)
+        rest = it.rest
+        if rest.orders_apart and rest.orders:
+            rest = msgspec.structs.replace(rest, orders=RestingOrders.of(rest.orders))
+        return msgspec.structs.replace(rest, **own)
 
     def _add_name(self, name: str) -> int:
         self._names.append(name)
@@ -119,12 +126,14 @@ class Packer:
 
 
 def _progress(progress: Progress) -> tuple[object, ...]:
-    if progress.stop is not None:
-        return progress.offset, progress.next_seq, progress.stop
-    return (progress.offset,) if progress.next_seq is None else (progress.offset, progress.next_seq)
+    parts = _progress_parts(progress)
+    count = len(parts)
+    while count > 1 and parts[count - 1] is None:
+        count -= 1
+    return parts[:count]
 
 
 def _unpacked(it: _Progress, nothing: Progress) -> Progress:
     """The progress; a default one as the very object that it is by default, or `accounts.encode` would not leave it out."""
-    progress = Progress(it.offset, it.next_seq, it.stop)
+    progress = Progress(*_progress_parts(it))
     return nothing if progress == nothing else progress

@@ -4,9 +4,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from decimal import Decimal
+from functools import partial
 
 from engine.analytics.heat_map import MarketPoint, heat_map
-from engine.book.account_book import Concerned, PackedPart, Slices, Totals, UnlistedHolding
+from engine.book.account_book import Concerned, PackedPart, Slices, Totals
+from engine.book.failures import Failure, tried
 from engine.book.hearing import hear
 from engine.book.heat_map_parts import Heat, exactly, pools_now
 from engine.book.reasons_queue import ReasonsQueue
@@ -16,15 +18,17 @@ from engine.book.urgency import UNCERTAIN, heading_for, worst_by_figures
 from engine.events.dependencies import price_symbols_of
 from engine.events.effects import AccountRisk
 from engine.events.judgement import Judgement, judge
-from engine.events.pools import CROSS, pool_figures
+from engine.events.pools import CROSS, NOTHING, pool_figures
 from engine.inputs import Mark
 from engine.ladder import Band, LadderState
 from engine.ladder.breaker import Breaker, InputsTaken, Occasion, Stake
 from engine.ladder.episode import due_ns
 from engine.ladder.table import Trigger
 from engine.ledger.accounts import AccountState, decode
-from engine.ledger.applying import unlisted_holding
+from engine.ledger.applying import not_judged
+from engine.margin.figures import Figures
 from engine.margin.isolated_pool import open_isolated
+from engine.margin.listed_part import listed_part, nothing_of
 from engine.marks.instants import Instant
 from engine.marks.mark_book import Prices
 from engine.marks.price_state import PriceState
@@ -41,8 +45,12 @@ class PlainBook:
         """An empty book without prices: every price symbol is stale."""
         self._policy = policy
         self._states: dict[str, AccountState] = {}
+        self._seen: dict[str, AccountState] = {}
+        """What is judged of each."""
         self._risks: dict[str, AccountRisk] = {}
         self._holders: defaultdict[str, set[str]] = defaultdict(set)
+        self._held: dict[str, set[str]] = {}
+        """By account the symbols that it holds, or collateral priced by them."""
         self._view = PriceState(policy)
         self._timed: set[str] = set()
         """Accounts that time alone can make speak."""
@@ -55,19 +63,26 @@ class PlainBook:
         self.routed: dict[str, int] = {}
         """Nobody: there is no shortcut to be kept from."""
         self.unboxed: dict[str, int] = {}
+        self.failures: list[Failure] = []
 
     def put(self, state: AccountState, risk: AccountRisk | None = None) -> None:
         """See `AccountBook.put`."""
-        before = self._states.get(state.account)
+        account, before = state.account, self._seen.get(state.account)
         if before is not None and self.breaker.armed:
-            self._replaced.setdefault(state.account, before)
-        old = self._symbols(before) if before else set()
-        new = self._symbols(state)
-        for symbol in old - new:
-            self._holders[symbol].discard(state.account)
-        for symbol in new - old:
-            self._holders[symbol].add(state.account)
-        self._states[state.account] = state
+            self._replaced.setdefault(account, before)
+        self._states[account] = state
+        seen = nothing_of(state) if state.unjudged else listed_part(state, self._policy)
+        new = tried(self, account, partial(self._symbols, seen))
+        if new is None:
+            return
+        self._seen[account] = seen
+        for symbol in self._held.get(account, set()) - new:
+            self._holders[symbol].discard(account)
+        for symbol in new:
+            self._holders[symbol].add(account)
+        self._held[account] = new
+        if state.unjudged:
+            self._forget(account)
         if risk is not None:
             self._remember(risk)
 
@@ -90,9 +105,6 @@ class PlainBook:
     ) -> Iterator[None]:
         """See `AccountBook.load_in_parts`: one account each."""
         for state in map(decode, stored):
-            unlisted = unlisted_holding(state, self._policy)
-            if unlisted is not None:
-                raise UnlistedHolding(state.account, unlisted)
             self.put(state, risks.get(state.account))
             yield
 
@@ -108,6 +120,24 @@ class PlainBook:
     def state(self, account: str) -> AccountState | None:
         """See `AccountBook.state`."""
         return self._states.get(account)
+
+    def set_apart(self, account: str, error: Exception) -> None:
+        """See `AccountBook.set_apart`."""
+        self.fail(account, error)
+
+    def fail(self, key: str, error: Exception, risk: AccountRisk | None = None) -> None:
+        """See `SetsApart.fail`."""
+        state = self._states[key]
+        if state.unjudged:
+            raise error
+        self.failures.append(Failure(state, error))
+        if risk is not None:
+            self._risks[key] = risk
+        self.put(not_judged(state))
+
+    def is_apart(self, key: str) -> bool:
+        """See `Court.is_apart`."""
+        return self._states[key].unjudged
 
     def risk(self, account: str) -> AccountRisk:
         """See `AccountBook.risk`."""
@@ -169,14 +199,15 @@ class PlainBook:
 
     def concerned(self, symbol: str) -> Concerned:
         """See `AccountBook.concerned`."""
-        holders, prices = self._holders[symbol], self._view.prices
-        pools = (pool_figures(self._states[name], CROSS, prices, self._policy) for name in holders)
-        return Concerned(len(holders), sum(float(figures.equity) for figures in pools))
+        holders = sorted(self._holders[symbol])
+        pools = [figures for name in holders if (figures := self._cross(name)) is not None]
+        return Concerned(len(pools), sum(float(figures.equity) for figures in pools))
 
     def look_at_unpaid(self, accounts_max: int) -> Iterator[None]:
         """See `AccountBook.look_at_unpaid`."""
         for name in self._unpaid.next(accounts_max):
-            self._unpaid.look(name, *self.called(name), self._view.prices)
+            look = partial(self._unpaid.look, name, *self.called(name), self._view.prices)
+            tried(self, name, look)
             yield
 
     @property
@@ -191,14 +222,13 @@ class PlainBook:
         below = dict.fromkeys(edges, 0)
         degraded = stopped = 0
         equity = maintenance = 0.0
-        prices = self._view.prices
-        for account, state in self._states.items():
+        for account in list(self._states):
             pools = self.risk(account).pools
             bands[pools.get(CROSS, _WELL).band] += 1
-            isolated.update(pools.get(symbol, _WELL).band for symbol in open_isolated(state))
+            isolated.update(pools.get(symbol, _WELL).band for symbol in open_isolated(self._seen[account]))
             degraded += any(pool.degraded for pool in pools.values())
-            stopped += state.stopped
-            figures = pool_figures(state, CROSS, prices, self._policy)
+            figures = self._cross(account) or NOTHING
+            stopped += self._states[account].stopped
             equity += float(figures.equity)
             maintenance += float(figures.maintenance_margin)
             if not figures.requirement:
@@ -218,12 +248,12 @@ class PlainBook:
         routed_max: int | None = None,  # noqa: ARG002 - nobody is routed
     ) -> Iterator[Heat]:
         """See `AccountBook.heat_map_in_parts`."""
-        accounts = ((state, pools_now(self.risk(name))) for name, state in self._states.items())
+        accounts = ((state, pools_now(self.risk(name))) for name, state in self._seen.items())
         yield exactly(heat_map(accounts, points, self._policy), self._policy)
 
     def called(self, key: str) -> tuple[AccountState, AccountRisk]:
         """See `Court.called`."""
-        return self._states[key], self.risk(key)
+        return self._seen[key], self.risk(key)
 
     def headings(self, keys: Sequence[str]) -> list[int]:
         """See `Court.headings`: always by exact figures."""
@@ -231,7 +261,7 @@ class PlainBook:
 
     def heading(self, key: str) -> int:
         """See `Court.heading`."""
-        worst = worst_by_figures(self._states[key], self._view.prices, self._policy)
+        worst = worst_by_figures(self._seen[key], self._view.prices, self._policy)
         return heading_for(worst, self.risk(key), self._view.time_ns, self._policy.ladder)
 
     def judged(
@@ -254,7 +284,7 @@ class PlainBook:
         """See `Court.whole`."""
         prices, stake = self.breaker.before, self.stakes.stake
         accounts, interest, equity = 0, 0.0, 0.0
-        for state in self._states.values():
+        for state in self._seen.values():
             holdings = self.stakes.holdings(state)
             accounts += any(it.exposed for it in holdings)
             interest += stake(holdings, (), prices).open_interest
@@ -268,8 +298,23 @@ class PlainBook:
     def _judge(self, accounts: Iterable[str], occasion: Occasion) -> Slices:
         return hear(self, accounts, occasion)
 
+    def _cross(self, account: str) -> Figures | None:
+        """Figures of the shared pool, for those who count them; None of one that is set apart, or is now."""
+        if self.is_apart(account):
+            return None
+        state, prices = self._seen[account], self._view.prices
+        return tried(self, account, lambda: pool_figures(state, CROSS, prices, self._policy))
+
+    def _forget(self, account: str) -> None:
+        """Nobody judges the account: it has nothing to say, and nothing counts of it."""
+        self._timed.discard(account)
+        self._reasons.drop(account)
+        self._unpaid.drop(account)
+
     def _remember(self, risk: AccountRisk) -> None:
         self._risks[risk.account] = risk
+        if self.is_apart(risk.account):
+            return
         timed = any(due_ns(pool, self._policy) is not None for pool in risk.pools.values())
         (self._timed.add if timed else self._timed.discard)(risk.account)
         self._reasons.put(risk.account, risk)

@@ -1,15 +1,18 @@
 """Which accounts' reasons are due, the worst first: plans before details, bankrupt before liquidation, the larger shortfall first."""
 
 from collections.abc import Iterator
+from functools import partial
 from heapq import heappop, heappush
 from typing import Generic, TypeVar
 
+from engine.book.failures import tried
 from engine.book.hearing import Court
 from engine.events.effects import AccountRisk
 from engine.events.judgement import Judgement
 from engine.events.reasons import reasons, reasons_due
 from engine.ladder import SEVERITY, LadderState
 from engine.ladder.table import Trigger
+from engine.margin.listed_part import is_judged
 from engine.marks.mark_book import Prices
 from engine.policy import Policy
 
@@ -36,7 +39,7 @@ class ReasonsQueue(Generic[K]):
     def put(self, key: K, risk: AccountRisk) -> None:
         """Take what is due of the account now; what was due before and is no more is forgotten."""
         due: dict[Trigger, _Urgency] = {}
-        for state in risk.pools.values():
+        for state in (it for pool, it in risk.pools.items() if is_judged(pool, self._policy)):
             for trigger in reasons_due(state, self._policy):
                 urgency = _urgency(state, risk.account)
                 due[trigger] = min(due.get(trigger, urgency), urgency)
@@ -47,13 +50,21 @@ class ReasonsQueue(Generic[K]):
                 known[key] = due[trigger]
                 heappush(self._heaps[trigger], (due[trigger], key))
 
+    def drop(self, key: K) -> None:
+        """Nothing is due of the account any more."""
+        for known in self._due.values():
+            known.pop(key, None)
+
     def said(
         self, accounts_max: int, court: Court[K], prices: Prices, now_ns: int
     ) -> Iterator[tuple[K, Judgement]]:
         """The reasons of the next accounts, which are then no more in the queue; the risk records are the caller's to remember."""
         for key in self.take(accounts_max, held=court.breaker.hold is not None):
             state, risk = court.called(key)
-            yield key, reasons(state, risk, prices, now_ns, self._policy, hold=court.breaker.hold)
+            found = partial(reasons, state, risk, prices, now_ns, self._policy, hold=court.breaker.hold)
+            judgement = tried(court, key, found, risk)
+            if judgement is not None:
+                yield key, judgement
 
     def take(self, accounts_max: int, *, held: bool) -> Iterator[K]:
         """The next accounts, which are then no more in the queue. While liquidations are `held`, no plan is due."""

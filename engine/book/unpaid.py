@@ -1,4 +1,4 @@
-"""What pools in liquidation are expected to leave unpaid, by contract: kept account by account, brought up to date a few at a time.
+"""What pools in liquidation are expected to leave unpaid, by contract (`NO_CONTRACT` for debts alone): kept account by account, brought up to date a few at a time.
 
 A takeover is computed from scratch each time, some 0.2 ms of a plain pool, and prices move with every tick. So each account counts with what it
 was at the prices when it was last looked at; whoever came into liquidation since is looked at first, and never waits.
@@ -13,12 +13,14 @@ from typing import Generic, TypeVar
 from engine.events.effects import AccountRisk
 from engine.ladder.table import LIQUIDATING
 from engine.ledger.accounts import AccountState
+from engine.liquidation.fund_groups import NO_CONTRACT
 from engine.liquidation.plan_cover import unpaid_by_contract
 from engine.liquidation.planner import takeover_plan
-from engine.liquidation.trades import positions_of
+from engine.margin.pool_names import CROSS
 from engine.marks.mark_book import Prices
 from engine.numbers import exact
 from engine.policy import Policy
+from engine.position_keys import symbol_of
 
 K = TypeVar("K")
 _Parts = Mapping[str, Decimal]
@@ -47,6 +49,10 @@ class Unpaid(Generic[K]):
             if key not in self._parts:
                 self._new[key] = None
             return
+        self.drop(key)
+
+    def drop(self, key: K) -> None:
+        """The account counts no more."""
         self._new.pop(key, None)
         self._add(self._parts.pop(key, {}), -1)
 
@@ -61,10 +67,11 @@ class Unpaid(Generic[K]):
         parts = defaultdict[str, Decimal](Decimal)
         with exact():
             for pool, ladder in risk.pools.items():
-                # a pool without positions, which may be gone already, has no contract to leave anything unpaid in
-                if ladder.band in LIQUIDATING and positions_of(state, pool):
+                # an isolated position may be gone already
+                if ladder.band in LIQUIDATING and (pool == CROSS or pool in state.isolated):
                     plan = takeover_plan(state, pool, prices, self._policy)
-                    for symbol, amount in unpaid_by_contract(plan).items():
+                    contract = NO_CONTRACT if pool == CROSS else symbol_of(pool)
+                    for symbol, amount in unpaid_by_contract(plan, contract).items():
                         parts[symbol] += amount
         self._new.pop(key, None)
         self._add(self._parts.pop(key, {}), -1)

@@ -44,7 +44,7 @@ def heading_for(worst: int, risk: AccountRisk, now_ns: int, ladder: Ladder) -> i
     return kept if over else worst
 
 
-def may_be_condemned(state: AccountState, risk: AccountRisk) -> bool:
-    """Whether it has a pool that no liquidation runs for."""
+def condemnable(state: AccountState, risk: AccountRisk) -> list[str]:
+    """Its pools that no liquidation runs for."""
     pools = (CROSS, *judged_isolated(state))
-    return any(risk.pools.get(pool, WELL).band not in LIQUIDATING for pool in pools)
+    return [pool for pool in pools if risk.pools.get(pool, WELL).band not in LIQUIDATING]

@@ -6,6 +6,7 @@ from engine.book.by_name import ByName
 from engine.events.dependencies import price_symbols_of
 from engine.events.pools import CROSS
 from engine.ledger.accounts import FLAT, AccountState
+from engine.ledger.resting_orders import OrderKind, of_each_kind, order_kind
 from engine.margin.margin_model import uses_portfolio
 from engine.numbers import ONE
 from engine.policy import Policy
@@ -29,7 +30,7 @@ class Watches:
         parts = [shared.of_asset[asset] for asset in self._owned(state)]
         parts += [shared.of_position[key] for key in state.positions]
         if state.orders:
-            parts += [shared.of_position[it.symbol] for it in state.orders.values() if not it.isolated]
+            parts += [shared.of_position[it.symbol] for it in of_each_kind(state.orders) if not it.isolated]
         if state.isolated:
             parts += [self._gross.of_position[key] for key in state.isolated]
         return shared.always.union(*parts)
@@ -42,13 +43,17 @@ class Watches:
             and self._owned(before) == self._owned(after)
             and before.isolated.keys() == after.isolated.keys()
             and before.leverage.keys() == after.leverage.keys()
-            and before.orders == after.orders
+            and _kinds(before) == _kinds(after)
             and before.margin_model == after.margin_model
         )
 
     def _owned(self, state: AccountState) -> list[str]:
         """Assets of which the wallet has more than dust."""
         return [asset for asset, amount in state.balances.items() if abs(float(amount)) > self._dust[asset]]
+
+
+def _kinds(state: AccountState) -> set[OrderKind]:
+    return set(map(order_kind, of_each_kind(state.orders))) if state.orders else set()
 
 
 class _Parts:

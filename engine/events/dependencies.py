@@ -2,6 +2,7 @@
 
 from engine.events.effects import MarkUsed
 from engine.ledger.accounts import AccountState
+from engine.ledger.resting_orders import of_each_kind
 from engine.margin.dust import without_dust
 from engine.margin.margin_model import uses_portfolio
 from engine.margin.pool_names import CROSS
@@ -20,7 +21,7 @@ def price_symbols_of(state: AccountState, pool: str, policy: Policy) -> set[str]
     if net and policy.portfolio and policy.portfolio.peg and policy.portfolio.peg.asset:
         symbols.add(policy.assets[policy.portfolio.peg.asset].index)
     symbols.update(*(priced_by[symbol_of(key)] for key in state.positions))
-    symbols.update(*(priced_by[order.symbol] for order in state.orders.values() if not order.isolated))
+    symbols.update(*(priced_by[order.symbol] for order in of_each_kind(state.orders) if not order.isolated))
     symbols.discard("")
     return symbols
 
@@ -43,6 +44,7 @@ def marks_used(state: AccountState, pool: str, prices: Prices, policy: Policy) -
             mark.deposits,
             mark.borrows,
             mark.potential_deposits,
+            mark.realisable_share,
         )
         for symbol in sorted(price_symbols_of(state, pool, policy))
         if (mark := prices.marks.get(symbol)) is not None

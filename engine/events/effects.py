@@ -51,10 +51,12 @@ class MarkUsed(msgspec.Struct, frozen=True, omit_defaults=True):
     average_price: Decimal | None = None
     confidence: Decimal | None = None
     open_interest: Decimal | None = None
-    """This and the next three hold until another is stated: they may have come with an earlier mark."""
+    """This and the next four hold until another is stated: they may have come with an earlier mark."""
     deposits: Decimal | None = None
     borrows: Decimal | None = None
     potential_deposits: Decimal | None = None
+    realisable_share: Decimal | None = None
+    """Of all unrealised profits in the contract, what those who lose in it can pay, 0..1."""
 
 
 class InputOffsets(msgspec.Struct, frozen=True):

@@ -17,6 +17,7 @@ from engine.ledger.executions import execution_of
 from engine.margin.dust import without_dust
 from engine.margin.figures import Figures
 from engine.margin.isolated_pool import judged_isolated
+from engine.margin.listed_part import is_judged
 from engine.marks.mark_book import NANOSECONDS, Prices
 from engine.numbers import canonical, exact
 from engine.policy import Policy
@@ -56,7 +57,7 @@ def judge(
     cross = NOTHING
     state = without_dust(state, policy)
     doubt_hold_ns = 0 if state.stopped else int(policy.ladder.degraded_hold_seconds * NANOSECONDS)
-    pools = sorted({CROSS, *judged_isolated(state), *risk.pools})
+    pools = sorted({CROSS, *judged_isolated(state), *(it for it in risk.pools if is_judged(it, policy))})
     for pool in pools:
         before = risk.pools.get(pool, WELL)
         figures = pool_figures(state, pool, prices, policy, before)

@@ -20,6 +20,7 @@ from engine.ladder.table import TRANSITIONS, EventType, Trigger
 from engine.ledger.accounts import AccountState
 from engine.liquidation.planner import liquidation_plan
 from engine.margin.dust import without_dust
+from engine.margin.listed_part import is_judged
 from engine.marks.mark_book import Prices
 from engine.numbers import exact
 from engine.policy import Policy
@@ -48,7 +49,7 @@ def reasons(
     """Say the plans and details that are due of the account's verdicts."""
     events: list[RiskEvent] = []
     for pool in sorted(risk.pools):
-        due = reasons_due(risk.pools[pool], policy, hold)
+        due = reasons_due(risk.pools[pool], policy, hold) if is_judged(pool, policy) else []
         if not due:
             continue
         before = risk.pools[pool]

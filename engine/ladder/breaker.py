@@ -34,6 +34,8 @@ from engine.policy.rules.breaker_rules import BreakerRules
 CAUSES = ("instant", "batch", "clock", "start", "void", "window")
 """What `Cause.kind` may be."""
 ROUNDING = 1e-9
+ROUNDED_UP = 1 + 1e-6
+"""Of a sum that must not turn out smaller than another of the same parts."""
 SYMBOLS_NAMED_MAX = 3
 WORST_NAMED_MAX = 10
 COMMANDS_KEPT_MAX = 256
@@ -207,9 +209,13 @@ class Breaker:
         """What was condemned, and not held, within the window that ends at `time_ns`."""
         return _sum(it.stake for it in self._within(time_ns))
 
-    def may_open(self, accounts: int) -> bool:
-        """Whether so many condemned accounts are enough to open it."""
-        return self._rules is not None and accounts >= self._rules.accounts_min
+    def may_open(self, at_most: Stake, of: Callable[[], Stake]) -> bool:
+        """Whether a cause that condemns this much at most may open it."""
+        if self._rules is None or at_most.accounts < self._rules.accounts_min:
+            return False
+        most = Stake(at_most.accounts, at_most.open_interest * ROUNDED_UP, at_most.equity * ROUNDED_UP)
+        # not kept: books differ in whom they ask about, and must not in the totals that decide
+        return _beyond(most, self.totals or of(), self._rules) is not None
 
     def beyond(self, condemned: Stake, of: Callable[[], Stake]) -> tuple[str, float, Decimal] | None:
         """The share that is exceeded most: its name, how much it is and may be; None where none is."""
@@ -218,22 +224,7 @@ class Breaker:
             return None
         if self.totals is None:
             self.totals = of()
-        limits = (
-            ("accounts", condemned.accounts, self.totals.accounts, rules.accounts_share_max),
-            (
-                "open_interest",
-                condemned.open_interest,
-                self.totals.open_interest,
-                rules.open_interest_share_max,
-            ),
-            ("equity", condemned.equity, self.totals.equity, rules.equity_share_max),
-        )
-        # share = condemned / all; all that was condemned is part of all, whatever an old sum says
-        shares = [
-            (name, part / max(part, whole) if part else 0.0, most) for name, part, whole, most in limits
-        ]
-        beyond = [it for it in shares if it[1] > float(it[2]) * (1 + ROUNDING)]
-        return max(beyond, key=lambda it: it[1] / float(it[2]), default=None)
+        return _beyond(condemned, self.totals, rules)
 
     def condemned(self, stake: Stake, occasion: Occasion) -> None:
         """This much was condemned and not held."""
@@ -317,6 +308,18 @@ def together(batches: Iterable[Sequence[InputsTaken]]) -> tuple[InputsTaken, ...
 def worst(held: Iterable[HeldPool]) -> tuple[HeldPool, ...]:
     """The largest of the held."""
     return tuple(nlargest(WORST_NAMED_MAX, held, key=lambda it: (it.open_interest, it.account)))
+
+
+def _beyond(condemned: Stake, whole: Stake, rules: BreakerRules) -> tuple[str, float, Decimal] | None:
+    limits = (
+        ("accounts", condemned.accounts, whole.accounts, rules.accounts_share_max),
+        ("open_interest", condemned.open_interest, whole.open_interest, rules.open_interest_share_max),
+        ("equity", condemned.equity, whole.equity, rules.equity_share_max),
+    )
+    # share = condemned / all; all that was condemned is part of all, whatever an old sum says
+    shares = [(name, part / max(part, of) if part else 0.0, most) for name, part, of, most in limits]
+    beyond = [it for it in shares if it[1] > float(it[2]) * (1 + ROUNDING)]
+    return max(beyond, key=lambda it: it[1] / float(it[2]), default=None)
 
 
 def _sum(stakes: Iterable[Stake]) -> Stake:

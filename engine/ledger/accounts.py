@@ -6,10 +6,12 @@ what a reduction takes out plus what stays is always what was there. Every amoun
 form (`engine.numbers.canonical`).
 """
 
+from collections.abc import Mapping
 from decimal import Decimal
 
 import msgspec
 
+from engine.inputs import Topic
 from engine.numbers import ZERO
 from engine.rejections import RejectionCode
 
@@ -76,6 +78,26 @@ class Stop(msgspec.Struct, frozen=True, omit_defaults=True):
     offset: int
     through_seq: int | None = None
     """After a gap: the highest `account_seq` refused so far. The stop ends by itself once all up to it came."""
+    unjudged: bool = False
+    """The engine failed while it judged the account, which is judged no more until an operator resumes the topic."""
+
+
+class Remembered(msgspec.Struct, frozen=True, array_like=True):
+    """Which ids of applied inputs are remembered: those of two generations at most (`engine.ledger.remembering`). Times are event time."""
+
+    generation: int
+    """Number of the one that ids are added to now; the one before it has the number below."""
+    ids: int = 0
+    """How many it has."""
+    began_ns: int = 0
+    newest_ns: int = 0
+    before_ids: int = 0
+    """How many the generation before it has; 0 where that is forgotten."""
+    before_newest_ns: int = 0
+    before_expected: int = 0
+    """How many ids the generation before that one had: as many as it was laid out for."""
+    forgotten_ns: int = -1
+    """The newest input whose id was forgotten, or was never remembered because it had an `account_seq`; -1: all are known."""
 
 
 class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -86,6 +108,10 @@ class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
     next_seq: int | None = None
     """The `account_seq` expected next, once the exchange has sent one."""
     stop: Stop | None = None
+    remembered: Remembered | None = None
+    """None before the first input; and in a state of an edition that kept ids in lists, which is then generation 0."""
+    newest_digest: str | None = None
+    """Of what the input with the newest `account_seq` said (`engine.ledger.remembering.digest_of`)."""
 
 
 class AccountState(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -102,7 +128,7 @@ class AccountState(msgspec.Struct, frozen=True, omit_defaults=True):
     """By symbol."""
     fills: Progress = Progress()
     ledger: Progress = Progress()
-    orders: dict[str, OpenOrder] = {}
+    orders: Mapping[str, OpenOrder] = {}
     """Open orders by order id."""
     margin_model: str | None = None
     """"cross" or "portfolio"; None follows the policy."""
@@ -117,14 +143,32 @@ class AccountState(msgspec.Struct, frozen=True, omit_defaults=True):
     position is closed."""
     isolated_funded_ns: dict[str, int] = {}
     """The same of isolated positions."""
+    orders_apart: bool = False
+    """Whether the open orders are so many that they are stored beside the state (`engine.ledger.orders_apart`)."""
 
     @property
     def stopped(self) -> bool:
         """Whether an input was refused and the account must not be trusted."""
         return self.fills.stop is not None or self.ledger.stop is not None
 
+    @property
+    def unjudged(self) -> bool:
+        """Whether the engine failed while it judged the account: nobody asks again before an operator's word."""
+        return any(it.stop is not None and it.stop.unjudged for it in (self.fills, self.ledger))
 
-_encoder = msgspec.json.Encoder(order="deterministic")
+    def progress(self, topic: Topic) -> Progress:
+        """How far that topic has been applied."""
+        return self.fills if topic is Topic.FILLS else self.ledger
+
+
+def plain(orders: object) -> dict[str, OpenOrder]:
+    """A mapping of orders as an encoder takes it: the hook for what encodes a state."""
+    if isinstance(orders, Mapping):
+        return dict(orders)
+    raise NotImplementedError(f"a state holds no {type(orders).__name__}")
+
+
+_encoder = msgspec.json.Encoder(order="deterministic", enc_hook=plain)
 _decoder = msgspec.json.Decoder(AccountState)
 
 

@@ -36,6 +36,8 @@ from engine.inputs import (
 )
 from engine.ledger.accounts import FLAT, AccountState, IsolatedPosition, OpenOrder, Position
 from engine.ledger.executions import with_conversion, with_execution
+from engine.ledger.orders_apart import with_orders
+from engine.ledger.resting_orders import RestingOrders
 from engine.ledger.settlements import last_settlement_ns, paid_settlement_ns
 from engine.numbers import ONE, ZERO, canonical, divide
 from engine.policy import Instrument, Policy
@@ -232,7 +234,14 @@ def _book_order(state: AccountState, order: OrderUpdate, policy: Policy) -> Acco
         reduce_only=order.reduce_only,
         leg=order.leg,
     )
-    return _replace(state, orders=_with(state.orders, order.order_id, rest if signed else None))
+    bound = policy.inputs.open_orders_max
+    if signed and order.order_id not in state.orders and len(state.orders) >= bound:
+        return Rejection(
+            RejectionCode.TOO_MANY_ORDERS, f"order {order.order_id!r} would be more than {bound} open ones"
+        )
+    return with_orders(
+        state, RestingOrders.of(state.orders).changed(order.order_id, rest if signed else None)
+    )
 
 
 def _book_settlement(state: AccountState, message: Settlement, policy: Policy) -> AccountState | Rejection:
@@ -254,7 +263,7 @@ def _book_settlement(state: AccountState, message: Settlement, policy: Policy) -
             _, paid = filled(held, -held.quantity, message.price, instrument)
         balances = _added(balances, instrument.settle, paid)
     orders = {name: order for name, order in state.orders.items() if order.symbol != message.symbol}
-    return _replace(state, positions=positions, balances=balances, orders=orders)
+    return with_orders(_replace(state, positions=positions, balances=balances), orders)
 
 
 def _book_setting(state: AccountState, message: AccountSetting, policy: Policy) -> AccountState | Rejection:

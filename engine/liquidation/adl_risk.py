@@ -1,6 +1,7 @@
 """How near the winners of a contract are to being deleveraged: none, soon, active.
 
-    taken     = expected shortfall of all pools in liquidation, by the contracts of a group, at the newest marks
+    taken     = expected shortfall of all pools in liquidation, by the contracts of a group, at the newest marks; that of debts
+                  alone counts in the group that names no contract
     spent       taken >= active share * worth of the group's fund
     active      spent, and liquidations in the contract itself leave something unpaid: its winners have to give
     soon        spent, or taken >= soon share * worth of the fund
@@ -23,7 +24,7 @@ from enum import StrEnum
 
 import msgspec
 
-from engine.liquidation.fund_groups import FundBalance, fund_of, fund_value
+from engine.liquidation.fund_groups import NO_CONTRACT, FundBalance, fund_of, fund_value
 from engine.marks.mark_book import NANOSECONDS, Prices
 from engine.numbers import ZERO, canonical, exact
 from engine.policy import Policy
@@ -63,7 +64,7 @@ class FundExposure(msgspec.Struct, frozen=True, kw_only=True):
     stated_ns: int
     """When the exchange stated what it has."""
     expected_shortfall: Decimal
-    """Of all contracts of the group together."""
+    """Of all contracts of the group together, and of debts alone where the group pays for them."""
     expected_shortfall_of_symbol: Decimal
     """Of these what takeovers in this contract leave unpaid."""
 
@@ -83,7 +84,10 @@ class AdlState(msgspec.Struct, frozen=True):
 def fund_exposures(
     unpaid: Sequence[Mapping[str, Decimal]], funds: Sequence[FundBalance], prices: Prices, policy: Policy
 ) -> dict[str, FundExposure]:
-    """By contract that a fund pays for. `unpaid`: of each shard the expected shortfall by contract."""
+    """By contract that a fund pays for. `unpaid`: of each shard the expected shortfall by contract.
+
+    What no contract loses is taken of the fund that names none: it brings its contracts nearer, and is that of none of them.
+    """
     paying = {
         symbol: fund
         for symbol, instrument in policy.instruments.items()
@@ -91,8 +95,11 @@ def fund_exposures(
     }
     of_symbol, of_group = defaultdict[str, Decimal](Decimal), defaultdict[str, Decimal](Decimal)
     worth = {fund.group: fund_value(fund, prices, policy) for fund in funds}
+    of_the_rest = fund_of(NO_CONTRACT, funds)
     with exact():
         for part in unpaid:
+            if of_the_rest is not None:
+                of_group[of_the_rest.group] += part.get(NO_CONTRACT, ZERO)
             for symbol in paying.keys() & part.keys():
                 of_symbol[symbol] += part[symbol]
                 of_group[paying[symbol].group] += part[symbol]

@@ -1,6 +1,7 @@
 """The insurance fund as the exchange states it: one balance for each group of contracts, the newest statement counts.
 
 fund of a contract = the group that names it, else the group that names none
+fund of no contract = the group that names none: what debts leave unpaid, with no contract to have lost it
 value              = sum of amount * index over its assets; an asset that the policy does not list counts 0
 """
 
@@ -15,6 +16,9 @@ from engine.marks.mark_book import Prices
 from engine.numbers import ZERO, canonical, exact
 from engine.policy import Policy
 
+NO_CONTRACT = ""
+"""Stands for a contract where none loses what stays unpaid."""
+
 
 class FundBalance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="fund_balance"):
     """What the insurance fund of a group of contracts has. Its key is the group; an empty record ends the group."""
@@ -28,7 +32,7 @@ class FundBalance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 def fund_of(symbol: str, funds: Iterable[FundBalance]) -> FundBalance | None:
-    """The fund that pays for a contract; None where there is none."""
+    """The fund that pays for a contract, or for `NO_CONTRACT`; None where there is none."""
     by_group = sorted(funds, key=lambda fund: fund.group)
     naming = [fund for fund in by_group if symbol in fund.symbols]
     of_the_rest = [fund for fund in by_group if not fund.symbols]

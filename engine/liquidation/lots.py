@@ -19,6 +19,14 @@ def lots_to_cover(amount: Decimal, lot: Decimal) -> int:
     return int(whole_steps(amount, lot, "up"))
 
 
+def tradable(count: int, smallest: int, amount: Decimal, lot: Decimal) -> int:
+    """The least lots from `count` (> 0) on that can be traded of `amount`, and leave nothing that cannot; `smallest`: lots of the least order."""
+    count, whole = max(count, smallest), lots_to_cover(amount, lot)
+    # the last lot may be a part: where there is a least order, what is left has to be one by itself
+    left = whole_steps(amount, lot, "down") - count
+    return count if left >= smallest else whole
+
+
 Probe = Callable[[int], tuple[Decimal, bool]]
 """What a number of lots does: the distance to the line, and whether it is reached (which a distance >= 0 may not be)."""
 

@@ -12,7 +12,7 @@ from typing import Protocol, cast
 
 from engine.inputs import PositionLeg
 from engine.liquidation.limits import limit_price
-from engine.liquidation.lots import lot_of, lots_to_cover
+from engine.liquidation.lots import lot_of, lots_to_cover, tradable
 from engine.liquidation.plan import ReduceStep, RepayStep
 from engine.liquidation.standing import Probe
 from engine.liquidation.trades import positions_of, proceeds
@@ -79,12 +79,14 @@ class Reduction:
         self._terms = policy.terms[self._symbol]
         self._instrument = instrument = self._terms.instrument
         self._position, self._mark = positions_of(probe.state, pool)[key], probe.mark(key)
-        self._amount, self._lot = abs(self._position.quantity), lot_of(instrument.quantity_step)
+        self.amount, self.lot = abs(self._position.quantity), lot_of(instrument.quantity_step)
+        self.smallest = lots_to_cover(instrument.order_quantity_min, self.lot)
+        """Lots of the least order."""
         self._index, _ = index_price(policy, instrument.settle, prices)
-        self.whole = most = lots_to_cover(self._amount, self._lot)
+        self.whole = most = lots_to_cover(self.amount, self.lot)
         """Lots of the whole position."""
-        if limit is not None and limit < self._amount:
-            most = lots_to_cover(limit, self._lot)
+        if limit is not None and limit < self.amount:
+            most = lots_to_cover(limit, self.lot)
         self._closed = closed
         self._cost_each = self._constant_cost(self.quantity(most))
         """Of a contract, in settle asset; None where it depends on how many are closed."""
@@ -100,7 +102,7 @@ class Reduction:
 
     def quantity(self, count: int) -> Decimal:
         """Contracts in `count` lots."""
-        return self._amount if count == self.whole else count * self._lot
+        return self.amount if count == self.whole else count * self.lot
 
     def standing(self, count: int) -> Standing:
         """See `Move`."""
@@ -129,14 +131,12 @@ class Reduction:
 
     def tradable(self, count: int) -> int:
         """See `Move`: at least the smallest order, and what is left as well, or all."""
-        least = lots_to_cover(self._instrument.order_quantity_min, self._lot)
-        count = max(count, least)
-        return count if self.whole - count >= least else self.whole
+        return tradable(count, self.smallest, self.amount, self.lot)
 
     def steps(self, count: int, round_: int) -> list[ReduceStep]:
         """See `Move`: orders of equal size, none above the largest market order."""
         largest = self._instrument.market_order_quantity_max
-        orders = -(-count // int(whole_steps(largest, self._lot, "down"))) if largest else 1
+        orders = -(-count // int(whole_steps(largest, self.lot, "down"))) if largest else 1
         ends = [count * number // orders for number in range(orders + 1)]
         return [self._step(begin, end, round_) for begin, end in itertools.pairwise(ends)]
 
@@ -149,7 +149,7 @@ class Reduction:
             symbol=self._symbol,
             leg=leg_name(self.name),
             side="sell" if self._position.quantity > 0 else "buy",
-            quantity=canonical(self.quantity(end) - begin * self._lot),
+            quantity=canonical(self.quantity(end) - begin * self.lot),
             limit_price=limit_price(
                 self._instrument,
                 self._position.quantity,
@@ -204,9 +204,9 @@ class Reduction:
         if not floor:
             return self.whole
         # the notional is proportional to the quantity, so floor / notional of it may stay
-        over = self._amount - divide(self._amount * floor, notional)
-        lots = int(whole_steps(over, self._lot, "down")) + 1 if jumps else 0
-        return max(1, lots or lots_to_cover(over, self._lot))
+        over = self.amount - divide(self.amount * floor, notional)
+        lots = int(whole_steps(over, self.lot, "down")) + 1 if jumps else 0
+        return max(1, lots or lots_to_cover(over, self.lot))
 
 
 class Repayment:

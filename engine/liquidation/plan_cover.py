@@ -3,6 +3,9 @@
     deficit of a group = expected shortfall * sum of expected losses of its legs / sum of those of all legs     legs that lose
 
 Closing winners costs no fee and no slippage, so a leg asks them for its part of the shortfall at most at what closing it gives.
+
+Where no contract loses, as in a pool of debts alone, there is no other side to ask: the fund that pays for the contracts that no other
+names (of an isolated position whose contracts are gone, that of its contract) bears the shortfall as far as it goes.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -14,7 +17,7 @@ from engine.liquidation.adl import AdlCandidate
 from engine.liquidation.adl_holders import Side
 from engine.liquidation.deficit_cover import DeficitCover, cover_deficit
 from engine.liquidation.deleveraging import AdlCut, Closing
-from engine.liquidation.fund_groups import FundBalance, fund_of, fund_value
+from engine.liquidation.fund_groups import NO_CONTRACT, FundBalance, fund_of, fund_value
 from engine.liquidation.plan import LiquidationPlan, TakeOverStep
 from engine.margin.quotes import index_price
 from engine.marks.mark_book import Prices
@@ -48,19 +51,22 @@ def with_cover(
     holders: Holders,
     prices: Prices,
     policy: Policy,
+    contract: str = NO_CONTRACT,
 ) -> tuple[LiquidationPlan, dict[str, Decimal]]:
     """The plan of a takeover with who bears its shortfall, any other plan as it is; and what the funds are worth after it.
 
     `values`: by group what its fund still has (`fund_values` at first), so that no two plans are paid out of the same money.
+    `contract`: of an isolated position its symbol.
     """
     legs, after = losing_legs(plan), dict(values)
-    if not legs:
+    if not plan.expected_shortfall:
         return plan, after
     with exact():
         by_group: dict[str, list[TakeOverStep]] = {}
         for leg in legs:
-            fund = fund_of(leg.symbol, funds)
-            by_group.setdefault(fund.group if fund else "", []).append(leg)
+            by_group.setdefault(_group_of(leg.symbol, funds), []).append(leg)
+        if not legs:
+            by_group[_group_of(contract, funds)] = []
         covers = []
         for (group, of_it), deficit in zip(by_group.items(), _deficits(plan, by_group.values()), strict=True):
             closings = _closings(of_it, holders, prices, policy)
@@ -70,17 +76,28 @@ def with_cover(
         return msgspec.structs.replace(plan, cover=_summed(covers)), after
 
 
-def unpaid_by_contract(plan: LiquidationPlan) -> dict[str, Decimal]:
-    """What the plan is expected to leave unpaid, by the contracts whose takeover loses it; {} where no contract does."""
+def unpaid_by_contract(plan: LiquidationPlan, contract: str = NO_CONTRACT) -> dict[str, Decimal]:
+    """What the plan is expected to leave unpaid, by the contracts whose takeover loses it; all of it under `contract` where none does.
+
+    `contract`: as of `with_cover`.
+    """
     by_contract: dict[str, list[TakeOverStep]] = {}
     for leg in losing_legs(plan):
         by_contract.setdefault(leg.symbol, []).append(leg)
+    if plan.expected_shortfall and not by_contract:
+        by_contract[contract] = []
     with exact():
         return dict(zip(by_contract, _deficits(plan, by_contract.values()), strict=True))
 
 
+def _group_of(contract: str, funds: Sequence[FundBalance]) -> str:
+    """The group whose fund pays for the contract; empty where none does."""
+    fund = fund_of(contract, funds)
+    return fund.group if fund else ""
+
+
 def _deficits(plan: LiquidationPlan, parts: Collection[Sequence[TakeOverStep]]) -> list[Decimal]:
-    """The deficit of each of these groups of legs, which together are all that lose. Inside `exact()`."""
+    """The deficit of each of these groups of legs, which together are all that lose; of one without legs all. Inside `exact()`."""
     lost = sum((leg.expected_loss for legs in parts for leg in legs), ZERO)
     deficits, left = [], plan.expected_shortfall
     for place, legs in enumerate(parts, 1):

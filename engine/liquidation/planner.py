@@ -69,7 +69,7 @@ class _Planner:
             after = search.reduced(probe) if self._policy.liquidation.partial else search.closed(probe)
             if not after.out(self._line):
                 after = search.settled(probe)
-        # one that could be closed and is judged to be below its line still, by coins alone, is nobody's to take
+        # coins that neither a position nor a debt is left beside require nothing: what could be closed is out
         if after.bankrupt:
             return self._takeover(probe, before)
         steps = [step for it in search.taken for step in it.move.steps(it.lots, it.round)]

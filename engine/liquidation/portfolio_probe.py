@@ -68,6 +68,8 @@ class PortfolioProbe:
             or not policy.terms[margin.symbol].plain
             or self._assets.moves_profit
             or margin.settle in policy.underlyings
+            # after the last position coins may secure nothing any more
+            or (len(self._margins) == 1 and quantity == abs(margin.quantity))
             or leaves_dust(self.state, margin, quantity, cost, policy)
         ):
             return self.after_reduction(key, quantity, cost).now

@@ -192,7 +192,7 @@ class Search:
         return probe.now
 
     def _trimmed(self, probe: Probe, slices: list[Slice]) -> list[Slice]:
-        """Without what is not needed of the last slices: one lot less of what is left does not reach."""
+        """Without what is not needed of the last slices: one lot less of what is left does not reach, or cannot be traded."""
         # known: `short` slices are not enough, `enough` are
         short, enough = 0, len(slices)
         short_gap = probe.now.gap(self._line)
@@ -209,6 +209,12 @@ class Search:
             return self._lot_probe(self._after(probe, [*others, last._replace(lots=count)]))
 
         count = least(lot_probe, 0, short_gap, last.lots, lot_probe(last.lots)[0])
+        for it in others:
+            probe = self._leg(probe, it.key).applied(it.lots)
+        sized = self._leg(probe, last.key).tradable(count)
+        if sized != count:
+            # more may be too much, of positions that hedge each other
+            count = sized if lot_probe(sized)[1] else last.lots
         return [*others, last._replace(lots=count)]
 
     def _take(self, probe: Probe, slices: Iterable[Slice], rounds_before: int) -> Probe:

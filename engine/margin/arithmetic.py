@@ -53,7 +53,7 @@ class Arithmetic(Protocol[N]):
     def parts(self, amount: N, /) -> tuple[N | None, N | None]:
         """max(0, amount) and max(0, -amount); None for one that is surely 0, but never for both."""
 
-    def weighted(self, profit: N, weight: Decimal, /) -> N:
+    def weighted(self, profit: N, weight: N, /) -> N:
         """A profit times its weight (0..1), a loss whole."""
 
     def dampened(self, profit: N, dampener: Decimal, /) -> N:

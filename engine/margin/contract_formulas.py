@@ -6,6 +6,7 @@
                 |quantity| * multiplier * least scale (`Instrument.scale`)
     MM        = by `MarginRules.maintenance`   tier rate * N - tier deduction, by default (continuous at the edges)
                 + closing fee, rounded, where the rules say so
+    counted   = uPnL, a profit at min(profit weight, realisable share), the share where the rules say so
 
 The tier is picked by the N of the same tick. `position_margin` asks for these in `Decimal` and adds the initial margin;
 `engine.book.boxes.position_swings` asks for them in bounds. `position_margin.margin_by` has the same for the commonest
@@ -35,9 +36,17 @@ def value_of(terms: ContractTerms, quantity: Decimal, mark: N, numbers: Arithmet
 
 
 def valued(
-    terms: ContractTerms, quantity: Decimal, entry_value: Decimal, mark: N, numbers: Arithmetic[N]
+    terms: ContractTerms,
+    quantity: Decimal,
+    entry_value: Decimal,
+    mark: N,
+    numbers: Arithmetic[N],
+    realisable: N | None = None,
 ) -> tuple[N, N, N]:
-    """Notional, uPnL, and what of it counts as collateral, of `quantity` contracts entered at `entry_value`."""
+    """Notional, uPnL, and what of it counts as collateral, of `quantity` contracts entered at `entry_value`.
+
+    `realisable`: share of the market's profits that its losing side can pay (0..1), where anybody stated one.
+    """
     rules = terms.rules
     value, entry = value_of(terms, quantity, mark, numbers), numbers.fixed(entry_value)
     # N = |value| or |entry value|, truncated
@@ -51,8 +60,11 @@ def valued(
         notional = numbers.stepped(notional, rules.notional_step, "down")
     # linear: uPnL = value - entry value;  inverse: entry value - value
     profit = counted = entry - value if terms.inverse else value - entry
-    if rules.profit_weight != ONE:
-        counted = numbers.weighted(profit, rules.profit_weight)
+    if rules.realisable_profit and realisable is not None:
+        weight = numbers.smaller(numbers.fixed(rules.profit_weight), realisable)
+        counted = numbers.weighted(profit, weight)
+    elif rules.profit_weight != ONE:
+        counted = numbers.weighted(profit, numbers.fixed(rules.profit_weight))
     return notional, profit, counted
 
 

@@ -1,5 +1,6 @@
 """Figures of positions and assets as named lines."""
 
+from collections.abc import Iterable
 from decimal import Decimal
 
 from engine.ledger.accounts import AccountState
@@ -7,7 +8,9 @@ from engine.margin.cross.asset_equity import PooledAsset
 from engine.margin.figures import Line
 from engine.margin.funding_accrual import funding_accrued
 from engine.margin.position_margin import PositionMargin
+from engine.margin.quotes import realisable_share
 from engine.marks.mark_book import Prices
+from engine.numbers import ZERO
 from engine.policy import Policy
 from engine.policy.rules.policy_switches import ClosingFee, InitialRule, InstrumentKind, MaintenanceRule
 
@@ -67,6 +70,9 @@ def asset_lines(
         if margin.settle == asset.asset:
             lines += _profit_lines(margin, index, state, prices, policy)
     inputs = {"asset_equity": asset.wallet + asset.counted_profit, "index": index}
+    uncounted = uncounted_profit(it for it in held if it.settle == asset.asset)
+    if uncounted:
+        inputs["uncounted_profit"] = uncounted
     lines.append(Line("collateral_value", asset.asset, _value_formula(asset), inputs, asset.collateral_value))
     owed = {
         "initial_margin": (asset.borrow_initial_margin, "borrow tiers of the amount owed * rate * index"),
@@ -84,6 +90,17 @@ def asset_lines(
     return lines
 
 
+def uncounted_profit(held: Iterable[PositionMargin]) -> Decimal:
+    """What of these positions' profits does not count as collateral, in settle asset. Inside `numbers.exact()`."""
+    return sum((it.unrealised_pnl - it.counted_pnl for it in held if not it.option), ZERO)
+
+
+def realisable_input(margin: PositionMargin, prices: Prices, policy: Policy) -> dict[str, Decimal]:
+    """The share of a profit that its losing side can pay, as an input of its line; nothing where it caps no profit."""
+    share = realisable_share(margin.symbol, prices) if margin.symbol in policy.profit_capped else None
+    return {} if share is None or margin.unrealised_pnl <= 0 else {"realisable_share": share}
+
+
 def _profit_lines(
     margin: PositionMargin, index: Decimal, state: AccountState, prices: Prices, policy: Policy
 ) -> list[Line]:
@@ -93,6 +110,7 @@ def _profit_lines(
         formula = "value * index"
     profit = margin.unrealised_pnl
     inputs = {"unrealised_pnl": profit, "mark": margin.mark, "index": index}
+    inputs |= realisable_input(margin, prices, policy)
     lines = [Line("equity", margin.key, formula, inputs, profit * index)]
     accrued = funding_accrued(margin, state, prices, policy)
     if accrued:

@@ -9,6 +9,7 @@ It counts in the initial margin of the shared pool and in nothing else: the main
 import msgspec
 
 from engine.ledger.accounts import FLAT, AccountState, IsolatedPosition, OpenOrder
+from engine.ledger.resting_orders import of_each_kind
 from engine.margin.cross.cross_lines import initial_order_line
 from engine.margin.cross.order_margin import contract_order_margin
 from engine.margin.figures import Line
@@ -25,6 +26,8 @@ EMPTY = IsolatedPosition(FLAT, ZERO)
 
 def reserved_lines(state: AccountState, prices: Prices, policy: Policy) -> list[Line]:
     """What each isolated position's open orders reserve, by position key. Call it inside `numbers.exact()`."""
+    if not any(it.isolated and not it.reduce_only for it in of_each_kind(state.orders)):
+        return []
     reserving = [it for it in state.orders.items() if it[1].isolated and not it[1].reduce_only]
     orders: dict[str, list[OpenOrder]] = {}
     for _, order in sorted(reserving):

@@ -37,7 +37,7 @@ class PositionMargin(msgspec.Struct, frozen=True, gc=False):
     unrealised_pnl: Decimal
     """What the position adds to equity; for an option its whole value, because its premium was paid in cash."""
     counted_pnl: Decimal
-    """Of it what counts as collateral: a profit at its weight, a loss whole; of an option nothing by itself."""
+    """Of it what counts as collateral: a profit at its weight and as far as it is realisable, a loss whole; of an option nothing by itself."""
     initial_margin: Decimal
     """Closing fee included where the rules say so."""
     maintenance_margin: Decimal
@@ -57,13 +57,15 @@ def position_margin(
     leverage: Decimal,
     policy: Policy,
     open_interest: Decimal | None = None,
+    realisable: Decimal | None = None,
 ) -> PositionMargin:
     """Margin of `position` at `mark`. Call it inside `numbers.exact()`.
 
-    `open_interest` counts contracts of the whole market; it matters where the instrument scales with it.
+    `open_interest` counts contracts of the whole market; it matters where the instrument scales with it. `realisable`: share of
+    the market's profits that its losing side can pay; it matters for `counted_pnl`, where the rules count no more.
     """
     symbol = symbol_of(key)
-    return margin_by(policy.terms[symbol], key, symbol, position, mark, leverage, open_interest)
+    return margin_by(policy.terms[symbol], key, symbol, position, mark, leverage, open_interest, realisable)
 
 
 def margin_by(
@@ -74,11 +76,12 @@ def margin_by(
     mark: Decimal,
     leverage: Decimal,
     open_interest: Decimal | None,
+    realisable: Decimal | None = None,
 ) -> PositionMargin:
     """`position_margin` for who has looked up the terms of the symbol."""
     instrument, _, _, tiers, _, plain = terms
     if not plain:
-        return _margin_under_rules(terms, key, symbol, position, mark, leverage, open_interest)
+        return _margin_under_rules(terms, key, symbol, position, mark, leverage, open_interest, realisable)
     # the same for the commonest terms, without asking for every switch
     quantity = position.quantity
     # value = quantity * multiplier * mark;  N = |value|
@@ -120,9 +123,11 @@ def _margin_under_rules(
     mark: Decimal,
     leverage: Decimal,
     open_interest: Decimal | None,
+    realisable: Decimal | None,
 ) -> PositionMargin:
     instrument, rules, quantity = terms.instrument, terms.rules, position.quantity
-    notional, pnl, counted = valued(terms, quantity, position.entry_value, mark, exact_arithmetic)
+    entered = position.entry_value
+    notional, pnl, counted = valued(terms, quantity, entered, mark, exact_arithmetic, realisable)
     tier, rates = tier_of(terms, notional), instrument.size_rates
     initial_rate, maintenance_rate = tier.initial_rate, tier.maintenance_rate
     if rates is not None and rules.initial is _INITIAL_BY_SIZE:

@@ -1,8 +1,8 @@
 """Which price a formula uses, and whether it is fresh; and what marks say of the whole exchange.
 
 A price that is stale or missing: a position keeps its last mark (its average entry price, where there never was one), an
-asset keeps its last index price (1, where there never was one); the caller flags what is computed from them. Open interest and an
-asset's totals are those of the same mark; while none was ever stated, nothing scales with them.
+asset keeps its last index price (1, where there never was one); the caller flags what is computed from them. Open interest, the
+realisable share of profits and an asset's totals are those of the same mark; while none was ever stated, nothing scales with them.
 
 Twin: `engine.book.boxes.swing_view`.
 """
@@ -84,6 +84,12 @@ def open_interest(symbol: str, prices: Prices) -> Decimal | None:
     """Contracts of `symbol` open on the whole market; None while no mark has stated it."""
     mark = prices.marks.get(symbol)
     return None if mark is None else mark.open_interest
+
+
+def realisable_share(symbol: str, prices: Prices) -> Decimal | None:
+    """Share of the profits in `symbol` that its losing side can pay, 0..1; None, all of them, while no mark has stated it."""
+    mark = prices.marks.get(symbol)
+    return None if mark is None else mark.realisable_share
 
 
 def asset_totals(policy: Policy, asset: str, prices: Prices) -> AssetTotals:

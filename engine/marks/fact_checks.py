@@ -7,16 +7,18 @@
     open_interest   0 .. open_interest_max                       jump: times or divided by more than 1 + open_interest_jump
     deposits, borrows, potential_deposits
                     0 .. asset_total_max                         jump: times or divided by more than 1 + asset_total_jump
+    realisable_share
+                    0 .. 1                                       jump: a change by more than realisable_share_jump
 
 A fraction of the price of a symbol that may be quoted at 0 and below is one of its scale (`Instrument.scale`), and its average price
 lies within (factor - 1) times that.
 
 A fact that is refused refuses its mark: a price without the facts that came with it is not what was sent.
 
-The last four are amounts of the whole exchange. Those that scale nothing yet are as one (`scale_starts`): from a market that nobody is in
-to its first contracts is no jump. A symbol that was believed without one stood at 0. They hold until another is stated (`completed`),
-because a price comes more often than they change and a feed that forgets them for a moment must free or condemn nobody; the other
-facts are those of one price and end with it.
+The last five tell of the whole exchange. Amounts that scale nothing yet are as one (`scale_starts`): from a market that nobody is in
+to its first contracts is no jump. A symbol that was believed without an amount stood at 0, without a realisable share at 1. They hold
+until another is stated (`completed`), because a price comes more often than they change and a feed that forgets them for a moment must
+free or condemn nobody; the other facts are those of one price and end with it.
 """
 
 from collections.abc import Callable, Iterator
@@ -37,11 +39,14 @@ FACTS = (
     "deposits",
     "borrows",
     "potential_deposits",
+    "realisable_share",
 )
 SIGNED = frozenset({"funding_rate"})
 ASSET_TOTALS = ("deposits", "borrows", "potential_deposits")
 SIZES = ("open_interest", *ASSET_TOTALS)
 """Amounts of the whole exchange, with which a policy may scale."""
+KEPT = (*SIZES, "realisable_share")
+"""What is said of the whole exchange and holds until it is said anew."""
 
 
 def is_plain(mark: Mark) -> bool:
@@ -49,19 +54,21 @@ def is_plain(mark: Mark) -> bool:
     return (
         mark.volatility is mark.funding_rate is mark.average_price is mark.confidence is None
         and mark.open_interest is mark.deposits is mark.borrows is mark.potential_deposits is None
+        and mark.realisable_share is None
     )
 
 
-def has_sizes(mark: Mark) -> bool:
-    """Whether the mark carries an amount of the whole exchange."""
-    return not (mark.open_interest is mark.deposits is mark.borrows is mark.potential_deposits is None)
+def has_kept(mark: Mark) -> bool:
+    """Whether the mark says anything of the whole exchange."""
+    amounts = mark.open_interest is mark.deposits is mark.borrows is mark.potential_deposits is None
+    return not amounts or mark.realisable_share is not None
 
 
 def completed(mark: Mark, last: Mark) -> Mark:
-    """The mark, with the amounts of the whole exchange that it leaves out as the last one had them."""
+    """The mark, with what it leaves out of the whole exchange as the last one had it."""
     kept = {
         name: value
-        for name in SIZES
+        for name in KEPT
         if getattr(mark, name) is None and (value := getattr(last, name)) is not None
     }
     return msgspec.structs.replace(mark, **kept) if kept else mark
@@ -96,7 +103,7 @@ def range_fault(
     if name == "funding_rate":
         within = -check.funding_rate_max <= value <= check.funding_rate_max
         return None if within else f"beyond +-{check.funding_rate_max}"
-    if name == "confidence":
+    if name in {"confidence", "realisable_share"}:
         return None if value <= ONE else "above 1"
     if name in SIZES:
         most = check.asset_total_max if name in ASSET_TOTALS else check.open_interest_max
@@ -131,11 +138,13 @@ def near_fact(
 ) -> bool:
     """Whether the value of a fact is no jump from another.
 
-    `least`: amounts of the whole exchange up to this are as one; None where none of them moves anything.
+    `least`: amounts of the whole exchange up to this are as one; None where nothing that is said of it moves anything.
     """
+    if least is None:
+        return True
     if name in SIZES:
         share = check.asset_total_jump if name in ASSET_TOTALS else check.open_interest_jump
-        return least is None or _near_factor(max(value, least), max(other, least), share)
+        return _near_factor(max(value, least), max(other, least), share)
     if name == "volatility":
         return _near_factor(value, other, check.volatility_jump)
     with exact():
@@ -143,6 +152,8 @@ def near_fact(
             return abs(value - other) <= check.funding_rate_jump
         if name == "confidence":
             return abs(value - other) <= check.confidence_jump
+        if name == "realisable_share":
+            return abs(value - other) <= check.realisable_share_jump
     return near_price(value, other, check.jump_fraction, scale)
 
 
@@ -161,11 +172,10 @@ class FloatBounds:
 
     __slots__ = (
         "_average_factor",
-        "_confidence_step",
         "_fraction",
         "_funding_max",
-        "_funding_step",
         "_growing",
+        "_steps",
     )
 
     def __init__(self, check: PriceCheck) -> None:
@@ -179,10 +189,14 @@ class FloatBounds:
             for name, (jump, most) in growing.items()
         }
         """Of each fact that jumps by a factor: that, and its largest value."""
-        self._funding_step, self._funding_max = float(check.funding_rate_jump), float(check.funding_rate_max)
+        self._funding_max = float(check.funding_rate_max)
         self._average_factor = float(check.average_price_factor_max) * (1 - FLOAT_MARGIN)
         self._fraction = float(check.jump_fraction)
-        self._confidence_step = float(check.confidence_jump)
+        self._steps = {
+            "funding_rate": float(check.funding_rate_jump),
+            "confidence": float(check.confidence_jump),
+            "realisable_share": float(check.realisable_share_jump),
+        }
 
     def holds(self, name: str, value: float, last: float, reference: float, price: float) -> bool:
         """Whether a fact surely lies in its range and is no jump, from the last value and that of a moment ago."""
@@ -197,7 +211,7 @@ class FloatBounds:
                 < lower * (1 + self._fraction) * (1 - FLOAT_MARGIN)
             )
             return near and price / self._average_factor < value < price * self._average_factor
-        step = self._funding_step if name == "funding_rate" else self._confidence_step
+        step = self._steps[name]
         step -= max(abs(lower), abs(upper), step) * FLOAT_MARGIN
         if not upper - step < value < lower + step:
             return False

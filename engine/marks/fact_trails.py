@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from engine.inputs import Mark
 from engine.marks.doubts import NANOSECONDS
-from engine.marks.fact_checks import FACTS, SIZES, FloatBounds, Scale, facts_of, near_fact
+from engine.marks.fact_checks import FACTS, KEPT, SIZES, FloatBounds, Scale, facts_of, near_fact
 from engine.marks.notices import Notice, NoticeKind
 from engine.marks.scale_starts import ScaleStarts
 from engine.marks.trail import Confirming, Trail
@@ -15,7 +15,7 @@ from engine.policy import PriceCheck
 class FactTrails:
     """A trail of each fact that the symbol's marks have carried."""
 
-    __slots__ = ("_bounds", "_check", "_rule", "_scale", "_scaled", "_starts", "_trails", "_window_ns")
+    __slots__ = ("_bounds", "_check", "_moving", "_rule", "_scale", "_starts", "_trails", "_window_ns")
 
     def __init__(self, check: PriceCheck, rule: Confirming, scale: Scale | None, starts: ScaleStarts) -> None:
         """Nothing believed yet."""
@@ -23,7 +23,7 @@ class FactTrails:
         self._bounds = FloatBounds(check)
         self._window_ns = int(check.jump_window_seconds * NANOSECONDS)
         self._trails: dict[str, Trail] = {}
-        self._scaled = [name for name in SIZES if starts.least(name, ONE) is not None]
+        self._moving = [name for name in KEPT if starts.least(name, ONE) is not None]
 
     def takes(self, mark: Mark, price: float) -> bool:
         """Take facts that surely pass every check beside a believed price; False, and nothing taken, where one needs a look."""
@@ -58,7 +58,7 @@ class FactTrails:
                 continue
             trail.roll(mark.time_ns)
 
-            least = self._starts.least(name, mark.price) if name in SIZES else ZERO
+            least = self._starts.least(name, mark.price) if name in KEPT else ZERO
 
             def near(one: Decimal, other: Decimal, name: str = name, least: Decimal | None = least) -> bool:
                 return near_fact(name, one, other, self._check, self._scale, least)
@@ -85,11 +85,11 @@ class FactTrails:
                 said = f"{name} {value}, from {trail.last}, is believed"
                 told.append(Notice(NoticeKind.JUMP_CONFIRMED, mark.symbol, mark.time_ns, said))
             trail.believe(value, mark.time_ns, anew=jumped)
-        for name in self._scaled:
+        for name in self._moving:
             if name not in self._trails:
-                # nothing scaled while nothing was stated: the first amount to scale with is a jump from that
+                # nothing scaled, and every profit counted, while nothing was stated: what moves figures first is a jump from that
                 self._trails[name] = Trail(self._window_ns)
-                self._trails[name].believe(ZERO, mark.time_ns, anew=True)
+                self._trails[name].believe(ZERO if name in SIZES else ONE, mark.time_ns, anew=True)
         return told
 
     def forget_later(self, mark: Mark) -> None:

@@ -125,13 +125,19 @@ class MarkBook:
         return self.prices
 
     def prime(self, mark: Mark) -> None:
-        """Take a mark that was accepted before a restart; an older one than the book's changes nothing."""
+        """Take a mark that was accepted before a restart; an older one than the book's changes nothing.
+
+        It is as fresh as its own time says, at the newest time that the book knows of.
+        """
         quote = self._quotes.get(mark.symbol)
         if quote is None or (quote.mark is not None and _age(mark) <= _age(quote.mark)):
             return
         quote.prime(mark)
         self._marks[mark.symbol] = quote.mark or mark
-        self._hold_against_sources((), max(self.time_ns, mark.time_ns))
+        now_ns = max(self.time_ns, mark.time_ns)
+        doubt = doubt_of_age(quote.check, now_ns - quote.seen_ns)
+        self._stale, self._aged = aged_with(self._stale, self._aged, mark.symbol, doubt)
+        self._hold_against_sources((), now_ns)
 
     @property
     def prices(self) -> Prices:

@@ -4,6 +4,8 @@
     borrows                         borrow scale start / index                                                    coins
     deposits, potential deposits    deposit scale start / index / 2, because the two add up                       coins
 
+    realisable share                none: every change of it moves what a profit counts, where the policy asks
+
 What the policy scales nothing with never jumps: no price is held back for a fact that moves no figure.
 """
 
@@ -11,7 +13,7 @@ from decimal import Decimal
 
 import msgspec
 
-from engine.numbers import divide, exact
+from engine.numbers import ZERO, divide, exact
 from engine.policy import Asset, Instrument, Policy
 from engine.policy.rules.policy_switches import InstrumentKind
 
@@ -26,9 +28,13 @@ class ScaleStarts(msgspec.Struct, frozen=True):
     """The contract that the symbol marks, where its initial margin scales with the open interest."""
     asset: Asset | None = None
     """The asset that the symbol is the index of, where its value scales with what the exchange holds and owes of it."""
+    profit_capped: bool = False
+    """Whether profits in the contract count only as far as they are realisable."""
 
     def least(self, fact: str, price: Decimal) -> Decimal | None:
-        """The most of the fact that scales nothing at this price; None where no amount of it scales anything."""
+        """The most of the fact that scales nothing at this price; None where it moves nothing whatever it is."""
+        if fact == "realisable_share":
+            return ZERO if self.profit_capped else None
         start = self._start(fact)
         if start is None:
             return None
@@ -60,6 +66,8 @@ def scale_starts(policy: Policy) -> dict[str, ScaleStarts]:
         for symbol, it in policy.instruments.items()
         if it.open_interest is not None and it.kind in _SCALED_KINDS
     }
+    for symbol in policy.profit_capped:
+        found[symbol] = msgspec.structs.replace(found.get(symbol, NOTHING_SCALES), profit_capped=True)
     for name, asset in policy.assets.items():
         if policy.asset_terms[name].crowded:
             found[asset.index] = msgspec.structs.replace(found.get(asset.index, NOTHING_SCALES), asset=asset)

@@ -16,7 +16,7 @@ from engine.marks.fact_checks import (
     Scale,
     completed,
     facts_of,
-    has_sizes,
+    has_kept,
     is_plain,
     near_price,
     range_fault,
@@ -47,7 +47,7 @@ class Quote:
     """What is believed of one price symbol."""
 
     __slots__ = (
-        "_facts", "_float", "_high", "_low", "_recognised", "_reference_high", "_reference_low", "_scale", "_sized", "_slot_end_ns",
+        "_facts", "_float", "_high", "_keeps", "_low", "_recognised", "_reference_high", "_reference_low", "_scale", "_slot_end_ns",
         "_step_max", "_trail", "_waits", "ahead_ns", "check", "mark", "order", "rule", "seen_ns", "stale_after_ns", "symbol", "told",
     )  # fmt: skip
 
@@ -70,7 +70,7 @@ class Quote:
         self._step_max, self._slot_end_ns = check.sequence_step_max, 0
         self.order = SequenceWatch(self.rule, check.sequence_step_max)
         self.mark: Mark | None = None
-        """The last believed one, as it was quoted; amounts of the whole exchange that it left out are those of the one before."""
+        """The last believed one, as it was quoted; what it left out of the whole exchange is as in the one before."""
         self.seen_ns = 0
         """Its event time, or where that turned out to lie ahead of any present time, when that was found."""
         self.told: list[Notice] = []
@@ -81,8 +81,8 @@ class Quote:
         """What the number of the mark in hand says of its feed, told if it is believed."""
         self._waits = False
         """Whether anything waits for confirmation, which a believed mark ends."""
-        self._sized = False
-        """Whether a mark has said an amount of the whole exchange."""
+        self._keeps = False
+        """Whether a mark has said anything of the whole exchange."""
         fraction = float(check.jump_fraction)
         # times the last price: surely no jump between these
         self._low = max(0.0, 1 - fraction + FLOAT_MARGIN)
@@ -119,7 +119,7 @@ class Quote:
         plain = is_plain(mark)
         if not (plain or self._facts.takes(mark, rounded)):
             return False
-        if self._sized or not plain:
+        if self._keeps or not plain:
             mark = self._completed(mark, last)
         self.mark, self._float, self.seen_ns = mark, rounded, time_ns
         if self._waits:
@@ -262,9 +262,9 @@ class Quote:
         self._forget_waiting(mark)
 
     def _completed(self, mark: Mark, last: Mark | None) -> Mark:
-        if self._sized and last is not None:
+        if self._keeps and last is not None:
             return completed(mark, last)
-        self._sized = has_sizes(mark)
+        self._keeps = has_kept(mark)
         return mark
 
     def _come_up(self) -> None:

@@ -6,7 +6,7 @@ Any change of content changes `Policy.digest`, which every event carries.
 
     rules/      what it says: policy_switches, portfolio_switches (each way in which venues differ, and what each value does);
                 tables, price_rules, asset_rules, instrument_rules, liquidation_rules, margin_rules,
-                portfolio_rules (shock_rules, contingency_rules), health_weights, stress_rules, contract_terms, document (`Policy`)
+                portfolio_rules (shock_rules, contingency_rules), health_weights, stress_rules, input_rules, contract_terms, document (`Policy`)
     reading/    parse: TOML text -> checked `Policy` (policy_checks, instrument_checks);
                 venue_imports: a venue's own files -> TOML text (venue_shapes, toml_text)
 """

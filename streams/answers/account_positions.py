@@ -14,14 +14,21 @@ from engine.analytics.liquidation_price import (
 )
 from engine.inputs import MarginMode
 from engine.ledger.accounts import AccountState, Position
+from engine.margin.figure_lines import uncounted_profit
 from engine.margin.isolated_pool import open_isolated
 from engine.margin.options.option_pool import option_position
 from engine.margin.portfolio.exposure import greeks_of
 from engine.margin.portfolio.pool_exposures import pool_exposures
 from engine.margin.position_margin import PositionMargin, position_margin
-from engine.margin.quotes import average_entry_price, index_price, mark_price, open_interest
+from engine.margin.quotes import (
+    average_entry_price,
+    index_price,
+    mark_price,
+    open_interest,
+    realisable_share,
+)
 from engine.marks.mark_book import Prices
-from engine.numbers import canonical, exact
+from engine.numbers import ZERO, canonical, exact
 from engine.policy import Policy
 from engine.policy.rules.policy_switches import InstrumentKind
 from engine.position_keys import leg_of, symbol_of
@@ -65,6 +72,8 @@ class PositionView(msgspec.Struct, frozen=True, kw_only=True):
     """Where its pool's equity pays the taker fee of closing it and no more, every other price held, on the contract's
     tick. None where no price does it."""
     unrealised_pnl: Decimal
+    uncounted_profit: Decimal = ZERO
+    """Of it what does not count as collateral of the shared pool: weighted off, or more than the losing side can pay."""
     """Of an option its whole value: the premium was paid in cash."""
     notional: Decimal
     maintenance_margin: Decimal
@@ -141,8 +150,8 @@ def _position_view(
         if option:
             figures = option_position(key, position, mark, instrument)
         else:
-            interest = open_interest(symbol, prices)
-            figures = position_margin(key, position, mark, leverage, policy, interest)
+            interest, share = open_interest(symbol, prices), realisable_share(symbol, prices)
+            figures = position_margin(key, position, mark, leverage, policy, interest, share)
         return PositionView(
             key=key,
             symbol=symbol,
@@ -157,6 +166,7 @@ def _position_view(
             liquidation_price=_liquidation_price(state, key, margin, prices, policy),
             bankruptcy_price=_bankruptcy_price(state, key, margin, prices, policy),
             unrealised_pnl=canonical(figures.unrealised_pnl),
+            uncounted_profit=canonical(ZERO if margin is not None else uncounted_profit((figures,))),
             notional=canonical(figures.notional),
             maintenance_margin=canonical(figures.maintenance_margin),
             initial_margin=canonical(figures.initial_margin),

@@ -1,5 +1,6 @@
 """What `unimargin account` says about an account, computed from its stored state and the saved marks. Pure."""
 
+import shlex
 from decimal import Decimal
 
 import msgspec
@@ -27,6 +28,7 @@ from engine.position_keys import symbol_of
 from streams.answers.account_positions import OrderView, PositionView, order_views, position_views
 from streams.answers.ladder_lines import market_moves
 from streams.config.problem import WRONG_POLICY, Problem
+from streams.config.terminal import printable
 
 _replace = msgspec.structs.replace
 
@@ -176,6 +178,11 @@ def stops(state: AccountState) -> dict[str, Stop]:
     """Why and where the account is stopped, by input topic."""
     both = {"fills": state.fills.stop, "ledger": state.ledger.stop}
     return {topic: stop for topic, stop in both.items() if stop is not None}
+
+
+def resume_hint(account: str, topic: str) -> str:
+    """The command that lets the account go on in the topic, but for the reason, which is the operator's to give."""
+    return f"unimargin account resume {shlex.quote(printable(account))} --topic {topic} --reason REASON"
 
 
 def check_listed(state: AccountState, risk: AccountRisk, policy: Policy) -> None:

@@ -4,13 +4,12 @@ from decimal import Decimal
 
 import msgspec
 
-from engine.events.effects import AccountRisk
 from engine.events.pools import CROSS, pool_figures
 from engine.ladder import Band
 from engine.ledger.accounts import AccountState
+from engine.margin.listed_part import listed_part
 from engine.marks.mark_book import Prices
 from engine.policy import Policy
-from streams.answers.account_report import check_listed
 
 
 class AccountRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,9 +27,8 @@ class AccountRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def account_row(state: AccountState, shard: int, band: Band, prices: Prices, policy: Policy) -> AccountRow:
-    """The row of an account whose worst pool is in `band`; its figures at `prices`. Raises `Problem` for what the policy does not list."""
-    check_listed(state, AccountRisk(state.account), policy)
-    figures = pool_figures(state, CROSS, prices, policy)
+    """The row of an account whose worst pool is in `band`; its figures at `prices`."""
+    figures = pool_figures(listed_part(state, policy), CROSS, prices, policy)
     return AccountRow(
         account=state.account,
         shard=shard,

@@ -6,14 +6,13 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from engine.book.account_book import UnlistedHolding
 from engine.book.columnar_book import ColumnarBook
 from engine.events.effects import AccountRisk
 from engine.marks.mark_book import Prices
 from engine.policy import Policy
 from streams.answers.account_report import believed
 from streams.answers.shelf import Shelf, newest_marks
-from streams.config.problem import WRONG_POLICY, Problem
+from streams.config.problem import Problem
 
 
 class ShardBook(NamedTuple):
@@ -77,8 +76,6 @@ def _book(stored: Collection[bytes], told: Mapping[str, AccountRisk], policy: Po
     book = ColumnarBook(policy)
     try:
         book.load(stored, told)
-    except UnlistedHolding as error:
-        raise Problem(f"{error}. {WRONG_POLICY}") from None
     except msgspec.MsgspecError as error:
         raise Problem(f"the state of an account in Redis cannot be read: {error}") from None
     return book

@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from engine.events.effects import AccountRisk
 from engine.liquidation.adl import AdlCandidate
 from engine.liquidation.adl_holders import Side, adl_candidates
+from engine.margin.listed_part import listed_part
 from engine.marks.mark_book import Prices
 from engine.policy import Policy
-from streams.answers.account_report import believed, check_listed
+from streams.answers.account_report import believed
 from streams.answers.shelf import Shelf
 from streams.store.redis_access import read_state
 
@@ -36,8 +36,7 @@ async def holders_of(shelf: Shelf, policy: Policy, sides: Collection[tuple[str, 
             asked = [(symbol, side) for symbol, side in sides if named[symbol] in data]
             if not asked:
                 continue
-            state = read_state(account, data)
-            check_listed(state, AccountRisk(state.account), policy)
+            state = listed_part(read_state(account, data), policy)
             for symbol, side in asked:
                 found[symbol, side][account] = adl_candidates(state, symbol, side, prices, policy)
     by_side = {

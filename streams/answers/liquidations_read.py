@@ -2,10 +2,11 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from engine.liquidation.fund_groups import FundBalance
+from engine.liquidation.fund_groups import NO_CONTRACT, FundBalance
 from engine.liquidation.plan_cover import fund_values, losing_legs, other_side, with_cover
 from engine.liquidation.priority import worst_first
 from engine.policy import Policy
+from engine.position_keys import symbol_of
 from streams.answers.account_report import believed
 from streams.answers.holders import holders_of
 from streams.answers.liquidations_report import (
@@ -58,18 +59,21 @@ async def _covered(
     shelf: Shelf, planned: list[Planned], policy: Policy, now_ns: int, read_funds: ReadFunds
 ) -> list[Planned]:
     """The same with who would bear what takeovers leave unpaid."""
-    legs = [leg for _, plan in planned if plan for leg in losing_legs(plan)]
-    if not legs:
+    if not any(plan.expected_shortfall for _, plan in planned if plan):
         return planned
+    legs = [leg for _, plan in planned if plan for leg in losing_legs(plan)]
     funds = await read_funds()
     sides = sorted({(leg.symbol, other_side(leg)) for leg in legs})
-    held = (await holders_of(shelf, policy, sides, now_ns)).by_side
+    held = (await holders_of(shelf, policy, sides, now_ns)).by_side if sides else {}
     # one value for the whole list: the worst pools draw on it first
     values = fund_values(funds, planned[0][0].prices, policy)
     covered: list[Planned] = []
     for pool, plan in planned:
         told = plan
         if plan is not None:
-            told, values = with_cover(plan, funds, values, lambda *side: held[side], pool.prices, policy)
+            contract = symbol_of(pool.position) if pool.position else NO_CONTRACT
+            told, values = with_cover(
+                plan, funds, values, lambda *side: held[side], pool.prices, policy, contract
+            )
         covered.append((pool, told))
     return covered

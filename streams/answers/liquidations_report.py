@@ -13,10 +13,10 @@ from engine.liquidation.plan import LiquidationPlan
 from engine.liquidation.planner import liquidation_plan
 from engine.liquidation.priority import PoolRisk
 from engine.margin.figures import Figures
+from engine.margin.listed_part import listed_part
 from engine.marks.mark_book import Prices
 from engine.numbers import ZERO, exact
 from engine.policy import Policy
-from streams.answers.account_report import check_listed
 
 
 class WorkItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,8 +78,8 @@ def liquidated_of(risk: AccountRisk) -> dict[str, LadderState]:
 def liquidated_pool(
     state: AccountState, pool: str, ladder: LadderState, prices: Prices, policy: Policy
 ) -> LiquidatedPool:
-    """The pool at `prices`. Raises `Problem` for what the policy does not list."""
-    check_listed(state, AccountRisk(state.account), policy)
+    """The pool at `prices`. What the policy does not list is left out."""
+    state = listed_part(state, policy)
     return LiquidatedPool(state, pool, ladder, prices, pool_figures(state, pool, prices, policy))
 
 

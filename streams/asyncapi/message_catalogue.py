@@ -20,6 +20,7 @@ from streams.asyncapi.json_schemas import Schema, component_schemas, member_docs
 from streams.contract.commit import OutboxEntry
 from streams.contract.operator_command import OperatorCommand
 from streams.contract.quarantine_record import EVENT_TYPE as QUARANTINED
+from streams.contract.quarantine_record import REFUSED_TYPE, STOPPED_TYPE
 
 if TYPE_CHECKING:  # at run time it would bring the engine, which the headers' schemas do without
     from streams.asyncapi.example_shard import ExampleShard
@@ -30,6 +31,7 @@ EVENT_HEADERS, QUARANTINE_HEADERS = "EventHeaders", "QuarantineHeaders"
 
 _TEXT = {"type": "string", "minLength": 1}
 _NUMBER = {"type": "string", "pattern": "^[0-9]+$"}
+_PLACE = {"type": "string", "pattern": "^(-1|[0-9]+)$", "description": "-1 for an event that has no place."}
 _CLOUD_EVENT = {
     "ce_specversion": {"const": "1.0"},
     "ce_source": {**_TEXT, "description": "Who says it: a URI reference."},
@@ -64,15 +66,15 @@ HEADER_SCHEMAS: dict[str, Schema] = {
         "Where the record was, and why it could not be applied",
         {
             **_CLOUD_EVENT,
-            "ce_id": {**_TEXT, "description": "`topic/partition/offset` of the record."},
-            "ce_type": {"const": QUARANTINED},
+            "ce_id": {**_TEXT, "description": "`topic/partition/offset` of the record; `account/stopped/...` of an account; `.../refused` of an event."},
+            "ce_type": {"enum": sorted([QUARANTINED, STOPPED_TYPE, REFUSED_TYPE]), "description": f"`{STOPPED_TYPE}`: no record, but an account (the value is its state) that the engine could not judge after that input. `{REFUSED_TYPE}`: an event that Kafka does not take."},
             "topic": _TEXT,
-            "partition": _NUMBER,
-            "offset": _NUMBER,
+            "partition": _PLACE,
+            "offset": _PLACE,
             "reason": {"enum": sorted(RejectionCode), "description": "A code of `RejectionCode`."},
             "detail": {"type": "string", "description": "A sentence for a person."},
         },
-        {"cut_from_bytes": {**_NUMBER, "description": "Only where the value was cut: its length before."}},
+        {"cut_from_bytes": {**_NUMBER, "description": "Only where the value was cut, or left out because too much came at once: its length. The whole is where the record was."}},
     ),
 }  # fmt: skip
 

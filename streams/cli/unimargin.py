@@ -1,5 +1,6 @@
 """The command line: `unimargin COMMAND`."""
 
+import os
 from typing import Annotated
 
 import typer
@@ -131,6 +132,16 @@ def options(
     ] = False,
 ) -> None:
     """Streaming risk pipeline for unified margin."""
+    if any(name.upper().startswith("UNIMARGIN_") for name in os.environ):
+        _refuse_unknown_variables()
+
+
+def _refuse_unknown_variables() -> None:
+    """In every command alike, whether it reads settings or not."""
+    from streams.config.invocation import tell_mistakes  # noqa: PLC0415 - only where there is a variable to look at
+    from streams.config.settings import refuse_unknown_variables  # noqa: PLC0415
+
+    tell_mistakes(refuse_unknown_variables)(os.environ)
 
 
 def main() -> None:

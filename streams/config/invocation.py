@@ -44,6 +44,9 @@ def _usable_name(name: str | None) -> str | None:
 AccountArgument = Annotated[
     str, typer.Argument(metavar="ID", help="The account.", callback=_usable_name, show_default=False)
 ]
+OptionalAccount = Annotated[
+    str | None, typer.Argument(metavar="ID", help="The account.", callback=_usable_name, show_default=False)
+]
 AccountFilter = Annotated[
     str | None, typer.Option("--account", help="Only this account's.", callback=_usable_name)
 ]

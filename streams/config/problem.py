@@ -1,6 +1,6 @@
 """What a command cannot do although it was asked rightly."""
 
-WRONG_POLICY = "Is UNIMARGIN_POLICY_FILE the policy that the workers use?"
+WRONG_POLICY = "Is UNIMARGIN_POLICY_FILE the policy in force (`unimargin doctor`)? If it is, the account is judged by the rest, and degraded"
 """What to ask where an account holds something that the policy does not list."""
 
 

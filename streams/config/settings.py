@@ -3,18 +3,26 @@
 The environment wins over the file. Secrets are typed (`SecretStr`) and never printed.
 """
 
+import difflib
 import os
 import socket
+from collections.abc import Iterable
 from decimal import Decimal
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from engine.policy import Policy, PolicyError, parse
 from streams.config.market_moves import moves_of
+
+PREFIX = "UNIMARGIN_"
+OTHER_VARIABLES = frozenset(
+    {"UNIMARGIN_CASES", "UNIMARGIN_DATA", "UNIMARGIN_DATA_DIR", "UNIMARGIN_LIFE_CYCLES"}
+)
+"""Of this repository's tests and benchmarks, which run commands too."""
 
 
 class SettingsError(Exception):
@@ -24,7 +32,7 @@ class SettingsError(Exception):
 class Settings(BaseSettings):
     """What a worker needs to know. Defaults suit one machine; only addresses must be given elsewhere."""
 
-    model_config = SettingsConfigDict(env_prefix="UNIMARGIN_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
     kafka_bootstrap_servers: str = "127.0.0.1:9092"
     kafka_security_protocol: str = Field(
@@ -43,6 +51,9 @@ class Settings(BaseSettings):
     redis_prefix: str = Field(default="unimargin", pattern="^[a-zA-Z0-9_-]+$")
     redis_retry_seconds: float = Field(default=60.0, ge=0)
     """How long a commit is repeated while Redis is away before the worker gives up and exits."""
+
+    prove_seconds: float = Field(default=30.0, ge=1)
+    """For how long a worker that starts waits for Redis, the broker and an agreement of clocks, in no group yet, before it gives up and exits."""
 
     snapshot_seconds: float = Field(default=60.0, ge=0)
     """How often a worker looks whether the packed snapshot of a shard is worth writing anew; 0 never does. A snapshot takes some 250
@@ -123,14 +134,26 @@ class Settings(BaseSettings):
 
 
 def load_settings(file: Path | None = None) -> Settings:
-    """Settings from the environment, over those of `file` (lines `UNIMARGIN_NAME=value`) if given."""
+    """Settings from the environment, over those of `file` (lines `UNIMARGIN_NAME=value`) if given.
+
+    A name that is no setting is refused wherever it stands: a misspelt one would leave its default in force, in silence.
+    """
+    refuse_unknown_variables(os.environ)
     if file is not None and not file.is_file():
         raise SettingsError(f"settings file {file} does not exist")
     try:
         return Settings(_env_file=file)  # type: ignore[call-arg]
     except ValidationError as error:
-        problems = "; ".join(f"{_env_name(e['loc'])}: {e['msg']}" for e in error.errors(include_input=False))
+        problems = "; ".join(map(_problem, error.errors(include_input=False)))
         raise SettingsError(problems) from None
+
+
+def refuse_unknown_variables(names: Iterable[str]) -> None:
+    """Raise `SettingsError` if one of these environment variables looks like a setting and is none; the message has the nearest name."""
+    known = {*map(_variable, Settings.model_fields), *OTHER_VARIABLES}
+    unknown = sorted(it for it in names if it.upper().startswith(PREFIX) and it.upper() not in known)
+    if unknown:
+        raise SettingsError("; ".join(map(_unknown, unknown)))
 
 
 def policy_text(file: Path | None) -> str:
@@ -158,5 +181,16 @@ def shipped_file(packaged: str, in_deploy: str) -> Path:
     return path if path.is_file() else Path(__file__).parents[2] / "deploy" / in_deploy
 
 
-def _env_name(location: tuple[int | str, ...]) -> str:
-    return "UNIMARGIN_" + "_".join(map(str, location)).upper().removeprefix("UNIMARGIN_")
+def _problem(error: Any) -> str:
+    name = _variable("_".join(map(str, error["loc"])))
+    return _unknown(name) if error["type"] == "extra_forbidden" else f"{name}: {error['msg']}"
+
+
+def _variable(field: str) -> str:
+    return PREFIX + field.upper().removeprefix(PREFIX)
+
+
+def _unknown(name: str) -> str:
+    known = [_variable(field) for field in Settings.model_fields]
+    nearest = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.0)[0]
+    return f"{name} is no setting; the nearest is {nearest}"

@@ -58,7 +58,7 @@ def headers(event: Event, source: str) -> tuple[tuple[str, bytes], ...]:
         "ce_id": event.id,
         "ce_source": source,
         "ce_type": event.type.value,
-        "ce_subject": _subject(event),
+        "ce_subject": subject(event),
         "ce_time": rfc3339(event.time_ns),
         "ce_sequence": str(event.sequence),
         "content-type": "application/json",
@@ -72,7 +72,7 @@ def outbox_entry(event: Event, partition: int, source: str) -> OutboxEntry:
     return OutboxEntry(
         topic=stream.value,
         partition=partition,
-        key=_subject(event).encode(),
+        key=subject(event).encode(),
         value=msgspec.json.encode(event),
         headers=headers(event, source),
         event_type=event.type.value,
@@ -80,7 +80,8 @@ def outbox_entry(event: Event, partition: int, source: str) -> OutboxEntry:
     )
 
 
-def _subject(event: Event) -> str:
+def subject(event: Event) -> str:
+    """Whom or what the event is about: the key of its record."""
     return event.account if isinstance(event, RiskEvent) else event.subject
 
 

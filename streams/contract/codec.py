@@ -73,6 +73,13 @@ def decode_prices(value: bytes | None) -> tuple[Mark, ...] | Rejection:
     return message if isinstance(message, Rejection) else (message,)
 
 
+def accounts_of_mismatch(topic: Topic, key: bytes | None, value: bytes | None) -> list[str]:
+    """Of a record whose key is not the account that its value names: both, for it was meant for one of them, and nobody knows for which."""
+    message = decode_bounded(_account_decoders[topic].decode, value, INPUT_BYTES_MAX)
+    named = None if isinstance(message, Rejection) else message.account
+    return [it for it in (account_of_key(key), named) if it is not None]
+
+
 def account_of_key(key: bytes | None) -> str | None:
     """The account that a record's key names, for records whose value names none."""
     if not key or len(key) > NAME_LENGTH_MAX:

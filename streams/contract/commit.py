@@ -2,14 +2,52 @@
 
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
 
 from engine.events.effects import Stream
+from engine.ledger.orders_apart import OrderChanges
 
-DEDUPE_WINDOW = 4096
-"""Newest input ids remembered per account and topic. A producer's re-send comes within seconds; a market maker
-with 100 fills a second is covered for 40 s. Where the exchange sends `account_seq` the check has no window."""
+
+class AppliedId(NamedTuple):
+    """An id to be remembered, of an account and topic (`engine.ledger.remembering`)."""
+
+    generation: int
+    expected: int
+    """How many ids its generation is laid out for."""
+    place: int
+    """How many ids its generation had before it."""
+    digest: bytes
+    """Of the id."""
+    said: bytes
+    """Digest of what its input said."""
+
+
+class ForgottenIds(NamedTuple):
+    """A generation whose ids are not remembered any more."""
+
+    topic: str
+    account: str
+    generation: int
+    ids: int
+    """How many it has."""
+    expected: int
+    """How many it is laid out for."""
+
+
+class SoughtId(NamedTuple):
+    """An id that may be among those of a generation."""
+
+    topic: str
+    account: str
+    generation: int
+    ids: int
+    """How many it has."""
+    expected: int
+    digest: bytes
+    text: str
+    """The id itself: an edition before generations kept it so."""
 
 
 class Lane(StrEnum):
@@ -45,9 +83,14 @@ class Commit(msgspec.Struct, frozen=True):
     advance: dict[str, tuple[int, int]] = {}
     """Topic -> (expected watermark, new watermark): offsets of the next record to apply."""
     accounts: dict[str, bytes] = {}
+    """Their states as they are stored (`engine.ledger.orders_apart.encode_stored`)."""
+    orders: dict[str, OrderChanges] = {}
+    """Of accounts whose open orders are stored apart from their states, or were."""
     risks: dict[str, bytes] = {}
-    seen: dict[tuple[str, str], tuple[str, ...]] = {}
+    ids: dict[tuple[str, str], tuple[AppliedId, ...]] = {}
     """(topic, account) -> newly applied input ids, oldest first."""
+    forgotten: tuple[ForgottenIds, ...] = ()
+    """They may have ids of this very commit; nothing is added to them after it."""
     outbox: tuple[OutboxEntry, ...] = ()
     breaker: bytes | None = None
     """The state of the shard's breaker; None leaves it as it is."""
@@ -64,7 +107,8 @@ class Commit(msgspec.Struct, frozen=True):
         return bool(
             self.advance
             or self.accounts
-            or self.seen
+            or self.ids
+            or self.forgotten
             or self.breaker
             or self.adl
             or any(entry.lane is Lane.LIQUIDATIONS for entry in self.outbox)
@@ -75,8 +119,10 @@ def merge(commits: Sequence[Commit]) -> Commit:
     """One commit with the effect of all, in order. Raises AssertionError if watermark ranges do not join."""
     advance: dict[str, tuple[int, int]] = {}
     accounts: dict[str, bytes] = {}
+    orders: dict[str, OrderChanges] = {}
     risks: dict[str, bytes] = {}
-    seen: dict[tuple[str, str], tuple[str, ...]] = {}
+    ids: dict[tuple[str, str], tuple[AppliedId, ...]] = {}
+    forgotten: list[ForgottenIds] = []
     outbox: list[OutboxEntry] = []
     breaker: bytes | None = None
     adl: bytes | None = None
@@ -87,10 +133,13 @@ def merge(commits: Sequence[Commit]) -> Commit:
                 raise AssertionError(f"{topic}: a commit from {start} follows one up to {reached}")
             advance[topic] = (first, end)
         accounts |= commit.accounts
+        for account, changes in commit.orders.items():
+            orders[account] = orders[account].then(changes) if account in orders else changes
         risks |= commit.risks
-        for place, ids in commit.seen.items():
-            seen[place] = seen.get(place, ()) + ids
+        for place, added in commit.ids.items():
+            ids[place] = ids.get(place, ()) + added
+        forgotten += commit.forgotten
         outbox += commit.outbox
         breaker = commit.breaker or breaker
         adl = commit.adl or adl
-    return Commit(advance, accounts, risks, seen, tuple(outbox), breaker, adl)
+    return Commit(advance, accounts, orders, risks, ids, tuple(forgotten), tuple(outbox), breaker, adl)

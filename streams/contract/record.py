@@ -1,5 +1,6 @@
 """One record of an account topic, as it was read and as it was understood."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from engine.inputs import AccountInput
@@ -21,6 +22,8 @@ class Record(NamedTuple):
     value: bytes | None
     taken_in_ns: int = 0
     """The latest time at which it can have come into its log (Unix ns); 0 where nothing is known of that."""
+    headers: Sequence[tuple[str, bytes | None]] = ()
+    """Where who reads asks for them."""
 
 
 class Decoded(NamedTuple):

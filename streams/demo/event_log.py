@@ -10,7 +10,7 @@ from aiokafka.structs import ConsumerRecord
 from engine.events.effects import EventType, RiskEvent, Stream
 from engine.ladder import Band
 from streams.config.settings import Settings
-from streams.contract.cloudevents import read_risk_event
+from streams.contract.published_event import decode_event
 from streams.kafka.clients import open_reader, partition_counts
 
 POLL_MS = 200
@@ -45,6 +45,8 @@ class EventLog:
         self._settings = settings
         self._sequences: dict[tuple[str, Stream], int] = {}
         self._positions: dict[TopicPartition, int] = {}
+        self._dropped: set[TopicPartition] = set()
+        """Where the broker has said that it dropped some."""
 
     async def run(self) -> None:
         """Read until cancelled."""
@@ -63,6 +65,7 @@ class EventLog:
         try:
             polled = await consumer.getmany(timeout_ms=POLL_MS)
         except OffsetOutOfRangeError as error:
+            self._dropped.update(error.args[0])
             await consumer.seek_to_beginning(*error.args[0])
             return
         for place, records in polled.items():
@@ -70,10 +73,12 @@ class EventLog:
                 self._take(place, record)
 
     def _take(self, place: TopicPartition, record: ConsumerRecord) -> None:
-        self.missed += record.offset - self._positions[place]
+        if place in self._dropped:  # else what lies between is no record: an owner's mark
+            self.missed += record.offset - self._positions[place]
+            self._dropped.discard(place)
         self._positions[place] = record.offset + 1
-        event = read_risk_event(record.value)
-        if event is not None:
+        event = decode_event(record.value)
+        if isinstance(event, RiskEvent):
             self.take(event)
 
     def take(self, event: RiskEvent) -> None:

@@ -17,7 +17,7 @@ from engine.ladder import Band
 from engine.ladder.states import CallKind, Controls
 from engine.marks.mark_book import Prices
 from streams.answers.account_read import AccountReading, account_reading
-from streams.answers.account_report import AccountReport, believed, check_listed
+from streams.answers.account_report import AccountReport, believed
 from streams.answers.account_report import report as account_report
 from streams.answers.account_stress_report import (
     DEFAULT_MOVES,
@@ -179,7 +179,6 @@ def _rows(desk: Desk, ranks: Sequence[Rank], now_ns: int) -> list[RiskRow]:
             prices[shard] = believed(at_once(desk.copy.marks(shard)), desk.policy, now_ns)
         try:
             state, risk = held.read(it.account)
-            check_listed(state, risk, desk.policy)
         except Problem:  # since it was ranked; the next round takes it out of the list
             continue
         rows.append(risk_row(state, risk, shard, prices[shard], desk.policy))

@@ -24,8 +24,8 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     accounts: int
     unranked: int
     """Accounts that changed and have no new place in the list yet."""
-    unlisted: int
-    """Accounts that hold what the policy does not list, or that this version cannot read: they are in no list; asked for by name they say why."""
+    unreadable: int
+    """Accounts that this version cannot read: they are in no list; asked for by name they say why."""
     copy_age_seconds: float
     stream_clients: int
 
@@ -51,7 +51,7 @@ async def show_health(desk: DeskPart) -> Answer[HealthReport] | Response[Any]:
             shards=len(desk.copy.shards),
             accounts=desk.copy.account_count,
             unranked=desk.ranking.waiting,
-            unlisted=len(desk.ranking.unlisted),
+            unreadable=len(desk.ranking.unreadable),
             copy_age_seconds=round(desk.copy.age_s, 3),
             stream_clients=desk.hub.listeners,
         )

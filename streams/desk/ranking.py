@@ -21,11 +21,12 @@ from engine.ladder.states import CallKind, Controls
 from engine.ledger.accounts import AccountState
 from engine.margin.figures import Figures
 from engine.margin.isolated_pool import judged_isolated
+from engine.margin.listed_part import listed_part
 from engine.marks.mark_book import Prices
 from engine.numbers import canonical
 from engine.policy import Policy
 from engine.position_keys import symbol_of
-from streams.answers.account_report import believed, check_listed
+from streams.answers.account_report import believed
 from streams.config.problem import Problem
 from streams.desk.book_copy import BookCopy, Entry
 
@@ -102,8 +103,8 @@ class Ranking:
         """Others that changed."""
         self._ordered: list[Rank] = []
         self._ordered_s = float("-inf")
-        self.unlisted: dict[str, str] = {}
-        """Accounts that cannot be valued under this policy, and why."""
+        self.unreadable: dict[str, str] = {}
+        """Accounts that this version cannot read, and why."""
 
     def changed(self, shard: int, accounts: Mapping[str, Entry]) -> None:
         """These have to be ranked anew."""
@@ -119,7 +120,7 @@ class Ranking:
     @property
     def known(self) -> int:
         """Accounts that have a place, or cannot have one."""
-        return len(self._ranks) + len(self.unlisted)
+        return len(self._ranks) + len(self.unreadable)
 
     def ordered(self) -> list[Rank]:
         """Everybody, the riskiest first, as of `ORDER_SECONDS` ago at most. Not to be changed."""
@@ -172,17 +173,16 @@ class Ranking:
         it = copy.shards[shard]
         try:
             state, risk = it.entries[account].read(account)
-            check_listed(state, risk, self._policy)
         except Problem as problem:
-            self.unlisted[account] = str(problem)
+            self.unreadable[account] = str(problem)
             self._ranks.pop(account, None)
             return
-        self.unlisted.pop(account, None)
+        self.unreadable.pop(account, None)
         self._ranks[account] = rank_of(state, risk, shard, prices, self._policy)
 
 
 def rank_of(state: AccountState, risk: AccountRisk, shard: int, prices: Prices, policy: Policy) -> Rank:
-    """The rank of an account at `prices`; all it holds is listed."""
+    """The rank of an account at `prices`."""
     _, ladder, figures = worst_pool(state, risk, prices, policy)
     held = {*state.positions, *state.isolated}
     return Rank(
@@ -198,7 +198,7 @@ def rank_of(state: AccountState, risk: AccountRisk, shard: int, prices: Prices, 
 
 
 def risk_row(state: AccountState, risk: AccountRisk, shard: int, prices: Prices, policy: Policy) -> RiskRow:
-    """The row of an account at `prices`; all it holds is listed."""
+    """The row of an account at `prices`."""
     pool, ladder, figures = worst_pool(state, risk, prices, policy)
     return RiskRow(
         account=state.account,
@@ -223,7 +223,8 @@ def risk_row(state: AccountState, risk: AccountRisk, shard: int, prices: Prices,
 def worst_pool(
     state: AccountState, risk: AccountRisk, prices: Prices, policy: Policy
 ) -> tuple[str, LadderState, Figures]:
-    """The pool in the worst band, of several in it the one with the lowest ratio."""
+    """The pool in the worst band, of several in it the one with the lowest ratio. What the policy does not list is left out, as it is judged."""
+    state = listed_part(state, policy)
     pools = [CROSS, *sorted({*judged_isolated(state), *risk.pools} - {CROSS})]
     found = []
     for pool in pools:

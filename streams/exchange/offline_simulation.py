@@ -69,9 +69,6 @@ class OfflineEngine:
         self._offsets[topic] += 1
         record = Record(offset, message.account.encode(), msgspec.json.encode(message))
         decoded = self._processor.decode(topic, [record])
-        self._processor.add_windows(
-            topic, {account: [] for account in self._processor.missing_windows(topic, decoded)}
-        )
         outcome = self._processor.apply(topic, decoded)
         if outcome.applied != 1:
             raise AssertionError(f"{message} was not applied: {outcome}")

@@ -17,6 +17,9 @@ PRODUCER_REQUEST_BYTES_MAX = 4 * 1024 * 1024
 PRODUCER_BATCH_BYTES_MAX = 512 * 1024
 """The relay has one batch per partition in flight; about 300 events fit, so a cascade goes out in few rounds."""
 
+RELAY_TIMEOUT_MS = 10_000
+"""The election of a new leader takes less."""
+
 STOP_SECONDS = 5.0
 """A consumer whose broker is gone may wait for long."""
 
@@ -41,11 +44,18 @@ def producer(settings: Settings, **options: Any) -> AIOKafkaProducer:
     return AIOKafkaProducer(
         **client_options(settings),
         acks="all",
-        enable_idempotence=settings.kafka_idempotent_producer,
         max_batch_size=PRODUCER_BATCH_BYTES_MAX,
         max_request_size=PRODUCER_REQUEST_BYTES_MAX,
-        **options,
+        **{"enable_idempotence": settings.kafka_idempotent_producer, **options},
     )
+
+
+def relay_producer(settings: Settings) -> AIOKafkaProducer:
+    """Build a producer for the shards of a worker. Each shard numbers what it sends under an epoch of its own (`producer_epochs`).
+
+    A batch that could not be sent within the timeout is given back: the relay then asks again whether the shard is its own.
+    """
+    return producer(settings, enable_idempotence=False, request_timeout_ms=RELAY_TIMEOUT_MS)
 
 
 @asynccontextmanager
@@ -86,8 +96,8 @@ def account_partitioner(partitions: int) -> Callable[[bytes], int]:
 async def partition_counts(settings: Settings, topics: Sequence[str]) -> dict[str, int]:
     """Partitions of each topic; 0 for one that does not exist."""
     admin = AIOKafkaAdminClient(**client_options(settings))
-    await admin.start()
     try:
+        await admin.start()
         described = await admin.describe_topics(list(topics))
     finally:
         await admin.close()

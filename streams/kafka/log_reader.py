@@ -44,7 +44,7 @@ class LogReader:
         while await self._consumer.position(place) < end:
             polled = await self._consumer.getmany(place, timeout_ms=POLL_MS, max_records=BATCH_RECORDS_MAX)
             records = [
-                Record(record.offset, record.key, record.value, taken_in_ns(record.timestamp))
+                Record(record.offset, record.key, record.value, taken_in_ns(record.timestamp), record.headers)
                 for record in polled.get(place, [])
                 if record.offset < end
             ]

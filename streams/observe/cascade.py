@@ -42,7 +42,10 @@ class Cascade:
     def on_executed(self, fills: Iterable[Fill]) -> None:
         """Fills that name a liquidation were applied."""
         for fill in fills:
-            instrument = self._policy.instruments[fill.symbol]
+            instrument = self._policy.instruments.get(fill.symbol)
+            if instrument is None:
+                # it has left the policy: it is booked, but nobody prices it any more
+                continue
             index, _ = index_price(self._policy, instrument.settle, self._marks.prices)
             with exact():
                 # |value(price)| * index(settle)

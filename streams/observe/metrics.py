@@ -25,6 +25,11 @@ class Metrics:
         self.worker_info = Gauge(
             "margin_worker_info", "Constant 1; labels name what runs.", ["version", "policy"], registry=r
         )
+        self.policy_refused = Gauge(
+            "margin_policy_refused",
+            "1 while this worker takes no shard because another policy than its own is in force.",
+            registry=r,
+        )
         self.worker_start_timestamp_seconds = Gauge(
             "margin_worker_start_timestamp_seconds", "When this worker process started.", registry=r
         )
@@ -110,6 +115,24 @@ class Metrics:
         )
         self.quarantined_total = Counter(
             "margin_quarantined_total", "Records put into quarantine.", ["topic", "reason"], registry=r
+        )
+        self.quarantine_places_total = Counter(
+            "margin_quarantine_places_total",
+            "Quarantined records told by their place alone, because too many bytes came at once; they are where they came from.",
+            ["topic"],
+            registry=r,
+        )
+        self.engine_errors_total = Counter(
+            "margin_engine_errors_total",
+            "Failures of the engine itself, each of which stopped one account: while an input was applied, or while it was judged.",
+            ["step"],
+            registry=r,
+        )
+        self.events_refused_total = Counter(
+            "margin_events_refused_total",
+            "Events that Kafka takes for no price (too large): each is in quarantine, and its account is stopped.",
+            ["topic", "type"],
+            registry=r,
         )
         self.consumer_lag_records = Gauge(
             "margin_consumer_lag_records", "Log end minus watermark.", ["topic", "partition"], registry=r
@@ -264,6 +287,11 @@ class Metrics:
         )
         self.outbox_pending = Gauge(
             "margin_outbox_pending", "Events committed and not yet acknowledged by Kafka.", registry=r
+        )
+        self.outbox_withdrawn_total = Counter(
+            "margin_outbox_withdrawn_total",
+            "Events found in the outbox at a take-over and not published: their ids have another meaning, Redis was rewound.",
+            registry=r,
         )
         self.liquidations_pending = Gauge(
             "margin_liquidations_pending",

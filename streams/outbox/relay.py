@@ -2,10 +2,11 @@
 
 Life of an entry
 ----------------
-1. `offer`       it is durable in the outbox in Redis, and waits in memory
+1. `offer`       it is durable in the outbox in Redis, and waits in memory; at first for the licence to publish at all (`licence`)
 2. a round       takes the oldest entries, at most one Kafka batch per topic and partition, sends all batches, waits
                  for every acknowledgement; a batch that failed for a passing reason is sent again, the same records
-                 in the same order
+                 in the same order. Before anything is sent, and sent again, the shard is known to be ours. A record that Kafka takes for no
+                 price (too large) is for `refused`, and the others go on
 3. `published`   the whole round is cut from the outbox; only then comes the next one
 A process that ends between 2 and 3 leaves the entries in the outbox, and the next owner publishes them again.
 
@@ -18,18 +19,30 @@ and read back from Redis when their turn has come.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 import structlog
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError, KafkaTimeoutError, KafkaUnavailableError
+from aiokafka.errors import (
+    CorruptRecordException,
+    InvalidProducerEpoch,
+    InvalidTimestampError,
+    KafkaError,
+    KafkaTimeoutError,
+    KafkaUnavailableError,
+    MessageSizeTooLargeError,
+    ProducerFenced,
+    RecordListTooLargeError,
+    UnsupportedForMessageFormatError,
+)
 from aiokafka.partitioner import DefaultPartitioner
 
 from streams.contract.commit import Lane, OutboxEntry
 from streams.observe.metrics import Metrics
-from streams.store.shard_store import ShardStore, StoreRewound
+from streams.outbox.licence import Licence
+from streams.store.shard_store import EpochLost, ShardStore, StoreRewound
 
 T = TypeVar("T")
 
@@ -48,8 +61,23 @@ NS_PER_S = 1_000_000_000
 _log = structlog.get_logger()
 
 
+REFUSED_RECORD = (
+    CorruptRecordException,
+    InvalidTimestampError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    UnsupportedForMessageFormatError,
+)
+"""What is wrong with a record itself: others of the same topic are taken."""
+
+
 class RelayError(Exception):
-    """Kafka refuses an entry for good (too large, not allowed): trying again cannot help, a person must."""
+    """Kafka refuses what is sent for good (not allowed, no such topic): trying again cannot help, a person must."""
+
+
+async def _cannot_pass_over(entry: OutboxEntry, error: KafkaError) -> None:
+    """Whoever does not say what becomes of an entry that Kafka does not take ends with it."""
+    raise RelayError(f"{entry.topic}: {error!r}") from error
 
 
 class _Batch(NamedTuple):
@@ -60,25 +88,29 @@ class _Batch(NamedTuple):
 
 
 class OutboxRelay:
-    """Publishes what `store` committed to `lane`. `clock_ns` is the wall clock in Unix ns; `producer` is started, acks=all."""
+    """Publishes what `store` committed to `lane`, once it is given the `licence`.
+
+    `clock_ns` is the wall clock in Unix ns; `producer` is started, acks=all, and numbers nothing by itself: the licence does.
+    """
 
     def __init__(
         self,
         store: ShardStore,
         lane: Lane,
+        licence: Licence,
         producer: AIOKafkaProducer,
         metrics: Metrics,
         clock_ns: Callable[[], int],
     ) -> None:
-        self._store, self._lane = store, lane
+        self._store, self._lane, self._licence = store, lane, licence
         self._producer = producer
         self._metrics = metrics
         self._clock_ns = clock_ns
         self._partitioner = DefaultPartitioner()
+        self.refused: Callable[[OutboxEntry, KafkaError], Awaitable[None]] = _cannot_pass_over
+        """Called for an entry that Kafka takes for no price; once it returns the entry is passed over, so what became of it is durable."""
         self._pending: deque[OutboxEntry] = deque()
         self._pending_in_redis = 0
-        self.notes_positions = True
-        """Whether Redis is told how far a topic is known, when entries are published."""
         self._work = asyncio.Event()
         self._drained = asyncio.Event()
         self._drained.set()
@@ -97,13 +129,24 @@ class OutboxRelay:
         self._drained.clear()
         self._work.set()
 
+    def withdraw(self, places: Collection[int]) -> None:
+        """Forget the entries at these places of what was offered: they are not in the outbox any more. Nothing was published yet."""
+        held = len(self._pending)
+        self._pending = deque(entry for place, entry in enumerate(self._pending) if place not in places)
+        self._pending_in_redis -= sum(place >= held for place in places)
+        self._count_pending(-len(places))
+        if not self._pending and not self._pending_in_redis:
+            self._work.clear()
+            self._drained.set()
+
     async def drained(self) -> None:
         """Return once everything offered is published and cut from the outbox."""
         await self._drained.wait()
 
     async def run(self) -> None:
-        """Publish until cancelled. Raises RelayError, or StoreError when the outbox cannot be cut."""
+        """Publish until cancelled. Raises RelayError, or StoreError when the shard is not ours or the outbox cannot be cut."""
         try:
+            await self._licence.given()
             while True:
                 await self._work.wait()
                 await self._round()
@@ -127,10 +170,10 @@ class OutboxRelay:
         except ExceptionGroup as several:  # one reason is enough to stop for
             first = several.exceptions[0]
             raise first from first.__cause__
-        ends = (send.result() for send in sends if self.notes_positions)
+        ends = (send.result() for send in sends)
         positions = {topic: end for topic, end in ends if end is not None}
         count = sum(len(batch.entries) for batch in batches)
-        await self._store.published(self._lane, count, positions)
+        await self._licence.proved_by(lambda: self._store.published(self._lane, count, positions))
         for _ in range(count):
             self._pending.popleft()
         self._count_pending(-count)
@@ -175,22 +218,38 @@ class OutboxRelay:
             builder = self._producer.create_batch()
             for entry in batch.entries:
                 _append(builder, entry)
+            self._licence.sign(builder, batch.place)
+            await self._licence.prove()
             acknowledged = await self._producer.send_batch(
                 builder, batch.place.topic, partition=batch.place.partition
             )
             offset: int = (await acknowledged).offset
             return offset
 
-        offset = await _until_it_works(attempt, f"{batch.place.topic}/{batch.place.partition}")
+        try:
+            offset = await _until_it_works(attempt, f"{batch.place.topic}/{batch.place.partition}")
+        except RelayError as error:
+            if not isinstance(error.__cause__, REFUSED_RECORD):
+                raise
+            return await self._one_by_one(batch, error.__cause__)
+        self._licence.taken(batch.place, len(batch.entries))
         now_ns = self._clock_ns()
         for entry in batch.entries:
             self._metrics.events_published_total.labels(entry.event_type).inc()
             if entry.cause_time_ns is not None:
                 self._metrics.tick_to_event_seconds.observe((now_ns - entry.cause_time_ns) / NS_PER_S)
-        # An idempotent producer may learn only that the broker has the batch, not where (offset -1); and a position
+        # Of a batch that is sent again the broker may say only that it has it, not where (offset -1); and a position
         # is one of the shard's own partition, which an entry without a partition does not have.
         known = offset >= 0 and batch.entries[0].partition is not None
         return batch.place.topic, offset + len(batch.entries) if known else None
+
+    async def _one_by_one(self, batch: _Batch, error: KafkaError) -> tuple[str, int | None]:
+        """One of them is refused for good: all others are sent, in their order."""
+        if len(batch.entries) == 1:
+            await self.refused(batch.entries[0], error)
+            return batch.place.topic, None
+        ends = [await self._send(_Batch(batch.place, [entry])) for entry in batch.entries]
+        return batch.place.topic, next((end for _, end in reversed(ends) if end is not None), None)
 
 
 def _append(builder: Any, entry: OutboxEntry) -> bool:
@@ -202,12 +261,14 @@ def _append(builder: Any, entry: OutboxEntry) -> bool:
 async def _until_it_works(attempt: Callable[[], Awaitable[T]], what: str) -> T:
     """Repeat without end what failed for a passing reason: an event that was decided must be said.
 
-    The outbox meanwhile grows and is watched. Raises RelayError for a reason that stays.
+    The outbox meanwhile grows and is watched. Raises EpochLost, and RelayError for a reason that stays.
     """
     backoff_s = BACKOFF_FIRST_S
     while True:
         try:
             return await attempt()
+        except (ProducerFenced, InvalidProducerEpoch) as error:
+            raise EpochLost(f"{what}: Kafka takes no more of us, a later owner has written") from error
         except KafkaError as error:
             if not (error.retriable or isinstance(error, KafkaTimeoutError | KafkaUnavailableError)):
                 raise RelayError(f"{what}: {error!r}") from error

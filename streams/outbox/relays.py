@@ -1,19 +1,25 @@
 """Both lanes of a shard's outbox: what is to be executed waits for nothing that is only to be known."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 
 from streams.contract.commit import Lane, OutboxEntry
+from streams.kafka.producer_epochs import ProducerEpoch
 from streams.observe.metrics import Metrics
+from streams.outbox.licence import Licence
 from streams.outbox.relay import OutboxRelay
 from streams.store.shard_store import ShardStore
+
+RaiseEpoch = Callable[[int], Awaitable[ProducerEpoch | None]]
+"""Shuts whoever owned the shard before out of its event topics; None where the broker cannot."""
 
 
 class OutboxRelays:
     """A relay for each lane, with the same arguments but a producer of its own: one sends a request at a time to a broker.
 
-    Each is `run` as a task of its own.
+    Each is `run` as a task of its own. What a take-over finds goes through `inherit`, `shut_out` and `adopted`, in this order.
     """
 
     def __init__(
@@ -22,25 +28,42 @@ class OutboxRelays:
         producers: Mapping[Lane, AIOKafkaProducer],
         metrics: Metrics,
         clock_ns: Callable[[], int],
+        raise_epoch: RaiseEpoch,
     ) -> None:
-        self._relays = {lane: OutboxRelay(store, lane, producers[lane], metrics, clock_ns) for lane in Lane}
+        self._store, self._metrics, self._raise_epoch = store, metrics, raise_epoch
+        self._licence = Licence(store)
+        self._relays = {
+            lane: OutboxRelay(store, lane, self._licence, producers[lane], metrics, clock_ns) for lane in Lane
+        }
+        self._epoch: ProducerEpoch | None = None
         self._older_edition = False
 
-    def inherit(self, outboxes: Mapping[Lane, Sequence[OutboxEntry]]) -> None:
-        """Take what a take-over found.
+    def pass_over(self, refused: Callable[[OutboxEntry, KafkaError], Awaitable[None]]) -> None:
+        """What becomes of entries that Kafka takes for no price; without this the first one ends the relay."""
+        for relay in self._relays.values():
+            relay.refused = refused
 
-        It is published at once. But what lies before it in the event topics may not be in Redis (it was rewound): before `adopted` no
-        position is noted, or who takes over next would begin to read behind that.
-        """
+    def inherit(self, outboxes: Mapping[Lane, Sequence[OutboxEntry]]) -> None:
+        """Take what a take-over found. None of it is published before `adopted`."""
         for lane, entries in outboxes.items():
-            self._relays[lane].notes_positions = False
             self._relays[lane].offer(entries)
             self._older_edition |= any(entry.lane is not lane for entry in entries)
 
+    async def shut_out(self) -> None:
+        """Have the broker take nothing more from whoever owned the shard before: what is read after this is all there ever will be."""
+        self._epoch = await self._raise_epoch(self._store.shard)
+
+    async def withdraw(self, places: Mapping[Lane, Sequence[int]]) -> None:
+        """Take out of the outboxes what was inherited at these places: its ids have another meaning. Raises as `ShardStore.withdrawn`."""
+        for lane, some in places.items():
+            if some:
+                await self._store.withdrawn(lane, some)
+                self._relays[lane].withdraw(set(some))
+                self._metrics.outbox_withdrawn_total.inc(len(some))
+
     def adopted(self) -> None:
-        """All that was in the event topics at the take-over is durable in Redis."""
-        for relay in self._relays.values():
-            relay.notes_positions = True
+        """All that was in the event topics at the take-over is durable in Redis: publish."""
+        self._licence.give(self._epoch)
 
     async def inherited(self) -> None:
         """Return once it is sure that nothing new overtakes what was inherited.

@@ -29,6 +29,7 @@ from engine.marks.mark_book import NANOSECONDS
 from engine.rejections import Rejection
 from streams.contract.codec import decode_prices
 from streams.contract.commit import OutboxEntry
+from streams.contract.quarantine_budget import QuarantineBudget
 from streams.contract.quarantine_record import quarantine_entry
 from streams.observe.metrics import Metrics
 from streams.prices.price_reader import PriceRecord
@@ -80,6 +81,7 @@ class PriceDesk:
         self._intake, self._encoder, self._judge, self._quarantine = intake, encoder, judge, quarantine
         self._metrics, self._beliefs, self._conflates = metrics, beliefs, conflates
         self._topic, self._quarantine_topic, self._turn = topic, quarantine_topic, turn
+        self._budget = QuarantineBudget()
 
     async def on_records(self, records: Sequence[PriceRecord], batches_waiting: int = 0) -> None:
         """Take one polled batch, behind which `batches_waiting` others wait."""
@@ -151,17 +153,19 @@ class PriceDesk:
 
     def _to_quarantine(self, record: PriceRecord, rejection: Rejection) -> None:
         self._metrics.quarantined_total.labels(self._topic, rejection.code).inc()
-        self._quarantine(
-            quarantine_entry(
-                self._quarantine_topic,
-                self._topic,
-                record.partition,
-                record.offset,
-                record.key,
-                record.value,
-                rejection,
-            )
+        entry = quarantine_entry(
+            self._quarantine_topic,
+            self._topic,
+            record.partition,
+            record.offset,
+            record.key,
+            record.value,
+            rejection,
         )
+        within = self._budget.within(entry, time.time_ns())
+        if within is not entry:
+            self._metrics.quarantine_places_total.labels(self._topic).inc()
+        self._quarantine(within)
 
     def _count_believed(self, instants: Sequence[Instant]) -> int:
         """Count the believed marks by symbol; returns how many there are."""

@@ -26,6 +26,8 @@ how long the event loop is held by one batch, however many marks a producer puts
 POLL_MS = 100
 INBOX_BATCHES_MAX = 64
 """Polled batches that may wait for the agent (during a rebalance it sleeps); then polling waits, Kafka keeps them."""
+UNTAKEN_NS_MAX = 15_000_000_000
+"""A rebalance takes less; whoever takes no marks for longer has none."""
 WATCH_SECONDS = 1.0
 METADATA_SECONDS = 5.0
 """How soon new partitions are found."""
@@ -71,7 +73,10 @@ class PriceReader:
         """`wake` tells the agent to `take`; `ready` is set while the log's end at (re)start was reached and taken."""
         self._settings, self._metrics = settings, metrics
         self._wake, self._ready, self._progress = wake, ready, progress
-        self._inbox: deque[list[PriceRecord]] = deque()
+        self._inbox: deque[tuple[int, list[PriceRecord]]] = deque()
+        """With the time at which it was polled (Unix ns)."""
+        self._in_hand_ns: int | None = None
+        """When the batch was polled that is being taken."""
         self._silent_s = min(SILENT_SECONDS_MAX, settings.stall_seconds / 3)
         self._next: dict[int, int] = {}
         """By partition: the offset to read next."""
@@ -83,9 +88,21 @@ class PriceReader:
         """When the last record was polled, or none was missing; when the broker last answered."""
 
     def take(self) -> Iterator[list[PriceRecord]]:
-        """Every batch that waits, oldest first."""
-        while self._inbox:
-            yield self._inbox.popleft()
+        """Every batch that waits, oldest first. One counts as taken when the next is asked for."""
+        try:
+            while self._inbox:
+                self._in_hand_ns, batch = self._inbox.popleft()
+                yield batch
+        finally:
+            self._in_hand_ns = None
+
+    def taken_until_ns(self, now_ns: int) -> int:
+        """Until when all that was polled has been taken (Unix ns); not longer ago than `UNTAKEN_NS_MAX`.
+
+        A symbol must not be called stale while its mark waits here: during a rebalance nobody takes any.
+        """
+        oldest_ns = self._inbox[0][0] if self._in_hand_ns is None and self._inbox else self._in_hand_ns
+        return now_ns if oldest_ns is None else max(min(oldest_ns, now_ns), now_ns - UNTAKEN_NS_MAX)
 
     @property
     def batches_waiting(self) -> int:
@@ -161,7 +178,8 @@ class PriceReader:
                 for record in records
             )
         )
-        self._inbox += batches
+        polled_ns = time.time_ns()
+        self._inbox += ((polled_ns, batch) for batch in batches)
         return len(batches)
 
     async def _pass_over(self, consumer: AIOKafkaConsumer) -> None:

@@ -27,6 +27,7 @@ from engine.policy import Policy
 from engine.rejections import Rejection
 from streams.contract.commit import Commit, OutboxEntry
 from streams.contract.operator_command import BreakerRelease, BreakerVoid, OperatorCommand
+from streams.contract.quarantine_record import STOPPED_TYPE
 from streams.contract.record import Decoded
 from streams.replay.arrivals import Arrival
 from streams.replay.replay_counts import Counts, Refused
@@ -231,6 +232,10 @@ class Replay:
     def _tell(self, commits: Iterable[Commit]) -> None:
         for commit in commits:
             for entry in commit.outbox:
+                if entry.event_type == STOPPED_TYPE:
+                    place, reason, detail = (_header(entry, it) for it in ("ce_id", "reason", "detail"))
+                    self.counts.quarantine(Refused(place, reason, detail))
+                    continue
                 self._say(entry.value)
                 self.counts.count_event(entry.event_type)
 

@@ -15,10 +15,12 @@ from decimal import Decimal
 
 import msgspec
 
+from engine.book.readings import as_floats
 from engine.events.effects import AccountRisk
 from engine.inputs import Mark, Topic
 from engine.ladder import Band
 from engine.ladder.breaker import BreakerState
+from engine.margin.listed_part import unlisted_holding
 from engine.policy import Policy
 from engine.rejections import Rejection
 from streams.contract.record import Decoded
@@ -64,6 +66,13 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     liquidated_only_shadow: int
 
 
+class UnlistedHolding(Exception):  # noqa: N818 - it names what was found
+    """An account holds what a policy does not list. A worker judges it by the rest; but a comparison of policies would compare nothing."""
+
+    def __init__(self, account: str, holding: str) -> None:
+        super().__init__(f"account {account!r} holds {holding}, which the policy does not list")
+
+
 class _Side:
     """One policy."""
 
@@ -82,6 +91,10 @@ class _Side:
         )
 
     def load(self, shard: int, stored: StoredShard) -> None:
+        for state in map(as_floats, stored.states):
+            unlisted = unlisted_holding(state, self.replay.policy)
+            if unlisted is not None:
+                raise UnlistedHolding(state.account, unlisted)
         self.replay.shards[shard].load(stored.states, stored.risks, stored.watermarks, stored.breaker)
         for account, risk in stored.risks.items():
             self.said.bands |= {(account, pool): it.band for pool, it in risk.pools.items()}

@@ -110,7 +110,7 @@ class CommitQueue:
         return [call for _, call in self._acknowledgements]
 
     def _add_urgent(self, part: Commit) -> None:
-        accounts = {*part.risks, *part.accounts, *(account for _, account in part.seen)}
+        accounts = {*part.risks, *part.accounts, *(account for _, account in part.ids)}
         waited = [self._waiting.pop(account) for account in sorted(accounts & self._waiting.keys())]
         self._put_first(merge([*waited, part]) if waited else part)
 

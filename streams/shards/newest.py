@@ -1,27 +1,44 @@
 """What published events say of accounts, for a shard whose store was rewound behind them."""
 
+from typing import NamedTuple
+
 from engine.events.adl_events import AdlEvent
 from engine.events.breaker_events import BreakerEvent
 from engine.events.effects import RiskEvent, Stream
 from engine.events.price_events import PriceEvent
-from engine.ladder import SEVERITY
+from engine.ladder import SEVERITY, LadderState
 from streams.contract.cloudevents import Event
+from streams.contract.published_event import UnreadableEvent
+
+
+class Told(NamedTuple):
+    """What is kept of an event: some hundred bytes, where a plan may have thousands."""
+
+    stream: Stream
+    sequence: int
+    ladder: LadderState
+    age: tuple[int, int, int]
 
 
 class Newest:
-    """Of a stretch of published events: the newest of each pool, of the breaker and of each contract, and the highest sequence of each stream."""
+    """Of a stretch of published events: the newest of each pool, of the breaker and of each contract, and the highest sequence of each stream.
+
+    It grows with accounts and their pools, and not with the events that were said of them.
+    """
 
     def __init__(self) -> None:
-        self.events: dict[str, dict[str, RiskEvent]] = {}
+        self.told: dict[str, dict[str, Told]] = {}
         """By account and pool."""
         self.sequences: dict[str, dict[Stream, int]] = {}
         """By account and stream."""
+        self.void: dict[tuple[str, Stream], int] = {}
+        """By account and stream: from this number on Redis gives events another meaning than was published."""
         self.breaker: BreakerEvent | None = None
         """The newest of the shard's breaker."""
         self.adl: dict[str, AdlEvent] = {}
         """By contract the newest of its deleveraging risk."""
 
-    def add(self, event: Event) -> None:
+    def add(self, event: Event | UnreadableEvent) -> None:
         """Take one event; one that was published again after newer ones says nothing new.
 
         A stream is in order; between streams, which come one after the other, time decides, and at the same time the
@@ -42,10 +59,17 @@ class Newest:
         if event.sequence <= sequences.get(event.stream, 0):
             return
         sequences[event.stream] = event.sequence
-        pools = self.events.setdefault(event.account, {})
-        before = pools.get(event.position or "")
-        if before is None or before.stream is event.stream or _age(event) >= _age(before):
-            pools[event.position or ""] = event
+        pools = self.told.setdefault(event.account, {})
+        if isinstance(event, RiskEvent):
+            told = Told(event.stream, event.sequence, event.ladder, _age(event))
+            before = pools.get(event.position or "")
+            if before is None or before.stream is told.stream or told.age >= before.age:
+                pools[event.position or ""] = told
+
+    def contradict(self, event: RiskEvent) -> None:
+        """Redis was to publish this event, and its id has been published with another meaning."""
+        place = event.account, event.stream
+        self.void[place] = min(event.sequence, self.void.get(place, event.sequence))
 
 
 def _age(event: RiskEvent) -> tuple[int, int, int]:

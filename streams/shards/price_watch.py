@@ -37,6 +37,15 @@ class PriceWatch:
         """Whether the feed is silent."""
         return self._outages.silent_since_ns is not None
 
+    def join(self, processor: ShardProcessor, now_ns: int) -> Slices:
+        """A shard that was taken over runs from now on: judge its accounts at the prices of this moment.
+
+        Marks that came from the store are as old as they are by now, and no older. While the feed is silent it waits with all others.
+        """
+        prices = self._marks.advance(now_ns)
+        if not (self.silent or self._outages.is_silent(prices)):
+            yield from processor.start_judging(prices)
+
     def on_clock(self, now_ns: int, running: Sequence[ShardProcessor]) -> Iterator[Told]:
         """Let time pass: what is stale, which timers are over, which outages have begun or ended."""
         prices = self._marks.advance(now_ns)

@@ -3,14 +3,15 @@
 Life of a batch of account inputs
 ---------------------------------
 1. `decode`   raw bytes -> typed messages or rejections
-2. the caller loads the deduplication windows that `missing_windows` names
+2. the caller asks the store for the ids that `ids_to_ask` names: which of them were applied, and what they said
 3. `apply`    in offset order, each record is one of
      - below the watermark: delivered again, skipped
      - a rejection, at decoding or in the ledger: quarantined; the account it belongs to is stopped
-     - a duplicate id or `account_seq`: counted
+     - one that the engine fails on: the same, with the traceback in `errors`
+     - a duplicate id or `account_seq`: counted; one that says something else than what was applied is a rejection
      - applied: a new account state
 4. the returned `Commit` {watermark, states, ids, quarantine} becomes durable as a whole (`on_committed`); only then are
-   the records acknowledged, and only then may a window that has these ids be forgotten
+   the records acknowledged, and only then need these ids not be kept here any longer
 5. `settle`, once both topics have been applied up to one instant: the new states are put before the judge. Until then
    an account is judged as it was: a fill must not be judged without the deposit that paid for it, which is on its
    way in the other topic
@@ -31,30 +32,34 @@ from typing import NamedTuple
 import msgspec
 
 from engine.book.account_book import AccountBook, Concerned
+from engine.book.failures import Failure
 from engine.events.adl_events import adl_changes, adl_subject
 from engine.events.breaker_events import BreakerEventType, after_event, breaker_event
 from engine.events.effects import AccountRisk, Stream
 from engine.events.judgement import Judgement
 from engine.events.price_events import PriceEvent
-from engine.inputs import AccountInput, Fill, Topic
+from engine.inputs import AccountInput, Fill, OrderUpdate, Settlement, Topic
 from engine.ladder import LadderState
 from engine.ladder.breaker import BreakerState, Opening
-from engine.ledger.accounts import AccountState, decode, encode
-from engine.ledger.applying import apply, stopped
+from engine.ledger.accounts import AccountState, Progress, decode
+from engine.ledger.applying import apply, not_judged, stopped
+from engine.ledger.orders_apart import OrderChanges, encode_stored, order_changes
 from engine.liquidation.adl_risk import AdlLevel, AdlState, FundExposure
 from engine.marks.instants import Instant
 from engine.marks.mark_book import Prices
 from engine.policy import Policy
 from engine.rejections import Duplicate, Rejection, RejectionCode
 from streams.contract.cloudevents import outbox_entry
-from streams.contract.codec import account_of_key, decode_account_input
-from streams.contract.commit import Commit, OutboxEntry
+from streams.contract.codec import account_of_key, accounts_of_mismatch, decode_account_input
+from streams.contract.commit import AppliedId, Commit, ForgottenIds, OutboxEntry, SoughtId
 from streams.contract.operator_command import BreakerRelease, OperatorCommand
+from streams.contract.quarantine_budget import QuarantineBudget
 from streams.contract.quarantine_record import quarantine_entry
 from streams.contract.record import Decoded, Record
+from streams.shards.engine_errors import EngineError, place_of, rejection_of, stop_told
+from streams.shards.input_ids import InputIds
 from streams.shards.newest import Newest
 from streams.shards.taken_inputs import TakenInputs
-from streams.shards.windows import Windows
 
 Slices = Iterator[list[Commit]]
 """What judging has to make durable, piece by piece."""
@@ -72,7 +77,7 @@ class Outcome(NamedTuple):
 
 
 class ShardProcessor:
-    """All account states, risk records and windows of one shard, kept ahead of the store by one commit."""
+    """All account states, risk records and ids of one shard, kept ahead of the store by one commit."""
 
     def __init__(
         self,
@@ -84,8 +89,12 @@ class ShardProcessor:
         topics: dict[Topic, str],
         quarantine_topic: str,
         source: str,
+        booking: Policy | None = None,
     ) -> None:
-        """Build an empty shard; `load` fills it. `topics` names the Kafka topic of each input topic."""
+        """Build an empty shard; `load` fills it. `topics` names the Kafka topic of each input topic.
+
+        `booking` has the terms that inputs are booked by, also those of what has left the policy; by default they are the policy's.
+        """
         self.shard = shard
         self.book = book
         self.watermarks: dict[Topic, int] = dict.fromkeys(Topic, 0)
@@ -94,18 +103,22 @@ class ShardProcessor:
         self._policy = policy
         self._partition_of = partition_of
         self._topics = topics
-        self._quarantine_topic = quarantine_topic
+        self.quarantine_topic = quarantine_topic
         self._source = source
-        self._windows = Windows()
+        self._ids = InputIds(policy.inputs.id_scope)
         self._ahead: dict[str, AccountState] = {}
         """States newer than the book's, until `settle`."""
         self._taken = TakenInputs()
         """What the batch that `settle` ends has brought."""
         self._stored = book.breaker.state
         """The breaker as the newest commit has it."""
+        self.quarantine_budget = QuarantineBudget()
+        self.errors: list[EngineError] = []
+        """What the engine failed on, for the caller to take away and tell."""
         self._adl: dict[str, AdlState] = {}
         """Of contracts whose deleveraging risk is this shard's to tell, where those stand of which there is anything to remember."""
         self._contracts = tuple(it for it in policy.instruments if self.is_home_of(adl_subject(it)))
+        self._booking = booking or policy
 
     def load(
         self,
@@ -114,7 +127,7 @@ class ShardProcessor:
         watermarks: dict[Topic, int],
         breaker: BreakerState | None = None,
     ) -> None:
-        """Take over what the store holds. Raises `UnlistedHolding` if the policy lacks something that is held."""
+        """Take over what the store holds."""
         for _ in self.load_in_parts(stored, risks, watermarks, breaker):
             pass
 
@@ -143,7 +156,7 @@ class ShardProcessor:
         return self._ahead.keys()
 
     def renew(self, stored: Mapping[str, bytes], risks: Mapping[str, AccountRisk]) -> None:
-        """Take what has changed in the store since `load`, while another owns the shard. Raises `UnlistedHolding`."""
+        """Take what has changed in the store since `load`, while another owns the shard."""
         for account in sorted(stored.keys() | risks.keys()):
             data = stored.get(account)
             state = self.book.state(account) if data is None else decode(data)
@@ -152,26 +165,22 @@ class ShardProcessor:
     def decode(self, topic: Topic, records: Sequence[Record]) -> list[Decoded]:
         """Records at or above the watermark, decoded."""
         start = self.watermarks[topic]
-        return [
-            Decoded(record, decode_account_input(topic, record.key, record.value, record.taken_in_ns))
-            for record in records
-            if record.offset >= start
-        ]
+        return [Decoded(it, self._decoded(topic, it)) for it in records if it.offset >= start]
 
-    def missing_windows(self, topic: Topic, decoded: Sequence[Decoded]) -> set[str]:
-        """Accounts whose applied ids must be fetched before `apply`; a new account has none."""
-        return {
-            message.account
-            for _, message in decoded
-            if not isinstance(message, Rejection)
-            and (topic, message.account) not in self._windows
-            and self.state(message.account) is not None
-        }
+    def _decoded(self, topic: Topic, record: Record) -> AccountInput | Rejection:
+        try:
+            return decode_account_input(topic, record.key, record.value, record.taken_in_ns)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is of this record alone
+            return self._failed_on(topic, record, account_of_key(record.key) or "", error)
 
-    def add_windows(self, topic: Topic, windows: dict[str, list[str]]) -> None:
-        """Take fetched ids, oldest first."""
-        for account, ids in windows.items():
-            self._windows.fetched(topic, account, ids)
+    def ids_to_ask(self, topic: Topic, decoded: Sequence[Decoded]) -> list[SoughtId]:
+        """Which of the ids that were applied may be among these; the store's answers go to `take_ids` before `apply`."""
+        messages = [message for _, message in decoded if not isinstance(message, Rejection)]
+        return self._ids.to_ask(topic, messages, self.state)
+
+    def take_ids(self, topic: Topic, answers: Mapping[SoughtId, bytes]) -> None:
+        """Take what the store has of the ids that were asked for."""
+        self._ids.answered(topic, answers)
 
     def apply(self, topic: Topic, decoded: Sequence[Decoded]) -> Outcome:
         """Apply decoded records in order; see the life of a batch above."""
@@ -182,16 +191,18 @@ class ShardProcessor:
                 continue
             self._apply_one(topic, record, message, batch)
             self.watermarks[topic] = record.offset + 1
+        orders = self._order_changes(batch)
         if self.judging:
             self._ahead |= batch.states
         else:
             self.book.put_all(batch.states.values())
-        self._windows.shrink()
         return Outcome(
             Commit(
                 advance={topic: (start, self.watermarks[topic])} if self.watermarks[topic] > start else {},
-                accounts={account: encode(state) for account, state in batch.states.items()},
-                seen={(topic, account): tuple(ids) for account, ids in batch.seen.items()},
+                accounts={account: encode_stored(state) for account, state in batch.states.items()},
+                orders=orders,
+                ids={(topic, account): tuple(ids) for account, ids in batch.ids.items()},
+                forgotten=tuple(batch.forgotten),
                 outbox=tuple(batch.quarantined),
             ),
             batch.applied,
@@ -203,7 +214,7 @@ class ShardProcessor:
     def on_committed(self, commit: Commit) -> None:
         """A commit of this processor has become durable."""
         for topic, (_, end) in commit.advance.items():
-            self._windows.stored(Topic(topic), end)
+            self._ids.stored(Topic(topic), end)
 
     def state(self, account: str) -> AccountState | None:
         """The newest state of the account, which may be ahead of what is judged; None if there is none."""
@@ -232,7 +243,10 @@ class ShardProcessor:
 
     def reasons(self, accounts_max: int) -> list[Commit]:
         """Plans and details that are due, of so many accounts, the worst first; [] where none is due."""
-        return list(map(self._spoken, self.book.reasons(accounts_max))) if self.judging else []
+        if not self.judging:
+            return []
+        said = list(map(self._spoken, self.book.reasons(accounts_max)))
+        return [*self._set_apart(), *said]
 
     def all_reasons(self) -> Iterator[Commit]:
         """All of these, for who need not give way."""
@@ -251,7 +265,7 @@ class ShardProcessor:
         self.judging = False
 
     def is_home_of(self, subject: str) -> bool:
-        """Whether what is said of this subject, which is no account, is this shard's to say."""
+        """Whether what is said of this subject, an account or something else, is this shard's to say."""
         return self._partition_of(subject.encode()) == self.shard
 
     def concerned(self, symbol: str) -> Concerned:
@@ -325,12 +339,17 @@ class ShardProcessor:
             parts.append(Commit(adl=msgspec.json.encode(self._adl)))
         for account, sequences in newest.sequences.items():
             risk = self.book.risk(account)
-            if all(sequence <= risk.sequences.get(stream, 0) for stream, sequence in sequences.items()):
+            known = {
+                # what the store says from there on has another meaning than what was published
+                it: min(number, newest.void.get((account, it), number + 1) - 1)
+                for it, number in risk.sequences.items()
+            }
+            if all(sequence <= known.get(stream, 0) for stream, sequence in sequences.items()):
                 continue
             told = {
-                pool: event.ladder
-                for pool, event in newest.events[account].items()
-                if event.sequence > risk.sequences.get(event.stream, 0)
+                pool: it.ladder
+                for pool, it in newest.told[account].items()
+                if it.sequence > known.get(it.stream, 0)
             }
             pools = {pool: it for pool, it in {**risk.pools, **told}.items() if it != LadderState()}
             # the log may end with old events that were published again
@@ -343,72 +362,169 @@ class ShardProcessor:
             parts.append(Commit(risks={account: msgspec.json.encode(adopted)}))
         return parts
 
+    def quarantined(self, topic: str, record: Record, rejection: Rejection) -> OutboxEntry:
+        """What keeps a record of this shard's partition that is refused."""
+        return quarantine_entry(
+            self.quarantine_topic, topic, self.shard, record.offset, record.key, record.value, rejection
+        )
+
     def _apply_one(
         self, topic: Topic, record: Record, message: AccountInput | Rejection, batch: "_Batch"
     ) -> None:
         if isinstance(message, Rejection):
-            self._refuse(topic, record, message, account_of_key(record.key), batch)
+            self._set_aside(topic, record, message, batch)
+            for named in self._concerned(topic, record, message, batch):
+                self._stop_topic(named, topic, record, message, batch)
             return
         account = message.account
-        if self._windows.knows(topic, account, message.input_id):
-            batch.duplicates += 1
-            return
         state = batch.states.get(account) or self.state(account)
         if state is None:
             if self._partition_of(account.encode()) != self.shard:
                 code = RejectionCode.WRONG_PARTITION
                 detail = f"account {account!r} belongs to partition {self._partition_of(account.encode())}"
-                self._refuse(topic, record, Rejection(code, detail), None, batch)
+                self._set_aside(topic, record, Rejection(code, detail), batch)
                 return
             state = AccountState(account)
-        after = apply(state, message, topic, record.offset, self._policy)
+        before = state.progress(topic)
+        after = self._ids.verdict(topic, before, message) or self._after(state, message, topic, record)
         if isinstance(after, Duplicate):
             batch.duplicates += 1
         elif isinstance(after, Rejection):
             self._refuse(topic, record, after, account, batch, message.account_seq)
         else:
-            batch.applied += 1
-            if self.judging:
-                self._taken.add(topic, record.offset, message)
-            batch.states[account] = after
-            batch.seen.setdefault(account, []).append(message.input_id)
-            self._windows.add(topic, account, message.input_id, record.offset + 1)
-            if isinstance(message, Fill) and message.liquidation_id is not None:
+            self._keep(topic, record, message, before, after, batch)
+
+    def _keep(
+        self,
+        topic: Topic,
+        record: Record,
+        message: AccountInput,
+        before: Progress,
+        after: AccountState,
+        batch: "_Batch",
+    ) -> None:
+        """The message was applied, and `after` is its account now."""
+        account = message.account
+        batch.applied += 1
+        if self.judging:
+            self._taken.add(topic, record.offset, message)
+        batch.states[account] = after
+        added, gone = self._ids.applied(topic, before, after.progress(topic), message, record.offset + 1)
+        if added is not None:
+            batch.ids.setdefault(account, []).append(added)
+        batch.forgotten += gone
+        match message:
+            case Fill() if message.liquidation_id is not None:
                 batch.executed.append(message)
+            case OrderUpdate():
+                batch.orders.setdefault(account, set()).add(message.order_id)
+            case Settlement():
+                batch.settled.add(account)
+
+    def _order_changes(self, batch: "_Batch") -> dict[str, OrderChanges]:
+        """From the states before the batch, which are still the newest, to those after it."""
+        found = {}
+        for account in sorted(batch.orders.keys() | batch.settled):
+            before = self.state(account) or AccountState(account)
+            touched = None if account in batch.settled else batch.orders[account]
+            changes = order_changes(before, batch.states[account], touched)
+            if changes is not None:
+                found[account] = changes
+        return found
+
+    def _after(
+        self, state: AccountState, message: AccountInput, topic: Topic, record: Record
+    ) -> AccountState | Duplicate | Rejection:
+        try:
+            return apply(state, message, topic, record.offset, self._booking)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is of this input of this account alone
+            return self._failed_on(topic, record, state.account, error)
+
+    def _failed_on(self, topic: Topic, record: Record, account: str, error: Exception) -> Rejection:
+        """The engine failed on this record."""
+        if isinstance(error, MemoryError):
+            raise error
+        place = f"{self._topics[topic]}/{self.shard}/{record.offset}"
+        self.errors.append(EngineError("apply", account, place, error))
+        return rejection_of(error)
+
+    def _concerned(
+        self, topic: Topic, record: Record, rejection: Rejection, batch: "_Batch"
+    ) -> Iterable[str]:
+        """The accounts that may miss a record which could not be read: whom its key names.
+
+        One under another account's key was meant for one of the two, so both are stopped where they are known here. None is made of a
+        name alone: it may be nobody's, or live in another shard.
+        """
+        if rejection.code is RejectionCode.KEY_MISMATCH:
+            named = accounts_of_mismatch(topic, record.key, record.value)
+            return [it for it in named if it in batch.states or self.state(it) is not None]
+        account = account_of_key(record.key)
+        return [] if account is None else [account]
 
     def _refuse(
         self,
         topic: Topic,
         record: Record,
         rejection: Rejection,
-        account: str | None,
+        account: str,
         batch: "_Batch",
         account_seq: int | None = None,
     ) -> None:
-        """Quarantine the record and stop the account it names (if it is one of this shard)."""
+        """Quarantine the record and stop the account that it is of."""
+        self._set_aside(topic, record, rejection, batch)
+        self._stop_topic(account, topic, record, rejection, batch, account_seq)
+
+    def _set_aside(self, topic: Topic, record: Record, rejection: Rejection, batch: "_Batch") -> None:
+        """Quarantine the record."""
         batch.reasons[rejection.code] += 1
-        batch.quarantined.append(
-            quarantine_entry(
-                self._quarantine_topic,
-                self._topics[topic],
-                self.shard,
-                record.offset,
-                record.key,
-                record.value,
-                rejection,
-            )
-        )
-        if account is None or self._partition_of(account.encode()) != self.shard:
-            return
-        state = batch.states.get(account) or self.state(account) or AccountState(account)
-        batch.states[account] = stopped(state, topic, record.offset, rejection.code, account_seq)
+        entry = self.quarantined(self._topics[topic], record, rejection)
+        batch.quarantined.append(self.quarantine_budget.within(entry, record.taken_in_ns))
+
+    def _stop_topic(
+        self,
+        account: str,
+        topic: Topic,
+        record: Record,
+        rejection: Rejection,
+        batch: "_Batch",
+        account_seq: int | None = None,
+    ) -> None:
+        """Stop the account in this topic, if it is one of this shard."""
+        if self._partition_of(account.encode()) == self.shard:
+            state = batch.states.get(account) or self.state(account) or AccountState(account)
+            batch.states[account] = stopped(state, topic, record.offset, rejection.code, account_seq)
 
     def _spoken_in_slices(self, slices: Iterable[list[Judgement]]) -> Slices:
         """A part for each judgement: it becomes durable as a whole, and each at its own pace."""
         for judgements in slices:
-            yield [*self._of_breaker(), *map(self._spoken, judgements)]
-        if of_breaker := self._of_breaker():
-            yield of_breaker
+            yield [*self._set_apart(), *self._of_breaker(), *map(self._spoken, judgements)]
+        if rest := [*self._set_apart(), *self._of_breaker()]:
+            yield rest
+
+    def _set_apart(self) -> list[Commit]:
+        """The stops of accounts that the book could not judge."""
+        failures, self.book.failures = self.book.failures, []
+        return [self._stop(failure) for failure in failures]
+
+    def _stop(self, failure: Failure) -> Commit:
+        account = failure.state.account
+        place = place_of(failure.state, self.shard, self._topics)
+        self.errors.append(EngineError("judge", account, place, failure.error))
+        if account in self._ahead:
+            self._ahead[account] = not_judged(self._ahead[account])
+        newest = self.state(account) or not_judged(failure.state)
+        told = stop_told(failure, self.shard, self._topics, self.quarantine_topic)
+        return Commit(accounts={account: encode_stored(newest)}, outbox=(told,))
+
+    def stop(self, account: str, error: Exception) -> Slices:
+        """Stop the account for something that concerns it alone; nothing where it is not here, or is stopped so already."""
+        state = self.state(account)
+        if state is not None and not state.unjudged:
+            if self.book.state(account) is None:
+                self.book.put(state)
+            self.book.set_apart(account, error)
+            yield self._set_apart()
 
     def _of_breaker(self) -> list[Commit]:
         """What has become of the breaker, before what is said of accounts: whoever takes over holds what we hold."""
@@ -451,7 +567,12 @@ class _Batch:
 
     def __init__(self) -> None:
         self.states: dict[str, AccountState] = {}
-        self.seen: dict[str, list[str]] = {}
+        self.ids: dict[str, list[AppliedId]] = {}
+        self.forgotten: list[ForgottenIds] = []
+        self.orders: dict[str, set[str]] = {}
+        """Ids of orders that updates named."""
+        self.settled: set[str] = set()
+        """Accounts in which any order may have ended."""
         self.quarantined: list[OutboxEntry] = []
         self.reasons: Counter[RejectionCode] = Counter()
         self.executed: list[Fill] = []

@@ -8,8 +8,9 @@ Taking over
 3. per input topic compare the watermark in Redis with the log: below the log's first offset, or beyond its end,
    means lost data and the shard *stops visibly*; otherwise the log is read from the watermark to its end (from 0 when
    Redis holds nothing: it is new, or it was emptied)
-4. read the event topics from the last position known to Redis: what was published but is not in Redis (it was
-   rewound) is adopted, so that an event's identity never means two things. Only when that is durable are positions noted
+4. have the broker shut out older owners (`streams.kafka.producer_epochs`); then read the event topics from the last position known
+   to Redis (`read_back`): what was published but is not in Redis (it was rewound) is adopted, so that an event's identity never
+   means two things. Nothing is published before that is durable
 5. when prices have caught up, judge every account, and run; what the breaker held is still held
 
 Settling and judging
@@ -45,14 +46,12 @@ import msgspec
 import structlog
 from redis.exceptions import RedisError
 
-from engine.book.account_book import UnlistedHolding
 from engine.events.effects import Stream
 from engine.inputs import Mark, Topic
 from engine.ladder.breaker import BreakerState
 from engine.ladder.table import Trigger
 from engine.liquidation.adl_risk import AdlState
 from engine.marks.mark_book import MarkBook
-from streams.contract.cloudevents import read_event
 from streams.contract.commit import Commit, Lane
 from streams.contract.operator_command import OperatorCommand
 from streams.contract.record import Record
@@ -63,16 +62,19 @@ from streams.observe.metrics import Metrics
 from streams.outbox.relays import OutboxRelays
 from streams.shards.commit_queue import Acknowledge, CommitQueue
 from streams.shards.crash import crash_only
+from streams.shards.error_log import FloodNotice, tell
 from streams.shards.giving_way import AfterPrices, give_way
 from streams.shards.inbox import INBOX_RECORDS_MAX, Inbox, Offered
-from streams.shards.newest import Newest
 from streams.shards.own_feed import feed_from_log
+from streams.shards.price_watch import PriceWatch
 from streams.shards.processor import Outcome, ShardProcessor, Slices
+from streams.shards.read_back import ReadBack
+from streams.shards.refused_events import RefusedEvents
 from streams.shards.snapshot_writer import SnapshotWriter
 from streams.shards.succession import Succession, decoded_risks
 from streams.store.redis_client import passes
 from streams.store.shard_follower import TrailLost
-from streams.store.shard_store import FenceLost, ShardStore
+from streams.store.shard_store import EpochLost, FenceLost, ShardLost, ShardStore
 from streams.store.snapshot_store import Snapshot
 
 APPLY_RECORDS_MAX = 256
@@ -120,8 +122,10 @@ class ShardRunner:
         store: ShardStore,
         relays: OutboxRelays,
         marks: MarkBook,
+        watch: PriceWatch,
         prices_ready: asyncio.Event,
         *,
+        priced_until_ns: Callable[[], int],
         topics: dict[Topic, str],
         log_ends: LogEnds,
         open_log: Callable[[], AbstractAsyncContextManager[LogReader]],
@@ -145,14 +149,20 @@ class ShardRunner:
         self._topics, self._open_log, self._metrics = topics, open_log, metrics
         self._log_ends, self._turn, self._after_prices, self._cascade = log_ends, turn, after_prices, cascade
         self._loading, self._snapshots = loading, snapshots
+        self._watch, self._priced_until_ns = watch, priced_until_ns
         self._succession, self._feeds_itself = succession, feeds_itself
         self._began_s = 0.0
         self._inbox = Inbox()
         self._queue = CommitQueue()
+        self._flood = FloodNotice(metrics)
+        self._refused = RefusedEvents(processor, self._queue, turn, metrics)
+        relays.pass_over(self._refused.pass_over)
+        self._read_back = ReadBack(processor, metrics)
         self._in_hand: Sequence[Offered] = ()
         """Taken from the inbox, and not yet applied as a whole."""
         self._owed: Sequence[Acknowledge] = ()
-        self._trail_lost = False
+        self._returns = False
+        """Whether the shard, which was lost, is to be begun anew whoever has it."""
         self._judged = asyncio.Event()
         """Somebody was judged whose reasons are due."""
         self._tasks: list[asyncio.Task[None]] = []
@@ -205,7 +215,7 @@ class ShardRunner:
     async def may_return(self) -> bool:
         """Whether this worker should go on with the shard that it has lost."""
         lost = self.condition is Condition.FENCED
-        return lost and (self._trail_lost or await self._succession.may_return())
+        return lost and (self._returns or await self._succession.may_return())
 
     def owed(self) -> list[Acknowledge]:
         """What Faust waits to hear of records that this runner, now stopped, was given: its successor has to tell it.
@@ -230,8 +240,8 @@ class ShardRunner:
             return
         try:
             await self._store.beat()
-        except FenceLost:
-            self._lose_fence()
+        except ShardLost as lost:
+            self._lose(lost)
         except (RedisError, OSError) as error:
             if not passes(error):
                 raise
@@ -249,6 +259,12 @@ class ShardRunner:
     def take(self, parts: Sequence[Commit]) -> None:
         """Make durable what the processor has to say."""
         self._queue.add(parts)
+        self._tell_errors()
+
+    def _tell_errors(self) -> None:
+        if self.processor.errors:
+            errors, self.processor.errors = self.processor.errors, []
+            tell(errors, self.shard, self._metrics)
 
     def seek_reasons(self) -> None:
         """Judging has come to its end: find the reasons that are due. A new plan may be due without a word having been said."""
@@ -312,18 +328,22 @@ class ShardRunner:
         ]
         try:
             await self._take_over()
-        except (ShardStopped, UnlistedHolding) as stop:
+        except ShardStopped as stop:
             self.condition, self.stop_reason = Condition.STOPPED, str(stop)
             _log.critical("shard_stopped", shard=self.shard, reason=str(stop))
             return
         except TrailLost as lost:
-            self.condition, self._trail_lost = Condition.FENCED, True
+            self.condition, self._returns = Condition.FENCED, True
             _log.warning("shard_trail_lost", shard=self.shard, reason=str(lost))
+            return
+        except ShardLost as lost:
+            self._lose(lost)
             return
         await self._prices_ready.wait()
         async with self._turn:
-            await self._say(self.processor.start_judging(self._marks.prices))
+            await self._say(self._watch.join(self.processor, self._priced_until_ns()))
             self.condition = Condition.RUNNING
+        self._refused.begin()
         self._tasks.append(asyncio.create_task(self._keep_snapshot()))
         self._queue.acknowledge(self._owed)
         self._owed = ()
@@ -391,6 +411,7 @@ class ShardRunner:
         )
         self._openings = self.processor.book.breaker.state.openings
         self._relays.inherit(image.outboxes)
+        self._read_back.inherit(image.outboxes)
         async with self._turn:
             for data in image.marks.values():
                 self._marks.prime(msgspec.json.decode(data, type=Mark))
@@ -416,17 +437,17 @@ class ShardRunner:
         self._metrics.watermark_offset.labels(name, str(self.shard)).set(end)
 
     async def _adopt_published(self, log: LogReader, published: dict[str, int]) -> None:
-        newest = Newest()
+        await self._relays.shut_out()
         for stream in Stream:
             begin, end = await log.bounds(stream, self.shard)
             start = max(begin, published.get(stream, 0))
             async for records in log.read(stream, self.shard, start, end):
-                for record in records:
-                    newest.add(read_event(record.value or b""))
-        adopted = self.processor.adopt(newest)
-        self._queue.add(adopted)
+                self._read_back.take(stream, records)
+        adopted = self.processor.adopt(self._read_back.conclude())
+        self._queue.add([*adopted, Commit(outbox=tuple(self._read_back.quarantined))])
         self._queue.hurry()
         await self._queue.durable()
+        await self._relays.withdraw(self._read_back.withdrawn())
         self._relays.adopted()
         if adopted:
             _log.warning("published_events_adopted", shard=self.shard, accounts=len(adopted))
@@ -486,15 +507,17 @@ class ShardRunner:
         decoded = self.processor.decode(topic, records)
         if not decoded:
             return
-        missing = self.processor.missing_windows(topic, decoded)
-        if missing:
-            self.processor.add_windows(topic, await self._store.seen(topic, sorted(missing)))
+        sought = self.processor.ids_to_ask(topic, decoded)
+        if sought:
+            self.processor.take_ids(topic, await self._store.applied_ids(sought))
         outcome = self.processor.apply(topic, decoded)
         self._count(topic, outcome)
         self._queue.add([outcome.commit])
 
     def _count(self, topic: Topic, outcome: Outcome) -> None:
+        self._tell_errors()
         name, metrics = self._topics[topic], self._metrics
+        self._flood.tell(name, self.processor.quarantine_budget.places)
         metrics.inputs_applied_total.labels(name).inc(outcome.applied)
         metrics.inputs_duplicate_total.labels(name).inc(outcome.duplicates)
         self._cascade.on_executed(outcome.executed)
@@ -509,8 +532,8 @@ class ShardRunner:
             try:
                 if commit:
                     await self._commit(commit)
-            except FenceLost:
-                self._lose_fence()
+            except ShardLost as lost:
+                self._lose(lost)
                 return
             for acknowledge in self._queue.committed():
                 acknowledge()
@@ -530,7 +553,7 @@ class ShardRunner:
             await self._judged.wait()
             async with self._after_prices.turn():
                 parts = self.processor.reasons(REASONS_TOGETHER)
-                self._queue.add(parts)
+                self.take(parts)
             if not parts:
                 self._judged.clear()
             await give_way()
@@ -543,13 +566,29 @@ class ShardRunner:
     async def _publish(self, lane: Lane) -> None:
         try:
             await self._relays.run(lane)
-        except FenceLost:
-            self._lose_fence()
+        except EpochLost as lost:
+            await self._ask_redis(lost)
+        except ShardLost as lost:
+            self._lose(lost)
 
-    def _lose_fence(self) -> None:
-        """Another worker owns the shard: nothing that we still hold may become durable, so nobody need wait for it."""
-        self.condition = Condition.FENCED
+    async def _ask_redis(self, lost: EpochLost) -> None:
+        """Kafka has a later owner: most often one by Redis' word too. If not, it has come and gone, and the shard is still ours."""
+        try:
+            await self._store.ask()
+        except ShardLost as by_redis:
+            self._lose(by_redis)
+        else:
+            self._lose(lost)
+
+    def _lose(self, lost: ShardLost) -> None:
+        """Nothing that we still hold may become durable, or be published, so nobody need wait for it.
+
+        Where Redis was rewound nobody else may know that the shard is to be taken over: we do, if it is still ours by the group.
+        """
+        self.condition, self._returns = Condition.FENCED, not isinstance(lost, FenceLost)
         self.processor.judging = False
-        self._tasks[0].cancel()
+        for task in self._tasks:
+            if task is not asyncio.current_task():
+                task.cancel()
         self._queue.give_up()
-        _log.warning("shard_fenced", shard=self.shard)
+        _log.warning("shard_fenced", shard=self.shard, reason=str(lost), returns=self._returns)

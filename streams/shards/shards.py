@@ -15,7 +15,6 @@ from engine.book.expressible import Reason
 from engine.ladder import Band
 from engine.marks.instants import Instant
 from engine.marks.mark_book import MarkBook
-from engine.policy import Policy
 from streams.contract.commit import Commit, OutboxEntry
 from streams.contract.operator_command import OperatorCommand
 from streams.observe.metrics import Metrics
@@ -31,6 +30,11 @@ RATIO_EDGES = tuple(map(Decimal, ("1", "1.05", "1.2", "1.5", "2", "3", "5", "10"
 COMMANDS_MAX = 1_000
 """Operators' commands that are kept for shards which come later; one of them acts once, and on nothing that is newer than it."""
 
+KEPT_SECONDS = 120.0
+"""A shard whose owner was killed runs elsewhere within some twenty seconds."""
+KEPT_MAX = 2_000
+"""What comes beyond it in that time is told by the metric, and stays in its topic for as long as that is kept."""
+
 _SETTLED = frozenset({Condition.RUNNING, Condition.STANDBY})
 
 _log = structlog.get_logger()
@@ -43,18 +47,24 @@ class Shards:
         self,
         build: Callable[[int], ShardRunner],
         marks: MarkBook,
-        policy: Policy,
+        watch: PriceWatch,
         metrics: Metrics,
         turn: asyncio.Lock,
         *,
+        priced_until_ns: Callable[[], int],
         shutdown_seconds: float,
     ) -> None:
-        """`build` makes the runner of one shard; `turn` is held by whoever judges, slice by slice."""
+        """`build` makes the runner of one shard; `turn` is held by whoever judges, slice by slice.
+
+        `priced_until_ns`: until when the marks that have come are known to `marks` (Unix ns).
+        """
         self._build, self._marks, self._metrics = build, marks, metrics
-        self._watch = PriceWatch(policy, marks)
+        self._watch, self._priced_until_ns = watch, priced_until_ns
         self._turn, self._shutdown_seconds = turn, shutdown_seconds
         self._runners: dict[int, ShardRunner] = {}
         self._commands: deque[OperatorCommand] = deque(maxlen=COMMANDS_MAX)
+        self._kept: deque[tuple[float, OutboxEntry]] = deque(maxlen=KEPT_MAX)
+        """Records to be quarantined whose shard does not run here, and when they came."""
         self._assigned = asyncio.Event()
         self._settled = False
 
@@ -129,24 +139,34 @@ class Shards:
                 await runner.operate([command])
 
     def quarantine(self, entry: OutboxEntry) -> None:
-        """Publish a malformed price record through the outbox of one of our shards.
+        """Publish a record of a topic that every worker reads, through the outbox of the one shard that its place names.
 
-        Every worker reads all prices, so each publishes it, under the same id.
+        So one worker publishes it. Until that shard runs, here or elsewhere, every other one keeps it for a while: it may come here.
         """
-        for runner in self.runners:
-            if runner.take_along(Commit(outbox=(entry,))):
-                return
-        _log.warning("price_record_not_quarantined", reason="no shard is running here", id=entry.headers[1])
+        if not self._is_published(entry):
+            self._kept.append((time.monotonic(), entry))
+
+    def _is_published(self, entry: OutboxEntry) -> bool:
+        place = dict(entry.headers)["ce_id"].decode()
+        return any(
+            it.processor.is_home_of(place) and it.take_along(Commit(outbox=(entry,))) for it in self.runners
+        )
+
+    def _publish_kept(self) -> None:
+        oldest_s = time.monotonic() - KEPT_SECONDS
+        kept = [it for it in self._kept if it[0] > oldest_s and not self._is_published(it[1])]
+        self._kept = deque(kept, KEPT_MAX)
 
     async def on_clock(self) -> None:
         """Once a second: let time pass, keep the newest marks, refresh the gauges."""
         # in one turn: a mark that came in between would be stale by the word of a moment ago
         async with self._turn:
             runners = list(self.runners)
-            await self._take(self._watch.on_clock(time.time_ns(), self._running()))
+            await self._take(self._watch.on_clock(self._priced_until_ns(), self._running()))
             for runner in runners:
                 await runner.operate(list(self._commands))
                 runner.count_evaluations()
+        self._publish_kept()
         marks = {symbol: msgspec.json.encode(mark) for symbol, mark in self._marks.prices.marks.items()}
         await asyncio.gather(*(runner.save_marks(marks) for runner in runners))
         if self.ready and not self._settled:

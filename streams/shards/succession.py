@@ -81,7 +81,7 @@ class Succession:
     async def take(self, on_warm: Callable[[], None]) -> ShardImage:
         """Become the owner, now or in time. The image lacks what the processor has: load it as it is.
 
-        `on_warm` is called when a standby holds everything and waits. Raises TrailLost, `UnlistedHolding` and what the store raises.
+        `on_warm` is called when a standby holds everything and waits. Raises TrailLost and what the store raises.
         """
         if await self.is_cold():
             return await self._store.take_over(self._processor.book.edition)

@@ -22,6 +22,7 @@ from redis.asyncio import Redis
 
 from streams.store.redis_client import SCAN_FIELDS, StoreError, bounded, scan_hash
 from streams.store.store_keys import ShardKeys
+from streams.store.stored_orders import with_orders
 
 NOWHERE = "0-0"
 """Before the first take-over."""
@@ -72,7 +73,11 @@ class ShardFollower:
         """Everything there is, to follow it from there on."""
         at, token, life, _ = await self._look()
         everything = Changes(
-            {name: state async for name, state in scan_hash(self._redis, self._keys.accounts)},
+            await with_orders(
+                self._redis,
+                self._keys,
+                {name: state async for name, state in scan_hash(self._redis, self._keys.accounts)},
+            ),
             {name: risk async for name, risk in scan_hash(self._redis, self._keys.risks)},
         )
         self._at, self.token, self.life = at, token, life
@@ -124,4 +129,5 @@ class ShardFollower:
             pipe.hmget(self._keys.accounts, part).hmget(self._keys.risks, part)
             for kept, found in zip(changes, await bounded(pipe.execute()), strict=True):
                 kept.update((name, data) for name, data in zip(part, found, strict=True) if data is not None)
+        await with_orders(self._redis, self._keys, changes.accounts)
         return changes

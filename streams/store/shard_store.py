@@ -7,12 +7,15 @@ How a shard is owned and written
 2. `commit`      one script {fence and token are mine, this commit's number is the next one, every watermark is the
                  expected one} writes states, risks, ids, outbox and watermarks, or nothing
 3. an unanswered commit is repeated as it is: its number tells the script whether it had happened
-4. `published`   one script cuts published entries from the head of a lane's outbox; its head count makes it repeatable
-5. `beat`        the owner says that it lives, so that a standby knows when it does not (`shard_follower`)
+4. `withdrawn`   one script takes out of a lane's outbox what a take-over found in it and may not be published
+5. `published`   one script cuts published entries from the head of a lane's outbox; its head count makes it repeatable
+6. `beat`        the owner says that it lives, so that a standby knows when it does not (`shard_follower`), and hears whether it is
+                 still the owner
 
 What the answers mean
 ---------------------
-    fenced      another owner took over                                  FenceLost
+    fenced      another owner took over, later than we did               FenceLost
+    fenced      ... or earlier: Redis was rewound to before we took over  StoreRewound
     rewound     Redis is older than an answer it gave: restored, emptied StoreRewound
     watermark   the caller and Redis disagree about the next input       WatermarkMismatch
     (silence)   Redis is away, full or read-only for too long            StoreUnavailable
@@ -25,9 +28,10 @@ All keys of shard N carry the hash tag `{shard-N}`: they live on one node of a R
 They belong to this module alone; a key of another type is a broken invariant.
 
     unimargin:{shard-N}:fence                  number of take-overs
-    unimargin:{shard-N}:meta                   hash: owner, token, role, beat, commit, watermark:<topic>, published:<topic>,
-                                               outbox_head, liquidations_head
+    unimargin:{shard-N}:meta                   hash: owner, token, role, taken_ms, beat, commit, watermark:<topic>,
+                                               published:<topic>, outbox_head, liquidations_head, withdrawn:<lane>
     unimargin:{shard-N}:accounts               hash: account -> state
+    unimargin:{shard-N}:orders:<account>       hash: order id -> open order, of accounts with many
     unimargin:{shard-N}:risks                  hash: account -> risk record
     unimargin:{shard-N}:outbox-liquidations    list of entries in MessagePack, oldest first
     unimargin:{shard-N}:outbox                 the same, of all other topics; an older edition has all of them here
@@ -35,12 +39,15 @@ They belong to this module alone; a key of another type is a broken invariant.
     unimargin:{shard-N}:breaker                state of the breaker
     unimargin:{shard-N}:adl                    where the contracts stand whose deleveraging risk the shard tells
     unimargin:{shard-N}:trail                  stream: which accounts each of the newest commits changed, and take-overs
-    unimargin:{shard-N}:seen:<topic>:<account> list of input ids, newest last
+    unimargin:{shard-N}:ids:<topic>:<generation>:<bucket>:<account>
+                                               hash: digest of an input id -> digest of what the input said
+    unimargin:{shard-N}:seen:<topic>:<account> list of input ids of an edition before generations; it counts as generation 0,
+                                               is read as such, and goes with it
 
 Beside these lie a snapshot of the accounts and what has changed since, which `streams.store.snapshot_store` explains.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -48,16 +55,26 @@ from uuid import uuid4
 import msgspec
 from redis.asyncio import Redis
 
-from streams.contract.commit import DEDUPE_WINDOW, Commit, Lane, OutboxEntry
+from streams.contract.commit import Commit, Lane, OutboxEntry, SoughtId
 from streams.observe.metrics import Metrics
+from streams.store.id_hashes import forgotten_keys, id_hashes, lookups
 from streams.store.redis_client import StoreError, bounded, repeat, scan_hash
 from streams.store.shard_follower import Changes, Role, ShardFollower
 from streams.store.snapshot_store import Snapshot, SnapshotStore, read_snapshot, read_states
-from streams.store.store_keys import OUTBOX_HEAD, PUBLISHED, WATERMARK, ShardKeys, ShardMeta, parse_meta
+from streams.store.store_keys import (
+    OUTBOX_HEAD,
+    PUBLISHED,
+    WATERMARK,
+    WITHDRAWN,
+    Argument,
+    ShardKeys,
+    ShardMeta,
+    parse_meta,
+)
 from streams.store.store_scripts import script
+from streams.store.stored_orders import order_parts, with_orders
 
 T = TypeVar("T")
-Argument = str | int | bytes
 
 OUTBOX_CHUNK_ENTRIES = 1000
 """Entries per LRANGE while loading: about 2 MB, so that no single answer holds up the other shards."""
@@ -69,17 +86,28 @@ TRAIL_ENTRIES_MAX = 2000
 """Commits, of 500 accounts at most each: some seconds of a busy shard, in which a follower looks several times. One that was paused
 for longer loads anew."""
 
+IDS_ASKED_TOGETHER = 4000
+"""Of a batch of inputs: they hold Redis for about 5 ms."""
+
 _LANES = (Lane.LIQUIDATIONS, Lane.ORDINARY)
 """In the order of the script's keys."""
 _entry_decoder = msgspec.msgpack.Decoder(OutboxEntry)
 
 
-class FenceLost(StoreError):  # noqa: N818 - it names what happened
+class ShardLost(StoreError):  # noqa: N818 - it names what happened
+    """Whoever hears this does not own the shard any more, by Redis' word. Nothing was written."""
+
+
+class FenceLost(ShardLost):
     """Another owner has taken the shard over. Nothing was written."""
 
 
-class StoreRewound(StoreError):  # noqa: N818 - it names what happened
-    """Redis holds less than it confirmed to this owner. Nothing was written."""
+class StoreRewound(ShardLost):
+    """Redis holds less than it confirmed to this owner, be it that it was the owner. Nothing was written."""
+
+
+class EpochLost(ShardLost):
+    """Kafka knows a later owner of the shard's event topics, who may be one by Redis' word too. Nothing was written."""
 
 
 class WatermarkMismatch(StoreError):  # noqa: N818 - it names what happened
@@ -87,7 +115,7 @@ class WatermarkMismatch(StoreError):  # noqa: N818 - it names what happened
 
 
 class ShardImage(msgspec.Struct, frozen=True):
-    """All that Redis holds of a shard at the moment of a take-over, except the ids in the dedupe windows."""
+    """All that Redis holds of a shard at the moment of a take-over, except ids of inputs."""
 
     fence: int
     watermarks: dict[str, int]
@@ -131,10 +159,11 @@ class ShardStore:
         self._owner, self._role = owner, role
         self._metrics = metrics
         self._retry_for_s = retry_for_s
-        self._take_over, self._commit, self._published, self._beat = (
-            self._redis.register_script(script(name)) for name in ("take_over", "commit", "published", "beat")
+        self._take_over, self._commit, self._withdrawn, self._published, self._beat, self._applied_ids = (
+            self._redis.register_script(script(name))
+            for name in ("take_over", "commit", "withdrawn", "published", "beat", "applied_ids")
         )
-        self._fence = 0
+        self._fence = self._taken_ms = 0
         self._token = ""
         self._commits = 0
         self._outbox_heads = dict.fromkeys(Lane, 0)
@@ -177,11 +206,12 @@ class ShardStore:
         return await self._repeat(lambda: self._load(meta, changes=changes), "loading")
 
     async def beat(self) -> None:
-        """Say that the owner lives. Raises FenceLost, and whatever the client raises: nothing is repeated."""
-        answer = await bounded(
-            self._beat(keys=[self._keys.fence, self._keys.meta], args=[self._fence, self._token])
-        )
-        self._check(answer)
+        """Say that the owner lives. Raises ShardLost, and whatever the client raises: nothing is repeated."""
+        self._check(await bounded(self._say_alive()))
+
+    async def ask(self) -> None:
+        """Return if this is the owner now. Raises FenceLost, StoreRewound or StoreUnavailable."""
+        self._check(await self._repeat(lambda: bounded(self._say_alive()), "asking for the fence"))
 
     @property
     def owned(self) -> bool:
@@ -208,10 +238,12 @@ class ShardStore:
         touched = [keys.fence, keys.meta, keys.accounts, keys.risks]
         touched += [*(keys.outboxes[lane] for lane in _LANES), keys.breaker, keys.adl, keys.trail]
         touched += [keys.changed, keys.changed_next]
-        touched += [keys.seen(topic, account) for topic, account in commit.seen]
-        args: list[Argument] = [self._fence, self._token, self._commits, self._commits + 1, DEDUPE_WINDOW]
+        hashes = id_hashes(keys, commit)
+        touched += [*hashes, *map(keys.orders, commit.orders), *forgotten_keys(keys, commit)]
+        args: list[Argument] = [self._fence, self._token, self._commits, self._commits + 1, len(hashes)]
+        args.append("".join("1" if it.cleared else "0" for it in commit.orders.values()))
         args += [TRAIL_ENTRIES_MAX, msgspec.msgpack.encode([*{**commit.accounts, **commit.risks}])]
-        args += _arguments(commit)
+        args += _arguments(commit, hashes.values())
         with self._alone("commit"):
             answer = await self._repeat(
                 lambda: bounded(self._commit(keys=touched, args=args)),
@@ -238,6 +270,20 @@ class ShardStore:
             self._check(answer)
             self._outbox_heads[lane] += count
 
+    async def withdrawn(self, lane: Lane, places: Sequence[int]) -> None:
+        """Take the entries at these places out of the lane's outbox, as the take-over found it; once, and before `published`.
+
+        Raises FenceLost, StoreRewound or StoreUnavailable.
+        """
+        args: list[Argument] = [self._fence, self._token, WITHDRAWN + lane, *places]
+        keys = [self._keys.fence, self._keys.meta, self._keys.outboxes[lane]]
+        with self._alone(f"withdrawn {lane}"):
+            self._check(
+                await self._repeat(
+                    lambda: bounded(self._withdrawn(keys=keys, args=args)), "withdrawing from the outbox"
+                )
+            )
+
     async def oldest_unpublished(self, lane: Lane, count: int) -> list[OutboxEntry]:
         """The oldest `count` entries of the lane's outbox (fewer if it has fewer). Raises StoreUnavailable."""
         key = self._keys.outboxes[lane]
@@ -246,24 +292,20 @@ class ShardStore:
         )
         return [_entry_decoder.decode(entry) for entry in packed]
 
-    async def seen(self, topic: str, accounts: Sequence[str]) -> dict[str, list[str]]:
-        """The newest `DEDUPE_WINDOW` input ids of each account in `topic`, oldest first; [] for none.
+    async def applied_ids(self, sought: Sequence[SoughtId]) -> dict[SoughtId, bytes]:
+        """Which of these ids are remembered, each with the digest of what its input said; b"" where an old edition kept none.
 
         Raises StoreUnavailable.
         """
-
-        async def read() -> list[list[bytes]]:
-            pipe = self._redis.pipeline(transaction=False)
-            for account in accounts:
-                pipe.lrange(self._keys.seen(topic, account), 0, -1)
-            windows: list[list[bytes]] = await bounded(pipe.execute())
-            return windows
-
-        windows = await self._repeat(read, "reading input ids")
-        return {
-            account: [input_id.decode() for input_id in ids]
-            for account, ids in zip(accounts, windows, strict=True)
-        }
+        found: dict[SoughtId, bytes] = {}
+        for first in range(0, len(sought), IDS_ASKED_TOGETHER):
+            asked, keys, args = lookups(self._keys, sought[first : first + IDS_ASKED_TOGETHER])
+            answer = await self._repeat(
+                lambda keys=keys, args=args: bounded(self._applied_ids(keys=keys, args=args)),  # type: ignore[misc]
+                "looking for input ids",
+            )
+            found |= {asked[at - 1]: said for at, said in zip(answer[::2], answer[1::2], strict=True)}
+        return found
 
     async def save_marks(self, marks: Mapping[str, bytes]) -> None:
         """Keep the latest mark of each price symbol for whoever takes over next. Raises StoreUnavailable.
@@ -302,6 +344,7 @@ class ShardStore:
         fence, flat_meta = answer
         meta = parse_meta(int(fence), dict(zip(flat_meta[::2], flat_meta[1::2], strict=True)))
         self._fence, self._commits, self._outbox_heads = meta.fence, meta.commit, dict(meta.outbox_heads)
+        self._taken_ms = meta.taken_ms
         self._unfinished.clear()
         return meta
 
@@ -314,6 +357,7 @@ class ShardStore:
             accounts: dict[str, bytes] = {}
             if snapshot is None:
                 accounts = {name: state async for name, state in scan_hash(self._redis, self._keys.accounts)}
+                accounts = await with_orders(self._redis, self._keys, accounts)
             changes = Changes(accounts, risks)
         return ShardImage(
             fence=meta.fence,
@@ -335,6 +379,10 @@ class ShardStore:
             case "ok" | "already":
                 return
             case "fenced":
+                if int(details[0]) < self._taken_ms:
+                    raise StoreRewound(
+                        f"{said}: Redis is at another owner's, from before we took the shard over"
+                    )
                 raise FenceLost(f"{said}: another owner took over")
             case "rewound":
                 raise StoreRewound(
@@ -344,6 +392,12 @@ class ShardStore:
             case "watermark":
                 raise WatermarkMismatch(f"{said}: {details[0]} is {details[1]} in Redis")
         raise AssertionError(f"unknown answer {answer}")
+
+    def _say_alive(self) -> Awaitable[list[bytes]]:
+        answer: Awaitable[list[bytes]] = self._beat(
+            keys=[self._keys.fence, self._keys.meta], args=[self._fence, self._token, self._commits]
+        )
+        return answer
 
     @contextmanager
     def _alone(self, what: str) -> Iterator[None]:
@@ -362,7 +416,7 @@ class ShardStore:
         )
 
 
-def _arguments(commit: Commit) -> list[Argument]:
+def _arguments(commit: Commit, ids: Iterable[list[Argument]]) -> list[Argument]:
     """Counts and values as `commit.lua` describes them."""
     parts: list[list[Argument]] = [
         [
@@ -375,5 +429,6 @@ def _arguments(commit: Commit) -> list[Argument]:
     ]
     parts += [[msgspec.msgpack.encode(it) for it in commit.outbox if it.lane is lane] for lane in _LANES]
     parts += [[] if state is None else [state] for state in (commit.breaker, commit.adl)]
-    parts += [list(ids) for ids in commit.seen.values()]
+    parts += ids
+    parts += order_parts(commit.orders)
     return [*map(len, parts), *(argument for part in parts for argument in part)]

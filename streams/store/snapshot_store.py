@@ -32,6 +32,7 @@ from redis.asyncio import Redis
 from streams.store.redis_client import StoreError, bounded, repeat
 from streams.store.store_keys import ShardKeys, ShardMeta
 from streams.store.store_scripts import script
+from streams.store.stored_orders import with_orders
 
 CHANGED_SHARE_MAX = 0.5
 """Of all accounts: where more have changed since the snapshot, reading every state is as fast."""
@@ -179,4 +180,4 @@ async def read_states(client: Any, keys: ShardKeys, names: Sequence[str]) -> dic
         some = names[first : first + NAMES_TOGETHER]
         found = await bounded(client.hmget(keys.accounts, some))
         states |= {name: state for name, state in zip(some, found, strict=True) if state is not None}
-    return states
+    return await with_orders(client, keys, states)

@@ -6,9 +6,13 @@ import msgspec
 
 from streams.contract.commit import Lane
 
+Argument = str | int | bytes
+"""Of a script or command."""
+
 OUTBOX_HEAD = {Lane.LIQUIDATIONS: "liquidations_head", Lane.ORDINARY: "outbox_head"}
 WATERMARK = "watermark:"
 PUBLISHED = "published:"
+WITHDRAWN = "withdrawn:"
 
 
 class ShardKeys:
@@ -38,8 +42,16 @@ class ShardKeys:
         self.changed_next = f"{self._root}:changed-next"
         self.trail = f"{self._root}:trail"
 
-    def seen(self, topic: str, account: str) -> str:
-        """The list of an account's input ids in `topic`."""
+    def orders(self, account: str) -> str:
+        """A hash of the account's open orders, where they are stored apart from its state."""
+        return f"{self._root}:orders:{account}"
+
+    def ids(self, topic: str, account: str, generation: int, bucket: str) -> str:
+        """A hash of some of the ids of a generation, as `streams.store.id_hashes` names it."""
+        return f"{self._root}:ids:{topic}:{generation}:{bucket}:{account}"
+
+    def old_ids(self, topic: str, account: str) -> str:
+        """The list of an account's input ids in `topic`, as editions before generations kept them."""
         return f"{self._root}:seen:{topic}:{account}"
 
 
@@ -49,6 +61,8 @@ class ShardMeta(msgspec.Struct, frozen=True):
     fence: int
     """Number of take-overs so far; 0: never taken over, or emptied since."""
     owner: str
+    taken_ms: int
+    """When it was taken over last (Unix ms), later than every time before; 0: by an edition that did not say."""
     commit: int
     """Number of the last commit under this fence."""
     watermarks: dict[str, int]
@@ -67,6 +81,7 @@ def parse_meta(fence: int, fields: Mapping[bytes, bytes]) -> ShardMeta:
     return ShardMeta(
         fence=fence,
         owner=texts.get("owner", ""),
+        taken_ms=int(texts.get("taken_ms", 0)),
         commit=int(texts.get("commit", 0)),
         watermarks=_offsets(texts, WATERMARK),
         published=_offsets(texts, PUBLISHED),

@@ -7,6 +7,7 @@ from redis.asyncio import Redis
 
 from streams.store.redis_client import bounded, scan_hash
 from streams.store.store_keys import ShardKeys, ShardMeta, parse_meta
+from streams.store.stored_orders import with_orders
 
 
 class StoredAccount(NamedTuple):
@@ -34,13 +35,15 @@ class StoreReader:
         for shard in range(shards):
             state, risk = found[2 * shard : 2 * shard + 2]
             if state is not None:
-                return StoredAccount(shard, state, risk)
+                whole = await with_orders(self._redis, self._keys(shard), {account: state})
+                return StoredAccount(shard, whole[account], risk)
         return None
 
     async def accounts(self, shard: int) -> AsyncIterator[tuple[str, bytes]]:
         """Every account of a shard and its state, in no order; one may come twice while the shard is written."""
-        async for account, state in scan_hash(self._redis, self._keys(shard).accounts):
-            yield account, state
+        keys = self._keys(shard)
+        async for account, state in scan_hash(self._redis, keys.accounts):
+            yield account, (await with_orders(self._redis, keys, {account: state}))[account]
 
     async def marks(self, shard: int) -> dict[str, bytes]:
         """The last saved mark of each price symbol."""

@@ -5,13 +5,14 @@ import gc
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple, TypeVar, cast
 
 import structlog
 from aiokafka import AIOKafkaProducer
+from redis.asyncio import Redis
 
 from engine.book.columnar_book import ColumnarBook
 from engine.book.instant_batch import InstantEncoder
@@ -20,12 +21,14 @@ from engine.marks.intake import PriceIntake
 from engine.marks.mark_book import MarkBook
 from engine.policy import Policy
 from engine.policy.rules.policy_switches import InstantOf
-from streams.config.settings import Settings, SettingsError, load_policy
+from streams.config.problem import Problem
+from streams.config.settings import Settings, load_policy
 from streams.contract.commit import Lane
-from streams.kafka.clients import account_partitioner, partition_counts, producer
+from streams.kafka.clients import account_partitioner, relay_producer
 from streams.kafka.fund_follower import FundFollower
 from streams.kafka.log_ends import LogEnds
 from streams.kafka.log_reader import open_log
+from streams.kafka.producer_epochs import raise_shard_epoch
 from streams.observe.cascade import Cascade
 from streams.observe.heat_map_gauges import HeatMapGauges
 from streams.observe.loop_lag import measure_loop_lag
@@ -38,18 +41,22 @@ from streams.prices.symbol_beliefs import SymbolBeliefs
 from streams.shards.adl_rounds import AdlRounds
 from streams.shards.crash import crash_only
 from streams.shards.giving_way import AfterPrices
+from streams.shards.price_watch import PriceWatch
 from streams.shards.processor import ShardProcessor
 from streams.shards.shard import ShardRunner
 from streams.shards.shards import Shards
 from streams.shards.snapshot_writer import SnapshotWriter
 from streams.shards.succession import Succession
 from streams.store.belief_store import save_beliefs
+from streams.store.policy_store import with_all_ever_listed
 from streams.store.redis_client import connect
 from streams.store.shard_follower import Role, ShardFollower
 from streams.store.shard_store import ShardStore
 from streams.store.unpaid_store import exchange_unpaid
 from streams.worker.group_member import GroupMember
 from streams.worker.health_server import HealthServer
+from streams.worker.policy_gate import PolicyGate
+from streams.worker.proving import Proofs
 from streams.worker.stand_in import StandIn
 from streams.worker.watchdog import Watchdog
 
@@ -62,11 +69,17 @@ with Python's default waits up to 5 ms to get it back."""
 GARBAGE_THRESHOLD = 20_000
 """New objects before a young collection; the default, 700, is passed by a single batch of records."""
 
+_T = TypeVar("_T")
+
 _log = structlog.get_logger()
 
 
 async def run_worker(settings: Settings, *, standby: bool = False) -> None:
-    """Run one worker, or a standby, until SIGTERM or SIGINT. Raises `SettingsError` for a topic layout it cannot work with."""
+    """Run one worker, or a standby, until SIGTERM or SIGINT.
+
+    Raises `SettingsError` for a topic layout it cannot work with, and `Problem` for a service that stays away, or when another policy
+    has come into force.
+    """
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     gc.set_threshold(GARBAGE_THRESHOLD)
     policy = load_policy(settings.policy_file)
@@ -75,22 +88,59 @@ async def run_worker(settings: Settings, *, standby: bool = False) -> None:
     ColumnarBook(policy)
     gc.enable()
     topics = {Topic.FILLS: settings.topic_fills, Topic.LEDGER: settings.topic_ledger}
-    partitions = await _shard_count(settings, topics)
     metrics = Metrics()
     metrics.worker_info.labels(version("unimargin"), policy.digest).set(1)
     metrics.worker_start_timestamp_seconds.set(time.time())
 
     redis = connect(settings.redis_url.get_secret_value())
-    events = {lane: producer(settings) for lane in Lane}
+    proofs = Proofs(settings, redis)
+    gate = PolicyGate(redis, settings.redis_prefix, policy, metrics)
+    stopping = _stop_on_signals()
+    health = HealthServer(
+        settings.metrics_host, settings.metrics_port, metrics.registry, partial(_not_admitted, proofs, gate)
+    )
+    await health.start()
+    partitions = await _unless(stopping, _admitted(proofs, gate, topics))
+    if partitions is not None:
+        room = Room(settings, policy, topics, metrics, redis, gate, health, stopping)
+        await _serve(room, partitions, standby=standby)
+    await redis.aclose()
+    await health.stop()
+    if gate.closed and partitions is not None:
+        raise Problem(gate.closed)
+
+
+class Room(NamedTuple):
+    """What there is before a worker is admitted to the group."""
+
+    settings: Settings
+    policy: Policy
+    topics: dict[Topic, str]
+    metrics: Metrics
+    redis: Redis
+    gate: PolicyGate
+    health: HealthServer
+    stopping: asyncio.Event
+
+
+async def _serve(room: Room, partitions: int, *, standby: bool) -> None:
+    """Build every part of an admitted worker, and run it until it is to stop."""
+    settings, policy, topics, metrics, redis, gate, health, stopping = room
+    booking = await with_all_ever_listed(redis, settings.redis_prefix, policy)
+    events = {lane: relay_producer(settings) for lane in Lane}
     for lane in Lane:
         await events[lane].start()
     marks = MarkBook(policy)
+    watch = PriceWatch(policy, marks)
     prices_ready = asyncio.Event()
     log_ends = LogEnds(settings, topics)
     turn, loading, snapshot_turn = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
 
     # the reader is made below, and before any shard
     after_prices = AfterPrices(turn, lambda: price_reader.batches_waiting)
+
+    def priced_until_ns() -> int:
+        return price_reader.taken_until_ns(time.time_ns())
 
     def build_shard(shard: int) -> ShardRunner:
         store = ShardStore(
@@ -106,6 +156,7 @@ async def run_worker(settings: Settings, *, standby: bool = False) -> None:
             shard,
             policy,
             ColumnarBook(policy),
+            booking=booking,
             partition_of=account_partitioner(partitions),
             topics=topics,
             quarantine_topic=settings.topic_quarantine,
@@ -114,9 +165,11 @@ async def run_worker(settings: Settings, *, standby: bool = False) -> None:
         return ShardRunner(
             processor,
             store,
-            OutboxRelays(store, events, metrics, time.time_ns),
+            OutboxRelays(store, events, metrics, time.time_ns, partial(raise_shard_epoch, settings)),
             marks,
+            watch,
             prices_ready,
+            priced_until_ns=priced_until_ns,
             topics=topics,
             log_ends=log_ends,
             open_log=lambda: open_log(settings),
@@ -137,7 +190,15 @@ async def run_worker(settings: Settings, *, standby: bool = False) -> None:
             metrics=metrics,
         )
 
-    shards = Shards(build_shard, marks, policy, metrics, turn, shutdown_seconds=settings.shutdown_seconds)
+    shards = Shards(
+        build_shard,
+        marks,
+        watch,
+        metrics,
+        turn,
+        priced_until_ns=priced_until_ns,
+        shutdown_seconds=settings.shutdown_seconds,
+    )
     watchdog = Watchdog(shards, settings, topics, metrics)
     beliefs = SymbolBeliefs(policy.price_symbols, marks)
     desk = PriceDesk(
@@ -154,14 +215,8 @@ async def run_worker(settings: Settings, *, standby: bool = False) -> None:
     )
     member = StandIn(shards, desk, partitions) if standby else GroupMember(settings, topics, shards, desk)
     price_reader = PriceReader(settings, member.wake, prices_ready, lambda: watchdog.beat("prices"), metrics)
-    health = HealthServer(
-        settings.metrics_host,
-        settings.metrics_port,
-        metrics.registry,
-        lambda: _not_ready(shards, prices_ready),
-        lambda: "standby" if shards.only_follows else "ready",
-    )
-    await health.start()
+    health.not_ready = lambda: _closed(gate) or _not_ready(shards, prices_ready)
+    health.standing = lambda: "standby" if shards.only_follows else "ready"
     heat_map = HeatMapGauges(
         lambda: shards.books,
         marks,
@@ -180,7 +235,6 @@ async def run_worker(settings: Settings, *, standby: bool = False) -> None:
         funds=lambda: funds.funds,
         exchange=partial(exchange_unpaid, redis, settings.redis_prefix),
     )
-    stopping = _stop_on_signals()
     watchdog.start()
     tasks = [
         asyncio.create_task(crash_only(body)(), name=name)
@@ -200,6 +254,7 @@ async def run_worker(settings: Settings, *, standby: bool = False) -> None:
             ("instants", _hand_on_instants(desk, policy)),
             ("funds", funds.run),
             ("adl", adl.run),
+            ("policy", lambda: _stop_when(gate.left, stopping)),
         )
     ]
     await member.start(price_reader)
@@ -210,24 +265,44 @@ async def run_worker(settings: Settings, *, standby: bool = False) -> None:
     _log.info("worker_stops", worker=settings.worker_id)
     await _shut_down(member, shards, tasks, events, within_seconds=settings.shutdown_seconds)
     watchdog.stop()
-    await redis.aclose()
-    await health.stop()
 
 
-async def _shard_count(settings: Settings, topics: dict[Topic, str]) -> int:
-    """Partitions of the account-keyed topics, which must be equal: partition number is shard number."""
-    switched = [settings.topic_operator] * settings.operator_topic_enabled
-    switched += [settings.topic_fund] * settings.fund_topic_enabled
-    every = await partition_counts(settings, (*topics.values(), settings.topic_prices, *switched))
-    missing = [name for name, count in every.items() if not count]
-    if missing:
-        raise SettingsError(
-            f"topics missing: {', '.join(missing)}; create them with `unimargin topics create`"
-        )
-    counts = {name: every[name] for name in topics.values()}
-    if len(set(counts.values())) != 1:
-        raise SettingsError(f"topics must have equal partition counts, found {counts}")
-    return next(iter(counts.values()))
+async def _admitted(proofs: Proofs, gate: PolicyGate, topics: dict[Topic, str]) -> int:
+    """Prove all that a shard needs, and wait until our policy is in force; returns how many shards there are."""
+    await proofs.redis()
+    partitions = await proofs.topics(topics)
+    if not await proofs.policy(gate.agrees):
+        await gate.passed()
+    return partitions
+
+
+async def _unless(stopping: asyncio.Event, work: Coroutine[Any, Any, _T]) -> _T | None:
+    """What `work` returns; None where we are to stop first."""
+    tasks: list[asyncio.Task[Any]] = [asyncio.create_task(work), asyncio.create_task(stopping.wait())]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    if tasks[0].done():
+        tasks[1].cancel()
+        return cast("_T", tasks[0].result())
+    tasks[0].cancel()
+    await asyncio.gather(tasks[0], return_exceptions=True)
+    return None
+
+
+async def _stop_when(left: Callable[[], Awaitable[None]], stopping: asyncio.Event) -> None:
+    await left()
+    stopping.set()
+
+
+def _not_admitted(proofs: Proofs, gate: PolicyGate) -> dict[str, str]:
+    """Why we are in no group: what is not proved, or whose policy is in force."""
+    if proofs.pending:
+        what, _, why = proofs.pending.partition(": ")
+        return {what: why}
+    return _closed(gate)
+
+
+def _closed(gate: PolicyGate) -> dict[str, str]:
+    return {"policy": gate.closed} if gate.closed else {}
 
 
 def _hand_on_instants(desk: PriceDesk, policy: Policy) -> Any:

@@ -13,7 +13,7 @@ class HealthServer:
     """Serves metrics and health until closed.
 
     - /livez is 200 as long as the event loop answers: restart the process when it does not.
-    - /readyz is 200 when prices have caught up and every assigned shard runs, or is followed by a standby, and says which; else 503
+    - /readyz is 200 when it was admitted to the group (`proving`, `policy_gate`), prices have caught up and every assigned shard runs, or is followed by a standby, and says which; else 503
       with what is missing.
     """
 
@@ -27,7 +27,7 @@ class HealthServer:
     ) -> None:
         """`not_ready` names what is missing, empty when nothing is, and `standing` what it is then; port 0 takes a free one."""
         self._host, self.port, self._registry = host, port, registry
-        self._not_ready, self._standing = not_ready, standing
+        self.not_ready, self.standing = not_ready, standing
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
@@ -60,6 +60,6 @@ class HealthServer:
         return web.json_response({"status": "ok"})
 
     async def _ready(self, _: web.Request) -> web.Response:
-        missing = self._not_ready()
-        status = self._standing() if not missing else "not ready"
+        missing = self.not_ready()
+        status = self.standing() if not missing else "not ready"
         return web.json_response({"status": status, **missing}, status=503 if missing else 200)

@@ -10,7 +10,9 @@ from rich.table import Table
 from tests.benchmarks.bench_book import bench_book
 from tests.benchmarks.bench_exact import bench_exact
 from tests.benchmarks.bench_heat_map import bench_heat_map
+from tests.benchmarks.bench_ids import bench_ids
 from tests.benchmarks.bench_liquidation import bench_liquidation
+from tests.benchmarks.bench_orders import bench_orders
 from tests.benchmarks.bench_pipeline import ACCOUNTS, bench_pipeline
 from tests.benchmarks.bench_questions import bench_questions
 from tests.benchmarks.bench_replay import bench_replay
@@ -34,6 +36,8 @@ def main() -> None:
         "stress of the book": bench_stress(),
         "questions, ms": bench_questions(),
         "replay": bench_replay(),
+        "ids of inputs": bench_ids(),
+        "open orders": bench_orders(),
     }
     if options.json:
         json.dump(figures, sys.stdout, indent=1)

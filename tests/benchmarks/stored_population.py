@@ -82,7 +82,6 @@ def _store_shards(bootstrap: str, redis_url: str, population: Population, shards
             assert not isinstance(after, Duplicate | Rejection), after
             state = after
             offsets[topic, shard] += 1
-            pipe.rpush(keys.seen(topic, state.account), message.input_id)
         pipe.hset(keys.accounts, state.account, encode(state))
         if len(pipe) > WRITTEN_TOGETHER:
             pipe.execute()

@@ -24,6 +24,7 @@ from tests.support.prometheus_server import (
 
 # Every label of a worker's metrics, with values it can take: a new label must be added here.
 LABEL_VALUES = {
+    "step": ["apply", "judge"],
     "version": ["0.1.0"],
     "policy": ["default@1"],
     "symbol": ["BTC-USDT", "ETH-USDT"],

@@ -14,6 +14,8 @@ class Bug(NamedTuple):
 
 
 PROCESSOR_TESTS = "tests/system/test_processor_promises.py"
+REWIND_TESTS = "tests/system/test_rewind.py"
+IDS_TESTS = "tests/streams/shards/test_input_ids.py"
 FAULT_TESTS = "tests/system/test_faults.py"
 STORE_TESTS = "tests/streams/store/test_store.py"
 FOLLOWER_TESTS = "tests/streams/store/test_shard_follower.py"
@@ -21,6 +23,8 @@ STANDBY_TESTS = "tests/system/test_standby.py"
 RELAY_TESTS = "tests/streams/outbox/test_relay.py"
 EPISODE_TESTS = "tests/engine/ladder/test_ladder_episode.py"
 ADL_TESTS = "tests/system/test_adl_live.py"
+ERROR_TESTS = "tests/streams/shards/test_processor_errors.py"
+START_TESTS = "tests/system/test_worker_start.py"
 EXCHANGE_TESTS = "tests/streams/exchange/test_simulate.py"
 
 BUGS = (
@@ -41,17 +45,45 @@ BUGS = (
     ),
     Bug(
         name="an id that was applied is applied again",
-        file="streams/shards/processor.py",
-        search="        if self._windows.knows(topic, account, message.input_id):\n",
-        replace="        if not message.input_id:\n",
+        file="streams/shards/input_ids.py",
+        search="        return Duplicate(message.input_id) if same else contradiction(message)\n",
+        replace="        return None if same else contradiction(message)\n",
         test=f"{PROCESSOR_TESTS}::test_apply_when_an_id_comes_again_later_then_counted_and_not_applied",
     ),
     Bug(
         name="applied ids are forgotten at a restart",
-        file="streams/shards/processor.py",
-        search="            and (topic, message.account) not in self._windows\n",
-        replace="            and not message.account\n",
+        file="streams/shards/input_ids.py",
+        search="            if among and goes_by_id(progress, message):\n",
+        replace="            if not message.account:\n",
         test=f"{FAULT_TESTS}::test_fill_when_sent_again_far_apart_and_across_restarts_then_counts_once",
+    ),
+    Bug(
+        name="a known id with other content passes for a duplicate",
+        file="streams/shards/input_ids.py",
+        search="        same = known.said in (SAID_UNKNOWN, digest_of(message))\n",
+        replace="        same = bool(known)\n",
+        test=f"{IDS_TESTS}::test_id_when_its_two_inputs_come_in_one_batch_then_a_contradiction_too",
+    ),
+    Bug(
+        name="an input older than what is forgotten is applied",
+        file="engine/ledger/applying.py",
+        search="        verdict = too_late(progress, message)\n",
+        replace="        verdict = None\n",
+        test=f"{IDS_TESTS}::test_input_when_older_than_what_is_forgotten_then_refused_as_too_late",
+    ),
+    Bug(
+        name="an id that becomes durable while the store is asked is forgotten",
+        file="streams/shards/input_ids.py",
+        search="        self._stored_to[topic] = to\n",
+        replace="        self._stored_to[topic] = to\n        self._forget_stored(topic)\n",
+        test=f"{IDS_TESTS}::test_duplicate_when_the_first_becomes_durable_after_the_store_was_asked_then_found",
+    ),
+    Bug(
+        name="orders that ended stay in the store",
+        file="streams/store/lua/commit.lua",
+        search="  write_part('HDEL', key, part - 1)\n",
+        replace="",
+        test="tests/streams/store/test_stored_orders.py::test_orders_when_read_in_any_way_then_those_of_the_newest_commit",
     ),
     Bug(
         name="a former owner may write",
@@ -91,7 +123,9 @@ BUGS = (
         file="streams/shards/processor.py",
         search="""\
         if isinstance(message, Rejection):
-            self._refuse(topic, record, message, account_of_key(record.key), batch)
+            self._set_aside(topic, record, message, batch)
+            for named in self._concerned(topic, record, message, batch):
+                self._stop_topic(named, topic, record, message, batch)
             return
 """,
         replace="        if isinstance(message, Rejection):\n            return\n",
@@ -231,10 +265,38 @@ BUGS = (
     ),
     Bug(
         name="what was published before Redis was emptied is said again under new ids",
-        file="streams/shards/shard.py",
-        search='                    newest.add(read_event(record.value or b""))\n',
-        replace="                    pass\n",
+        file="streams/shards/read_back.py",
+        search="            self.newest.add(event)\n            name",
+        replace="            name",
         test=f"{FAULT_TESTS}::test_redis_when_emptied_then_the_worker_rebuilds_it_from_the_log",
+    ),
+    Bug(
+        name="what was inherited is published before what was published is adopted",
+        file="streams/outbox/relay.py",
+        search="            await self._licence.given()\n",
+        replace="",
+        test=f"{REWIND_TESTS}::test_ids_when_redis_is_rewound_to_before_an_earlier_rewind_and_two_owners_take_over_then_one_meaning",
+    ),
+    Bug(
+        name="the broker takes what an owner from before a rewind sends late",
+        file="streams/outbox/licence.py",
+        search="        if self._epoch is not None:\n",
+        replace="        if self._epoch is not None and self._sequences is None:\n",
+        test=f"{REWIND_TESTS}::test_relay_when_its_owner_was_paused_while_redis_was_rewound_then_it_publishes_nothing",
+    ),
+    Bug(
+        name="a rewound Redis is taken for another owner",
+        file="streams/store/shard_store.py",
+        search="                if int(details[0]) < self._taken_ms:\n",
+        replace="                if int(details[0]) < 0:\n",
+        test=f"{STORE_TESTS}::test_beat_when_redis_was_rewound_to_another_owner_then_told_from_a_take_over",
+    ),
+    Bug(
+        name="a mark from the store is stale until the clock ticks",
+        file="engine/marks/mark_book.py",
+        search="        self._stale, self._aged = aged_with(self._stale, self._aged, mark.symbol, doubt)\n        self._hold",
+        replace="        self._hold",
+        test="tests/engine/marks/test_marks.py::test_prime_when_the_mark_is_fresh_at_the_books_time_then_not_stale_until_it_is",
     ),
     Bug(
         name="whoever takes a shard over does not know which deleveraging risks were said",
@@ -246,8 +308,8 @@ BUGS = (
     Bug(
         name="of two streams the one adopted last wins, whenever it was said",
         file="streams/shards/newest.py",
-        search="        if before is None or before.stream is event.stream or _age(event) >= _age(before):\n",
-        replace="        if before is None or _age(event):\n",
+        search="            if before is None or before.stream is told.stream or told.age >= before.age:\n",
+        replace="            if before is None or told.age:\n",
         test=f"{PROCESSOR_TESTS}::test_adopt_when_both_streams_tell_of_one_pool_then_the_latest_event_counts",
     ),
     Bug(
@@ -316,11 +378,11 @@ BUGS = (
     Bug(
         name="plans that were due when a worker was killed are forgotten by the next owner",
         file="engine/book/columnar_book.py",
-        search="            self._remember(number, risk)\n        encoded",
+        search="            self._remember(number, risk)\n        stopped",
         replace="""\
             self._risks[number] = risk
             self._timers.hold(number, self._encoder.due_ns(risk))
-        encoded""",
+        stopped""",
         test="tests/system/test_reasons_kill.py::test_plans_when_killed_behind_the_verdict_then_each_comes_once_under_one_identity",
     ),
     Bug(
@@ -343,5 +405,54 @@ BUGS = (
         search="                successor.owe(lost.owed())\n",
         replace="",
         test=f"{STANDBY_TESTS}::test_owner_when_paused_and_continued_then_it_is_fenced_and_takes_its_shards_back",
+    ),
+    Bug(
+        name="whatever is raised while one account is judged ends the process",
+        file="engine/book/failures.py",
+        search="        book.fail(key, error, risk)\n        return None\n",
+        replace="        raise\n",
+        test=f"{ERROR_TESTS}::test_settle_when_judging_one_raises_then_it_is_stopped_and_said_so_and_the_others_are_judged",
+    ),
+    Bug(
+        name="an input that the engine fails on is passed over",
+        file="streams/shards/processor.py",
+        search="        return rejection_of(error)\n",
+        replace='        return Duplicate("")\n',
+        test=f"{ERROR_TESTS}::test_input_when_applying_it_raises_then_quarantined_and_its_account_stopped_and_the_batch_goes_on",
+    ),
+    Bug(
+        name="the stop of an account that was not judged is not durable",
+        file="streams/shards/processor.py",
+        search="        return Commit(accounts={account: encode_stored(newest)}, outbox=(told,))\n",
+        replace="        return Commit(outbox=(told,)) if newest else Commit()\n",
+        test=f"{ERROR_TESTS}::test_restart_when_an_account_was_not_judged_then_it_is_stopped_still_and_needs_both_words",
+    ),
+    Bug(
+        name="a mis-keyed record makes an account of its key",
+        file="streams/shards/processor.py",
+        search="            return [it for it in named if it in batch.states or self.state(it) is not None]\n",
+        replace="            return named\n",
+        test=f"{ERROR_TESTS}::test_record_when_under_another_accounts_key_then_who_is_known_of_both_is_stopped_and_nobody_is_made",
+    ),
+    Bug(
+        name="an event that Kafka refuses is cut from the outbox without a word",
+        file="streams/outbox/relay.py",
+        search="            await self.refused(batch.entries[0], error)\n",
+        replace="",
+        test=f"{RELAY_TESTS}::test_run_when_entries_are_larger_than_kafka_takes_then_told_of_and_passed_over_and_all_others_go_on",
+    ),
+    Bug(
+        name="a worker joins before it has proved that Redis is there",
+        file="streams/worker/app.py",
+        search="    await proofs.redis()\n",
+        replace='    proofs.pending = ""\n',
+        test=f"{START_TESTS}::test_worker_when_redis_is_away_then_it_joins_no_group_says_so_and_gives_up",
+    ),
+    Bug(
+        name="a worker judges by a policy that is not in force",
+        file="streams/worker/policy_gate.py",
+        search="found.digest == self._policy.digest\n",
+        replace="True\n",
+        test=f"{START_TESTS}::test_policy_when_another_is_put_in_force_then_who_has_it_takes_over_and_who_has_not_waits",
     ),
 )

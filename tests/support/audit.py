@@ -30,7 +30,7 @@ from engine.ledger.executions import execution_of
 from engine.liquidation.planner import liquidation_plan
 from engine.margin.dust import without_dust
 from engine.margin.figures import Figures
-from engine.marks.fact_checks import SIZES
+from engine.marks.fact_checks import KEPT
 from engine.marks.mark_book import Prices
 from engine.numbers import canonical, exact
 from engine.policy import Policy
@@ -146,8 +146,8 @@ def _check_recomputes(event: RiskEvent, replay: Replay, marks: dict[tuple[str, i
             f"{event.id}: {symbol} {mark.sequence} was never sent, or must not be believed"
         )
         assert (sent.price, sent.time_ns) == (mark.price, mark.time_ns), f"{event.id}: {sent} became {mark}"
-        # amounts of the whole exchange hold until another is stated
-        stated = {name: getattr(mark, name) for name in SIZES}
+        # what is said of the whole exchange holds until it is said anew
+        stated = {name: getattr(mark, name) for name in KEPT}
         assert all(getattr(sent, name) in {None, value} for name, value in stated.items()), (sent, mark)
         used[symbol] = msgspec.structs.replace(sent, **stated)
     state = replay.prefix(event.account, event.inputs)

@@ -6,13 +6,15 @@ It remembers every id for ever, commits nothing, judges nothing; what it gives i
 from collections import defaultdict
 from typing import NamedTuple
 
+import msgspec
+
 from engine.events.effects import InputOffsets
-from engine.inputs import AccountInput, Topic
+from engine.inputs import AccountInput, Fill, OrderUpdate, Settlement, Topic
 from engine.ledger.accounts import AccountState
 from engine.ledger.applying import apply, stopped
 from engine.policy import Policy
 from engine.rejections import Duplicate, Rejection, RejectionCode
-from streams.contract.codec import account_of_key, decode_account_input
+from streams.contract.codec import account_of_key, accounts_of_mismatch, decode_account_input
 from tests.support.cluster import Cluster
 from tests.support.kafka_log import LogRecord, read_topic
 
@@ -40,7 +42,7 @@ class Replay:
         self.duplicates = 0
         self.partitions: dict[str, int] = {}
         self._steps: defaultdict[tuple[str, Topic], list[Step]] = defaultdict(list)
-        self._ids: set[tuple[Topic, str, str]] = set()
+        self._ids: dict[tuple[Topic, str, type, str], AccountInput] = {}
         self._prefixes: dict[tuple[str, int, int], AccountState] = {}
         for topic in Topic:
             for record in read_topic(cluster.bootstrap, topic):
@@ -74,11 +76,20 @@ class Replay:
     def _take(self, topic: Topic, record: LogRecord) -> None:
         message = decode_account_input(topic, record.key, record.value)
         if isinstance(message, Rejection):
-            account = account_of_key(record.key)
-            self._refuse(topic, record, message, account)
+            if message.code is RejectionCode.KEY_MISMATCH:
+                self._refuse(topic, record, message, None)
+                for named in accounts_of_mismatch(topic, record.key, record.value):
+                    if named in self.states:
+                        self._refuse(topic, record, message, named)
+                return
+            self._refuse(topic, record, message, account_of_key(record.key))
             return
         account = message.account
-        if (topic, account, message.input_id) in self._ids:
+        known = self._ids.get((topic, account, _kind(message), message.input_id))
+        if known is not None and message.account_seq is None and not _same(known, message):
+            self._refuse(topic, record, Rejection(RejectionCode.ID_CONTRADICTION, ""), account)
+            return
+        if known is not None:
             self.duplicates += 1
             return
         if self.partition_of(account.encode()) != record.partition:
@@ -95,7 +106,7 @@ class Replay:
         if isinstance(after, Rejection):
             self.refused[record.topic, record.partition, record.offset] = after.code
         else:
-            self._ids.add((topic, account, message.input_id))
+            self._ids[topic, account, _kind(message), message.input_id] = message
         self.states[account] = _after(before, topic, step, self.policy)
 
     def _refuse(self, topic: Topic, record: LogRecord, rejection: Rejection, account: str | None) -> None:
@@ -107,6 +118,16 @@ class Replay:
         self.partitions[account] = record.partition
         before = self.states.get(account, AccountState(account))
         self.states[account] = _after(before, topic, step, self.policy)
+
+
+def _kind(message: AccountInput) -> type:
+    """Ids of fills, order updates, settlements and ledger entries are counted each by themselves."""
+    return type(message) if isinstance(message, Fill | OrderUpdate | Settlement) else object
+
+
+def _same(one: AccountInput, other: AccountInput) -> bool:
+    without_number = [msgspec.structs.replace(it, account_seq=None) for it in (one, other)]
+    return without_number[0] == without_number[1]
 
 
 def _after(state: AccountState, topic: Topic, step: Step, policy: Policy) -> AccountState:

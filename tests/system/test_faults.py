@@ -1,12 +1,12 @@
 """Faults of everything around a worker: its own code, Redis, the broker, the operator, and its fellow workers."""
 
 import threading
+import time
+from collections.abc import Callable
 
 import pytest
 
 from engine.inputs import Topic
-from engine.ledger.accounts import AccountState
-from tests.support import faulty_worker
 from tests.support.cluster import PARTITIONS, Cluster
 from tests.support.inputs import deposit, fill
 from tests.support.kafka_log import ends, read_topic
@@ -20,6 +20,7 @@ from tests.support.workers import KILLED, Worker
 pytestmark = pytest.mark.system
 
 CRASHED = 70
+BACK_SECONDS_MAX = 10.0
 EVENTS_MIN = 20
 """Events that must have been said before a fault, so that there is something to lose."""
 
@@ -33,44 +34,26 @@ def wait_for_events(cluster: Cluster, more_than: int = EVENTS_MIN) -> int:
     )
 
 
+def wait_for_return(worker: Worker) -> None:
+    """The worker finds Redis rewound and takes its shards over again, in the same process and soon."""
+    wait_for(
+        "every shard sees that Redis was rewound",
+        lambda: len(worker.events("shard_fenced")) >= PARTITIONS,
+        10,
+    )
+    lost = worker.events("shard_fenced")
+    assert all(it["returns"] for it in lost), lost
+    wait_for("and begins anew", lambda: len(worker.events("shard_begun_anew")) >= PARTITIONS, 10)
+    worker.wait_ready()
+    assert worker.statuses == []
+
+
 def wait_for_shards(worker: Worker, count: int) -> None:
     """Wait until the worker runs this many shards."""
     wait_for(
         f"{worker.name} runs {count} shards",
         lambda: worker.ready() is None and worker.metric("margin_shards", condition="running") == count,
         seconds_max=90,
-    )
-
-
-def test_worker_when_its_code_raises_on_one_fill_then_ends_unacknowledged_and_applies_it_once(
-    cluster: Cluster,
-) -> None:
-    flag = cluster.directory / "flag"
-    flag.touch()
-    worker = cluster.worker(
-        command=faulty_worker.COMMAND,
-        environment={"FAULTY_INPUT_ID": "t-bad", "FAULTY_FLAG": str(flag)},
-    ).wait_ready()
-    sender = Sender(cluster.bootstrap)
-    sender.inputs(deposit("alice"), fill("alice", "0.1"))
-    partition, offset = sender.inputs(fill("alice", "0.2", trade_id="t-bad"))
-    sender.inputs(fill("alice", "0.4"))
-
-    # Once live and once again in recovery: whoever reads it first stops at it.
-    assert [worker.wait_end(1), worker.wait_end(2)] == [CRASHED, CRASHED]
-    assert cluster.committed(Topic.FILLS).get(partition, 0) <= offset
-    flag.unlink()
-
-    def applied() -> AccountState | None:
-        state = read_account(cluster.redis.url, "alice")
-        return state if state and state.fills.offset == offset + 1 else None
-
-    state = wait_for("the fill after it is applied", applied, 90)
-    assert str(state.positions["BTC-PERP"].quantity) == "0.7"  # 0.1 + 0.2 + 0.4
-    worker.wait_ready()
-    wait_for(
-        "all three are acknowledged",
-        lambda: cluster.committed(Topic.FILLS).get(partition) == offset + 2,
     )
 
 
@@ -144,8 +127,7 @@ def test_redis_when_emptied_then_the_worker_rebuilds_it_from_the_log(cluster: Cl
         count = wait_for_events(cluster)
         with cluster.client() as client:
             client.flushall()
-        assert worker.wait_end(1) == CRASHED
-        worker.wait_ready()
+        wait_for_return(worker)
         assert worker.events("shard_rebuilt_from_log")
         assert worker.events("published_events_adopted")
         wait_for_events(cluster, count + EVENTS_MIN)
@@ -164,11 +146,51 @@ def test_redis_when_rewound_to_an_older_copy_then_the_worker_catches_up(cluster:
         cluster.redis.stop()
         cluster.restore_redis(copy)
         cluster.redis.start()
-        assert worker.wait_end(1) == CRASHED
-        worker.wait_ready()
+        wait_for_return(worker)
         assert worker.events("published_events_adopted")
         wait_for_events(cluster, count + EVENTS_MIN)
         settle_and_audit(cluster, traffic)
+
+
+def test_redis_when_rewound_to_another_owners_fence_then_both_workers_are_back_at_once(
+    cluster: Cluster, seed: int, say: Callable[[str], None]
+) -> None:
+    """The copy is from when one worker had every shard: to the other that looks like a take-over, and nobody is about to have its shards."""
+    first = cluster.worker()
+    with Traffic(cluster.bootstrap, seed) as traffic:
+        first.wait_ready()
+        wait_for_shards(first, PARTITIONS)
+        wait_for_events(cluster)
+        cluster.redis.stop()
+        copy = cluster.copy_redis("of-one-owner")
+        cluster.redis.start()
+        second = cluster.worker("worker-b")
+        second.wait_ready()
+        wait_for_shards(second, PARTITIONS // 2)
+        wait_for_shards(first, PARTITIONS // 2)
+        pids = first.pid, second.pid
+        count = wait_for_events(cluster, sum(ends(cluster.bootstrap, "margin-events").values()) + EVENTS_MIN)
+        cluster.redis.stop()
+        cluster.restore_redis(copy)
+        before = {it: len(it.events("shard_running")) for it in (first, second)}
+        fenced = {it: len(it.events("shard_fenced")) for it in (first, second)}
+        cluster.redis.start()
+        began_s = time.monotonic()
+        wait_for(
+            "both run their shards again",
+            lambda: all(
+                len(it.events("shard_running")) >= before[it] + PARTITIONS // 2 for it in (first, second)
+            ),
+            BACK_SECONDS_MAX,
+        )
+        say(f"back in service after {time.monotonic() - began_s:.1f} s")
+        wait_for_shards(second, PARTITIONS // 2)
+        wait_for_shards(first, PARTITIONS // 2)
+        wait_for_events(cluster, count + EVENTS_MIN)
+        lost = [it["returns"] for worker in fenced for it in worker.events("shard_fenced")[fenced[worker] :]]
+        assert lost == [True] * PARTITIONS, "each sees it once, and nobody takes a shard from the other"
+        settle_and_audit(cluster, traffic)
+    assert (first.pid, second.pid) == pids
 
 
 def test_broker_when_killed_and_restarted_then_the_worker_goes_on(cluster: Cluster, seed: int) -> None:

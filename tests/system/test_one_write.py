@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable
 import pytest
 from redis.asyncio import Redis
 
-from streams.contract.commit import Commit, OutboxEntry
+from streams.contract.commit import AppliedId, Commit, ForgottenIds, OutboxEntry
 from streams.observe.metrics import Metrics
 from streams.store.redis_client import connect
 from streams.store.shard_store import ShardStore
@@ -53,7 +53,8 @@ async def test_commit_when_it_carries_everything_then_it_is_one_command(
         advance={"fills": (1, 2), "ledger": (0, 1)},
         accounts={"alice": b"1"},
         risks={"alice": b"2"},
-        seen={("fills", "alice"): ("t-1",)},
+        ids={("fills", "alice"): (AppliedId(2, 0, 0, b"digest-1", b"content1"),)},
+        forgotten=(ForgottenIds("fills", "alice", 1, 100, 0),),
         outbox=(entry,),
     )
     assert await commands_of(client, onlooker, store.commit(everything)) == ["EVALSHA"]

@@ -188,6 +188,29 @@ def test_input_when_a_sequence_number_is_missing_then_stops_until_the_missing_on
     _wait_for_event(scene, account, EventType.RECOVERED)
 
 
+@pytest.mark.parametrize("number", [None, 1])
+def test_fill_when_its_id_was_applied_with_other_content_then_contradiction_told_and_stopped(
+    scene: Scene, number: int | None
+) -> None:
+    account, sender = f"contradiction-{number}", scene.sender
+    first = fill(account, "0.01", trade_id="t-1", account_seq=number)
+    _, applied = sender.inputs(deposit(account), first)
+    wait_for("the first is applied", lambda: _applied(scene, account, fills=applied))
+    counted = scene.worker.metric("margin_inputs_duplicate_total", topic=Topic.FILLS)
+    again = msgspec.json.encode(first).replace(b'"0.01"', b'"0.0100"')
+    sender.send_now(Topic.FILLS, account.encode(), again)
+    other = msgspec.structs.replace(first, side="sell")
+    place = sender.inputs(other)
+    kept = _quarantined(scene, Topic.FILLS, *place)
+    assert kept.headers["reason"] == RejectionCode.ID_CONTRADICTION
+    assert scene.worker.metric("margin_inputs_duplicate_total", topic=Topic.FILLS) == counted + 1
+    state = wait_for("the account is stopped", lambda: _state(scene, account, stopped=True))
+    assert state.fills.stop is not None
+    assert state.fills.stop.code is RejectionCode.ID_CONTRADICTION
+    assert state.positions["BTC-PERP"].quantity == Decimal("0.01")
+    _wait_for_event(scene, account, EventType.DEGRADED)
+
+
 def test_record_when_far_larger_decompressed_then_cut_and_kept(scene: Scene) -> None:
     size = 8 * MIB
     squeezing = Sender(scene.cluster.bootstrap, **{"compression.type": "gzip", "message.max.bytes": 2 * size})

@@ -83,7 +83,8 @@ def test_apply_when_done_then_one_commit_carries_state_ids_and_watermark(process
     )
     assert outcome.commit.advance == {Topic.LEDGER: (0, 2)}
     assert set(outcome.commit.accounts) == {"alice", "bob"}
-    assert outcome.commit.seen[Topic.LEDGER, "alice"] == ("d-1",)
+    (applied,) = outcome.commit.ids[Topic.LEDGER, "alice"]
+    assert (applied.generation, applied.place) == (1, 0)
 
 
 def test_apply_when_a_record_comes_below_the_watermark_then_skipped(processor: ShardProcessor) -> None:

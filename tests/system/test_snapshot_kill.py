@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.cli import unimargin
 from tests.support.cluster import POLICY_FILE, Cluster
 from tests.support.settling import settle_and_audit
 from tests.support.traffic import Traffic
@@ -75,6 +76,15 @@ def test_snapshot_when_the_policy_changes_then_it_is_not_used_and_another_is_wri
         wait_for("snapshots", lambda: worker.metric("margin_snapshots_written_total") > 4)
         traffic.hold()
         worker.terminate()
+        said = unimargin(
+            "policy",
+            "activate",
+            str(changed),
+            "--reason",
+            "tested",
+            env={"UNIMARGIN_REDIS_URL": cluster.redis.url},
+        )
+        assert said.code == 0, said.err
         other = cluster.worker(
             "worker-b", POLICY_FILE=str(changed), SNAPSHOT_SECONDS=EVERY_SECONDS
         ).wait_ready()

@@ -7,6 +7,8 @@ in the bands; a mark that leaves its band gets a new one, and every box that cou
     funding rate    where it accrues: not larger than twice that of the mark, and a little
     average price   where assets are valued conservatively: within `_AVERAGE_WIDTH` of that of the mark
     confidence      where it costs margin: that of the mark
+    realisable share
+                    where no more of a profit counts: within `_SHARE_WIDTH` of that of the mark, and at most 1
 A fact that appears or disappears leaves the band. Open interest has none, because it moves initial margin alone, which decides no band of
 the ladder; nor have the totals of an asset, because who hangs on them has no box (`pool_swings`).
 """
@@ -26,6 +28,7 @@ _OPTION, _PERPETUAL = InstrumentKind.OPTION, InstrumentKind.PERPETUAL
 
 _VOLATILITY_WIDTH = 0.02
 _AVERAGE_WIDTH = 0.005
+_SHARE_WIDTH = 0.01
 _RATE_LEAST = 1e-5
 """A funding rate up to this changes no band: a tenth of what is usual for eight hours."""
 
@@ -39,6 +42,7 @@ class Band(msgspec.Struct, frozen=True):
     funding_rate: Range | None = None
     average_price: Range | None = None
     confidence: Decimal | None = None
+    realisable_share: Range | None = None
 
 
 NO_FACTS = Band()
@@ -100,6 +104,8 @@ def _range(name: str, fact: float) -> Range:
     if name == "funding_rate":
         most = 2 * abs(fact) + _RATE_LEAST
         return -most, most
+    if name == "realisable_share":
+        return fact * (1 - _SHARE_WIDTH), min(1.0, fact * (1 + _SHARE_WIDTH))
     width = _VOLATILITY_WIDTH if name == "volatility" else _AVERAGE_WIDTH
     return fact * (1 - width), fact * (1 + width)
 
@@ -114,6 +120,8 @@ def _names_of(symbol: str, policy: Policy) -> Iterator[str]:
         yield "volatility"
     if policy.pool.funding_accrual and instrument is not None and instrument.kind is _PERPETUAL:
         yield "funding_rate"
+    if symbol in policy.profit_capped:
+        yield "realisable_share"
     if policy.pool.conservative_price and symbol in {asset.index for asset in policy.assets.values()}:
         yield "average_price"
     units = () if policy.portfolio is None else policy.portfolio.units.values()

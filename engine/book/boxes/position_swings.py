@@ -72,7 +72,8 @@ def contract(key: str, position: Position, state: AccountState, view: View) -> H
         # a box is a share of the price, and one of a price of 0 is none
         raise UnboundedError("negative_prices")
     mark = view.mark(symbol, position)
-    notional, profit, counted = valued(terms, position.quantity, position.entry_value, mark, swing)
+    share = view.realisable_share(symbol)
+    notional, profit, counted = valued(terms, position.quantity, position.entry_value, mark, swing, share)
     leverage = state.leverage.get(symbol, view.policy.leverage_default)
     by_tier = swing.tiered(notional, terms.lines)
     margin, _ = required(terms, position.quantity, notional, by_tier, leverage, swing)

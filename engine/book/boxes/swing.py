@@ -173,11 +173,12 @@ def parts(amount: Swing) -> tuple[Swing | None, Swing | None]:
     return (None if amount.high <= 0 else above_zero(amount)), above_zero(-amount)
 
 
-def weighted(profit: Swing, weight: Decimal) -> Swing:
-    """A profit at its weight, a loss whole: no further apart than the profit itself."""
-    share = float(weight)
-    low, high = (amount * share if amount > 0 else amount for amount in (profit.low, profit.high))
-    return Swing(low, high, profit.slope, profit.drift)
+def weighted(profit: Swing, weight: Swing) -> Swing:
+    """A profit at its weight, a loss whole: as far apart as the profit itself, and the largest profit at how far apart the weights are."""
+    low = profit.low * (weight.low if profit.low > 0 else 1.0)
+    high = profit.high * (weight.high if profit.high > 0 else 1.0)
+    most = max(profit.high, 0.0)
+    return Swing(low, high, profit.slope + most * weight.slope, profit.drift + most * weight.drift)
 
 
 def dampened(profit: Swing, dampener: Decimal) -> Swing:

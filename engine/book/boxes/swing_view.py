@@ -58,6 +58,11 @@ class View(msgspec.Struct, frozen=True):
             return self.index(instrument.base)[0]
         return self.symbol(instrument.forward)[0]
 
+    def realisable_share(self, symbol: str) -> Swing | None:
+        """Share of the profits in the symbol that its losing side can pay; None where none is stated, or the policy does not ask."""
+        band = self.facts.band(symbol).realisable_share
+        return None if band is None else swing.within(*band)
+
     def asset_value_price(self, asset: str) -> Swing:
         """Price at which a positive amount counts."""
         index, average = self._index_and_average(asset)

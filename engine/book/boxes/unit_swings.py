@@ -54,6 +54,9 @@ def portfolio(state: AccountState, view: View) -> PoolSwing:
         raise UnboundedError("no_portfolio_rules")
     held = cross_positions(state, view)
     assets = pooled_assets(state, held, view, options_count=True)
+    if not held and all(amount >= 0 for amount in state.balances.values()):
+        # coins that secure nothing require nothing
+        return summed(assets, [of_orders(state, view.policy)])
     stable = view.index(rules.peg.asset)[0] if rules.peg is not None and rules.peg.asset else ONE
     paired = {name for pair in rules.correlations for name in (pair.first, pair.second)}
     units = {

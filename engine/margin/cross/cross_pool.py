@@ -18,7 +18,8 @@ from decimal import Decimal
 
 import msgspec
 
-from engine.ledger.accounts import AccountState
+from engine.ledger.accounts import AccountState, OpenOrder
+from engine.ledger.resting_orders import order_totals
 from engine.margin.cross.asset_equity import PooledAsset, pooled_assets
 from engine.margin.cross.hedge_legs import hedged
 from engine.margin.cross.order_margin import (
@@ -28,11 +29,12 @@ from engine.margin.cross.order_margin import (
     option_order_margin,
     pool_orders,
 )
+from engine.margin.cross.order_sums import goes_by_sums, order_sum_margin, pool_totals
 from engine.margin.cross.spot_orders import asset_changes, filled_margin, reserved_margin
 from engine.margin.figures import Figures
 from engine.margin.options.option_pool import OptionGroup, option_groups, option_position
 from engine.margin.position_margin import PositionMargin, margin_by
-from engine.margin.quotes import mark_price, open_interest, requirement_price
+from engine.margin.quotes import mark_price, open_interest, realisable_share, requirement_price
 from engine.marks.mark_book import Prices
 from engine.numbers import ONE, ZERO, exact
 from engine.policy import Policy
@@ -131,8 +133,10 @@ def cross_positions(state: AccountState, prices: Prices, policy: Policy) -> tupl
             held.append(option_position(key, position, mark, terms.instrument))
             continue
         leverage = leverages.get(symbol, default)
-        interest = None if terms.plain else open_interest(symbol, prices)
-        held.append(margin_by(terms, key, symbol, position, mark, leverage, interest))
+        interest = share = None
+        if not terms.plain:
+            interest, share = open_interest(symbol, prices), realisable_share(symbol, prices)
+        held.append(margin_by(terms, key, symbol, position, mark, leverage, interest, share))
     return held, degraded
 
 
@@ -155,8 +159,15 @@ def pooled_orders(
     markets: dict[str, list[PositionMargin]] = {}
     for margin in held:
         markets.setdefault(market_of(margin.key, policy), []).append(margin)
-    for key, resting in pool_orders(state, policy).items():
-        count += len(resting)
+    one_by_one: dict[str, list[OpenOrder]] | None = None
+    for key, totals in pool_totals(order_totals(state.orders), policy).items():
+        count += sum(total.orders for total in totals.values())
+        of_market = markets.get(key, ())
+        if goes_by_sums(key, totals, of_market, prices, policy):
+            orders.append(order_sum_margin(key, totals, of_market, state, prices, policy))
+            continue
+        one_by_one = one_by_one or pool_orders(state, policy)
+        resting = one_by_one[key]
         kind = policy.instruments[symbol_of(key)].kind
         if kind is _SPOT and policy.pool.spot_orders is _FILLED:
             orders.append(filled_margin(key, resting, after, prices, policy))
@@ -165,5 +176,5 @@ def pooled_orders(
         elif kind is _OPTION:
             orders.append(option_order_margin(key, resting, held, prices, policy))
         else:
-            orders.append(contract_order_margin(key, resting, markets.get(key, ()), state, prices, policy))
+            orders.append(contract_order_margin(key, resting, of_market, state, prices, policy))
     return orders, count

@@ -16,6 +16,7 @@ import msgspec
 
 from engine.ledger.accounts import AccountState, OpenOrder, Position
 from engine.ledger.booking import filled
+from engine.ledger.resting_orders import of_each_kind
 from engine.margin import exact_arithmetic
 from engine.margin.contract_formulas import required
 from engine.margin.cross.asset_equity import PooledAsset
@@ -24,7 +25,7 @@ from engine.margin.cross.cross_pool import cross_pool, summed
 from engine.margin.figures import Standing
 from engine.margin.funding_accrual import funding_accrued
 from engine.margin.position_margin import PositionMargin, position_margin, tier_of
-from engine.margin.quotes import open_interest
+from engine.margin.quotes import open_interest, realisable_share
 from engine.marks.mark_book import Prices
 from engine.numbers import QUOTIENT_DIGITS, ZERO, whole_steps
 from engine.policy import LiquidationRules, Policy
@@ -72,7 +73,7 @@ class CrossSums:
             and not (
                 policy.has_options and [it for it in positions if policy.instruments[it].kind is _OPTION]
             )
-            and not (state.orders and any(map(_counts, state.orders.values())))
+            and not (state.orders and any(map(_counts, of_each_kind(state.orders))))
         )
 
     def reduced(self, key: str, quantity: Decimal, cost: Decimal) -> Standing:
@@ -211,8 +212,9 @@ class CrossSums:
         return after
 
     def _margin(self, before: PositionMargin, position: Position, mark: Decimal) -> PositionMargin:
-        interest = open_interest(before.symbol, self._prices)
-        return position_margin(before.key, position, mark, before.leverage, self._policy, interest)
+        symbol, prices = before.symbol, self._prices
+        interest, share = open_interest(symbol, prices), realisable_share(symbol, prices)
+        return position_margin(before.key, position, mark, before.leverage, self._policy, interest, share)
 
     def _profits(self, margin: PositionMargin) -> tuple[Decimal, Decimal]:
         """Unrealised P&L, funding accrued included, and what counts of it."""

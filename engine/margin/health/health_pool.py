@@ -13,6 +13,7 @@ from decimal import Decimal
 
 from engine.ledger.accounts import AccountState
 from engine.margin.cross.cross_pool import cross_positions
+from engine.margin.figure_lines import realisable_input
 from engine.margin.figures import Figures, Line, MarginBreakdown
 from engine.margin.funding_accrual import funding_accrued
 from engine.margin.health.health_assets import AssetHealth
@@ -74,6 +75,7 @@ def _equity_lines(
         index, _ = index_price(policy, margin.settle, prices)
         profit = margin.unrealised_pnl
         inputs = {"unrealised_pnl": profit, "mark": margin.mark, "index": index}
+        inputs |= realisable_input(margin, prices, policy)
         yield Line("equity", margin.key, "unrealised P&L * index", inputs, profit * index)
         accrued = funding_accrued(margin, state, prices, policy)
         if accrued:

@@ -6,7 +6,8 @@
 
     contract   = worse of "all buys filled" and "all sells filled", at the mark, not at the orders' prices:
                  P&L with the position's value weighted (asset weight long, liability weight short), at the scale of
-                 the mark; where it is positive, times the profit share. It lands in the settle asset before that asset's weight applies.
+                 the mark; where it is positive, times the profit share, or the share that the losing side can pay where that
+                 is less and its margin rules ask. It lands in the settle asset before that asset's weight applies.
 
     pair       what is reserved ends up wholly as base or wholly as quote: the smaller of both effects on health, as if
                  every other pair had already turned into the same asset, and this one came last
@@ -32,7 +33,14 @@ from engine.margin.cross.order_margin import pool_orders, quantity_of
 from engine.margin.funding_accrual import funding_accrued
 from engine.margin.health.health_assets import AssetHealth, PairHealth, Reserves, resolved, sides
 from engine.margin.position_margin import PositionMargin
-from engine.margin.quotes import asset_totals, asset_value_price, index_price, liability_price, mark_price
+from engine.margin.quotes import (
+    asset_totals,
+    asset_value_price,
+    index_price,
+    liability_price,
+    mark_price,
+    realisable_share,
+)
 from engine.marks.mark_book import Prices
 from engine.numbers import ONE, ZERO
 from engine.policy import Policy
@@ -48,7 +56,7 @@ class ContractHealth(msgspec.Struct, frozen=True):
     symbol: str
     settle: str
     profit: Decimal
-    """Unrealised P&L and funding accrued; a profit at its share."""
+    """Unrealised P&L and funding accrued; a profit at its share, and as far as it is realisable."""
     health: Decimal
     """The same with the value weighted and the worse side of the orders filled."""
 
@@ -129,6 +137,9 @@ def _contract(
         if kind == "initial"
         else (rules.maintenance, rules.maintenance_profit)
     )
+    realisable = realisable_share(symbol, prices) if symbol in policy.profit_capped else None
+    if realisable is not None:
+        share = min(share, realisable)
     legs = [margin for margin in held if margin.symbol == symbol]
     quantity = sum((leg.quantity for leg in legs), ZERO)
     entry_value = sum((state.positions[leg.key].entry_value for leg in legs), ZERO)

@@ -6,7 +6,8 @@
            all sells filled
 
 Coins whose underlying has contracts take part in the scenarios (a spot holding hedges a short perpetual); other assets
-count by their collateral value alone.
+count by their collateral value alone. Coins that secure nothing, neither a position nor a debt, require nothing: nobody is liquidated for
+what is held and paid for, and a liquidation that has closed all and repaid all has ended.
 
 Twin: `engine.book.boxes.unit_swings`.
 """
@@ -50,14 +51,23 @@ class PortfolioPool(msgspec.Struct, frozen=True):
         return sum((asset.collateral_value for asset in self.assets), ZERO)
 
     @property
+    def secures(self) -> bool:
+        """Whether the coins answer for anything: a position, or a debt."""
+        return bool(self.positions) or any(asset.amount < 0 for asset in self.assets)
+
+    @property
     def initial_margin(self) -> Decimal:
-        """Portfolio IM + borrow IM + liabilities that count as a requirement."""
+        """Portfolio IM + borrow IM + liabilities that count as a requirement; 0 of coins that secure nothing."""
+        if not self.secures:
+            return ZERO
         owed = sum((it.borrow_initial_margin + it.liability_value for it in self.assets), ZERO)
         return self.margin.initial_margin + owed
 
     @property
     def maintenance_margin(self) -> Decimal:
-        """Portfolio MM + borrow MM + liabilities that count as a requirement."""
+        """Portfolio MM + borrow MM + liabilities that count as a requirement; 0 of coins that secure nothing."""
+        if not self.secures:
+            return ZERO
         owed = sum((it.required for it in self.assets), ZERO)
         return self.margin.maintenance_margin + owed
 
@@ -115,7 +125,7 @@ def explain_portfolio(state: AccountState, prices: Prices, policy: Policy) -> Ma
         lines: list[Line] = []
         for asset in pool.assets:
             lines += asset_lines(asset, pool.positions, state, prices, policy)
-        lines += pool.margin.lines
+        lines += pool.margin.lines if pool.secures else ()
         lines += _order_lines(_orders(state, pool, prices, policy), policy)
         if figures.liquidation_fee:
             inputs = {"rate": policy.pool.liquidation_fee_rate}

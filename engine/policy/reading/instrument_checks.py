@@ -183,7 +183,7 @@ def check_prices(key: str, check: PriceCheck) -> None:
     for name in (
         "jump_fraction", "jump_window_seconds", "volatility_max", "volatility_jump", "funding_rate_max",
         "funding_rate_jump", "confidence_jump", "open_interest_max", "open_interest_jump", "asset_total_max",
-        "asset_total_jump", "reference_fraction",
+        "asset_total_jump", "realisable_share_jump", "reference_fraction",
     ):  # fmt: skip
         require(getattr(check, name) > 0, f"{key}.{name}", "must be > 0")
     for name in ("jump_confirmations", "sequence_step_max"):

@@ -11,6 +11,7 @@ from engine.policy.rules.breaker_rules import faults as breaker_faults
 from engine.policy.rules.deleveraging_rules import faults as deleveraging_faults
 from engine.policy.rules.document import Policy
 from engine.policy.rules.health_weights import faults as health_faults
+from engine.policy.rules.input_rules import faults as input_faults
 from engine.policy.rules.instrument_rules import RiskTier
 from engine.policy.rules.liquidation_rules import faults as liquidation_faults
 from engine.policy.rules.margin_rules import MarginRules
@@ -57,6 +58,8 @@ def check(policy: Policy) -> None:
     for key, rule in breaker_faults(policy.breaker) if policy.breaker else ():
         raise PolicyError(f"breaker.{key}: {rule}")
     _check_stress(policy)
+    for key, rule in input_faults(policy.inputs):
+        raise PolicyError(f"inputs.{key}: {rule}")
     require(policy.leverage_default >= 1, "leverage_default", "must be >= 1")
     for name, address in policy.links.items():
         unknown = set(_PLACEHOLDER.findall(address)) - LINK_PLACEHOLDERS

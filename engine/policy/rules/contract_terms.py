@@ -64,6 +64,7 @@ def contract_terms(
         and rules.maintenance is MaintenanceRule.TIER
         and rules.closing_fee is ClosingFee.NONE
         and rules.profit_weight == ONE
+        and not rules.realisable_profit
         and not rules.notional_step
         and not rules.margin_step
     )

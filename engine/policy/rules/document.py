@@ -14,6 +14,7 @@ from engine.policy.rules.breaker_rules import BreakerRules
 from engine.policy.rules.contract_terms import ContractTerms, contract_terms
 from engine.policy.rules.deleveraging_rules import DeleveragingRules
 from engine.policy.rules.health_weights import HealthRules
+from engine.policy.rules.input_rules import InputRules
 from engine.policy.rules.instrument_rules import Instrument, RiskTier
 from engine.policy.rules.liquidation_rules import LiquidationRules
 from engine.policy.rules.margin_rules import MarginRules, PoolRules, RatioDisplay
@@ -24,6 +25,7 @@ from engine.policy.rules.stress_rules import StressRules
 from engine.policy.rules.tables import Table
 
 _DEFAULT_RULES = MarginRules()
+_CONTRACT_KINDS = frozenset({InstrumentKind.PERPETUAL, InstrumentKind.FUTURE})
 
 
 class Policy(Table, frozen=True, dict=True, kw_only=True):
@@ -53,6 +55,7 @@ class Policy(Table, frozen=True, dict=True, kw_only=True):
     breaker: BreakerRules | None = None
     """None holds no liquidation, however many there are at once."""
     stress: StressRules = StressRules()
+    inputs: InputRules = InputRules()
     leverage_default: Decimal = Decimal(10)
     links: dict[str, str] = msgspec.field(default_factory=dict)
     """Where an event leads to, by name: addresses in which {account}, {episode_id}, {event_id} and {type} stand for the event's."""
@@ -123,6 +126,15 @@ class Policy(Table, frozen=True, dict=True, kw_only=True):
     def second_sources(self) -> dict[str, SecondSource]:
         """By index symbol, what it is held against."""
         return {it.index: it.second_source for it in self.assets.values() if it.second_source is not None}
+
+    @cached_property
+    def profit_capped(self) -> frozenset[str]:
+        """Contracts of which a profit counts no further than the losing side of their market can pay."""
+        return frozenset(
+            symbol
+            for symbol, it in self.instruments.items()
+            if it.kind in _CONTRACT_KINDS and self.margin_rules(symbol).realisable_profit
+        )
 
     @cached_property
     def underlyings(self) -> frozenset[str]:

@@ -43,6 +43,9 @@ class MarginRules(Table, frozen=True, kw_only=True):
     """Whether each open order reserves the loss that its price implies against the mark."""
     profit_weight: Decimal = ONE
     """Share of an unrealised profit that counts as collateral; losses always count whole."""
+    realisable_profit: bool = False
+    """Whether no larger share of it counts than the losing side of its market can pay, as marks of the contract state it
+    (`Mark.realisable_share`). Like the weight above it is about the shared pool: an isolated profit secures its own position alone."""
     notional_step: Decimal = ZERO
     """N is truncated to a multiple of this; 0 keeps it exact."""
     margin_step: Decimal = ZERO

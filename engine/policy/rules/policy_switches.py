@@ -248,3 +248,12 @@ class AdlRanking(StrEnum):
     """uPnL / equity."""
     POSITION_SIZE = "position_size"
     """|quantity|."""
+
+
+class IdScope(StrEnum):
+    """Within what the exchange gives an id to one input only. Ids of trades, order updates, settlements and ledger entries never meet."""
+
+    ACCOUNT = "account"
+    """The account."""
+    ACCOUNT_AND_SYMBOL = "account+symbol"
+    """Each symbol of the account: trades are counted per symbol. Of inputs that name no symbol it is the account."""

@@ -52,6 +52,9 @@ class PriceCheck(Table, frozen=True, kw_only=True):
     asset_total_jump: Decimal = Decimal("0.1")
     """Deposits, borrows or potential deposits times or divided by more than 1 + this wait for confirmation; what scales no value
     yet is as one. Collateral falls with them as with a price, so the default is that of a price."""
+    realisable_share_jump: Decimal = Decimal("0.2")
+    """A change of the realisable share of profits by more than this waits for confirmation, where the policy counts no more of them;
+    it lies in 0..1."""
     reference: str = ""
     """Price symbol that the first mark of this one is checked against; empty for none."""
     reference_fraction: Decimal = Decimal("0.2")

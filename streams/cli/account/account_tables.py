@@ -13,7 +13,7 @@ from engine.marks.fact_checks import FACTS
 from engine.policy import RatioDisplay
 from engine.policy.rules.policy_switches import InstrumentKind, MarginModel, RatioDirection
 from streams.answers.account_positions import OrderView, PositionView
-from streams.answers.account_report import AccountReport, MarkView, PoolView
+from streams.answers.account_report import AccountReport, MarkView, PoolView, resume_hint
 from streams.cli.account.account_lines import explained
 from streams.cli.account.account_moves import moves_lines
 from streams.cli.account.outlook_words import call_words, outlook_words
@@ -69,8 +69,8 @@ def _heading(report: AccountReport) -> Text:
     )
     for topic, stop in report.stops.items():
         text.append(
-            f"\nSTOPPED in {topic} since offset {stop.offset}: {stop.code}. Repair the cause, then `unimargin "
-            "account resume`",
+            f"\nSTOPPED in {topic} since offset {stop.offset}: {stop.code}. Repair the cause, then "
+            f"`{resume_hint(report.account, topic)}`",
             style="bold red",
         )
     return text
@@ -146,7 +146,11 @@ def shown(ratio: Decimal | None, digits: int | None) -> str:
 
 def _contracts(contracts: Sequence[PositionView]) -> RenderableType:
     legs = _leg_column(contracts)
+    # a column of its own only where some profit counts in part
+    partly = any(it.uncounted_profit for it in contracts)
     numbers = ["quantity", "entry price", "mark", "uPnL", "liq. price", "bankr. price"]
+    if partly:
+        numbers.insert(4, "not counted")
     rows = table(
         "Positions (liquidation and bankruptcy price: of the pool, every other price held)",
         ["symbol", *legs, "kind", "mode", *numbers],
@@ -162,6 +166,7 @@ def _contracts(contracts: Sequence[PositionView]) -> RenderableType:
             amount(it.entry_price, PRICE_PLACES),
             _mark(it),
             _signed(it.unrealised_pnl),
+            *([amount(it.uncounted_profit)] if partly else []),
             _solved(it.liquidation_price),
             _solved(it.bankruptcy_price),
         )

@@ -4,7 +4,7 @@ import time
 
 from redis.asyncio import Redis
 
-from engine.marks.fact_checks import SIZES, facts_of
+from engine.marks.fact_checks import KEPT, facts_of
 from engine.marks.mark_book import NANOSECONDS
 from engine.marks.scale_starts import scale_starts
 from engine.numbers import ONE
@@ -22,7 +22,7 @@ SHOWN_MAX = 5
 
 
 async def examine_prices(client: Redis, settings: Settings) -> list[Check]:
-    """Refusals of the last five minutes, doubted indices, and what the policy scales with though nobody states it.
+    """Refusals of the last five minutes, doubted indices, and what the policy asks of the exchange though nobody states it.
 
     Nothing where the policy cannot be read, which is told elsewhere.
     """
@@ -36,7 +36,7 @@ async def examine_prices(client: Redis, settings: Settings) -> list[Check]:
 
 
 async def _unstated(client: Redis, settings: Settings, policy: Policy) -> list[Check]:
-    """Whether marks state the amounts of the whole exchange that the policy scales with, where there are any."""
+    """Whether marks state what the policy asks of the whole exchange, where it asks anything."""
     starts = scale_starts(policy)
     if not starts:
         return []
@@ -47,7 +47,7 @@ async def _unstated(client: Redis, settings: Settings, policy: Policy) -> list[C
     missing = [
         f"{printable(symbol)}: {name}"
         for symbol, start in sorted(starts.items())
-        for name in SIZES
+        for name in KEPT
         # an exchange without spot orders has no potential deposits to state
         if name != "potential_deposits"
         and start.least(name, ONE) is not None
@@ -60,7 +60,7 @@ async def _unstated(client: Redis, settings: Settings, policy: Policy) -> list[C
         warn(
             "amounts of the exchange",
             f"never stated: {', '.join([*missing[:SHOWN_MAX], *more])}",
-            "the policy scales with them, and does not until marks of these symbols state them",
+            "the policy scales with them, or caps profits by them, and does neither until marks of these symbols state them",
         )
     ]
 

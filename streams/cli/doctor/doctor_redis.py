@@ -1,5 +1,6 @@
 """The checks of `unimargin doctor` that ask Redis: the server, the shards, the stopped accounts."""
 
+import shlex
 import time
 from typing import Any
 
@@ -7,14 +8,15 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from engine.inputs import Topic
-from streams.answers.account_report import stops
+from streams.answers.account_report import resume_hint, stops
 from streams.cli.doctor.check import Check, failed, ok, warn
 from streams.cli.doctor.doctor_kafka import Logs
 from streams.cli.doctor.doctor_prices import examine_prices
 from streams.config.problem import Problem
-from streams.config.settings import Settings
+from streams.config.settings import Settings, SettingsError, load_policy
 from streams.config.terminal import printable
 from streams.kafka.topic_access import LogBounds
+from streams.store.policy_store import policy_in_force
 from streams.store.redis_access import address, open_redis, read_state, shard_count
 from streams.store.store_keys import ShardMeta
 from streams.store.store_reader import StoreReader
@@ -38,6 +40,7 @@ async def examine_redis(settings: Settings, logs: Logs) -> list[Check]:
                 *await _server(client, settings),
                 *await _persistence(client),
                 await _clock(client),
+                await _policy_in_force(client, settings),
                 *await _shards(client, settings, logs),
                 *await _stopped_accounts(client, settings),
                 *await examine_prices(client, settings),
@@ -95,6 +98,22 @@ async def _clock(client: Any) -> Check:
     if abs(ahead_s) > CLOCK_DIFFERENCE_MAX_S:
         return failed("clock", found, "run a time service (chrony, systemd-timesyncd) on both machines")
     return ok("clock", found)
+
+
+async def _policy_in_force(client: Redis, settings: Settings) -> Check:
+    """Whether these settings name the policy that the workers judge by."""
+    found = await policy_in_force(client, settings.redis_prefix)
+    if found is None:
+        return ok("policy in force", "none yet: the first worker puts its own in force")
+    said = f"{found.name}, digest {found.digest}, version {found.version} by {printable(found.who)}"
+    try:
+        ours = load_policy(settings.policy_file).digest
+    except SettingsError:
+        return warn("policy in force", said, "correct the policy of these settings, to compare it")
+    if ours != found.digest:
+        action = "give the file in force to UNIMARGIN_POLICY_FILE, or `unimargin policy activate` this one"
+        return failed("policy in force", f"{said}; these settings name {ours}", action)
+    return ok("policy in force", said)
 
 
 async def _shards(client: Redis, settings: Settings, logs: Logs) -> list[Check]:
@@ -159,7 +178,10 @@ async def _stopped_accounts(client: Redis, settings: Settings) -> list[Check]:
             found = "; ".join(
                 f"{names[topic]}/{shard} at offset {stop.offset}: {stop.code}" for topic, stop in why.items()
             )
-            action = "`unimargin quarantine list`, repair the cause, `unimargin account resume`"
+            action = (
+                f"`unimargin quarantine list --account {shlex.quote(printable(account))}`, repair the cause, "
+                + ", ".join(f"`{resume_hint(account, topic)}`" for topic in why)
+            )
             stopped[account] = warn(f"account {printable(account)}", f"stopped in {found}", action)
     if not stopped:
         return [ok("stopped accounts", f"none of {count}")]

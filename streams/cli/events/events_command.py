@@ -17,6 +17,7 @@ from engine.events.price_events import PriceEvent
 from engine.ladder import Band
 from engine.ladder.table import LIQUIDATING
 from engine.marks.mark_book import NANOSECONDS
+from engine.rejections import Rejection
 from streams.cli.breaker.breaker_words import said_of
 from streams.cli.events.outage_words import outage_in_words
 from streams.cli.liquidations.adl_words import risk_in_words
@@ -24,7 +25,7 @@ from streams.cli.liquidations.plan_words import plan_in_short
 from streams.config.invocation import AccountFilter, ConfigOption, JsonOption, run, tell_mistakes
 from streams.config.settings import Settings, load_settings
 from streams.config.terminal import BAND_STYLES, amount, console, json_out, printable
-from streams.contract.cloudevents import read_event
+from streams.contract.published_event import decode_event
 from streams.kafka.topic_access import ConsumerRecord, find_places, open_reader
 
 app = typer.Typer(no_args_is_help=True, help="The events of the engine.")
@@ -130,7 +131,7 @@ async def _tail(
     out = console()
     shown = 0
     async for record in _records(settings, streams, from_beginning=from_beginning, quiet=as_json):
-        headers = {name: value.decode(errors="backslashreplace") for name, value in record.headers}
+        headers = {name: (value or b"").decode(errors="backslashreplace") for name, value in record.headers}
         if account is not None and record.key != account.encode():
             continue
         if not headers.get("ce_type", "").startswith(type_prefix):
@@ -165,14 +166,14 @@ async def _records(
 def _entered(record: ConsumerRecord) -> Band | None:
     try:
         return _verdicts.decode(record.value or b"").entered
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
 def _as_json(record: ConsumerRecord, headers: dict[str, str]) -> dict[str, Any]:
     try:
         data = msgspec.json.decode(record.value or b"")
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         data = None
     return {
         "ce_id": headers.get("ce_id"),
@@ -185,12 +186,13 @@ def _as_json(record: ConsumerRecord, headers: dict[str, str]) -> dict[str, Any]:
 
 
 def _as_line(record: ConsumerRecord, headers: dict[str, str]) -> Text:
-    try:
-        event = read_event(record.value or b"")
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    event = decode_event(record.value)
+    if isinstance(event, Rejection):
         place = f"{record.topic}/{record.partition}/{record.offset}"
         kind = printable(headers.get("ce_type", "without a type"))
-        return Text(f"{place}  {kind}  cannot be read as a risk event of this version: {error}", style="red")
+        return Text(
+            f"{place}  {kind}  cannot be read as a risk event of this version: {event.detail}", style="red"
+        )
     when = datetime.fromtimestamp(event.time_ns / NANOSECONDS, UTC).isoformat(timespec="milliseconds")
     if isinstance(event, PriceEvent):
         return Text(

@@ -102,6 +102,7 @@ def _mark(symbol: str, used: MarkUsed) -> Mark:
         deposits=used.deposits,
         borrows=used.borrows,
         potential_deposits=used.potential_deposits,
+        realisable_share=used.realisable_share,
     )
 
 

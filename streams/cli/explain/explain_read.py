@@ -14,6 +14,7 @@ from engine.inputs import Topic
 from engine.ladder import SEVERITY
 from engine.ledger.accounts import AccountState
 from engine.policy import Policy
+from engine.rejections import Rejection
 from streams.cli.breaker.breaker_words import said_of
 from streams.cli.events.outage_words import outage_in_words
 from streams.cli.explain.explain_compare import Published, event_prices
@@ -21,7 +22,7 @@ from streams.cli.explain.explain_replay import AccountReplay
 from streams.cli.liquidations.adl_words import risk_in_words
 from streams.config.problem import Problem
 from streams.config.settings import Settings, SettingsError
-from streams.contract.cloudevents import read_event
+from streams.contract.published_event import decode_event
 from streams.contract.record import Record, taken_in_ns
 from streams.kafka.topic_access import ConsumerRecord, LogBounds, find_places, read_between, read_to_end
 
@@ -57,6 +58,10 @@ async def find_event(settings: Settings, consumer: AIOKafkaConsumer, event_id: s
         async for record in read_to_end(consumer, places)
         if any(name == "ce_id" and value == wanted for name, value in record.headers)
     ]
+    read = [it for it in found if not isinstance(decode_event(it.value), Rejection)]
+    found = (
+        read or found[:1]
+    )  # somebody else's record that bears the id hides no event; alone it is told as what it is
     if not found:
         raise Problem(f"no event {event_id!r} in topic {stream}{await _trimmed(consumer, places)}")
     return _distinct(map(_published, found))
@@ -68,7 +73,8 @@ async def newest_event(settings: Settings, consumer: AIOKafkaConsumer, account: 
     key = account.encode()
     newest: Published | None = None
     async for record in read_to_end(consumer, places):
-        if record.key == key:
+        # whatever else bears the key was not said by a worker
+        if record.key == key and isinstance(decode_event(record.value), RiskEvent):
             published = _published(record)
             if newest is None or _age(published.event) >= _age(newest.event):
                 newest = published
@@ -85,7 +91,7 @@ async def opening_of(consumer: AIOKafkaConsumer, record: Published) -> BreakerEv
     place = TopicPartition(Stream.MARGIN_EVENTS, record.partition)
     async for it in read_to_end(consumer, [place]):
         if it.key is not None and it.key.startswith(b"breaker/"):
-            event = read_event(it.value or b"")
+            event = decode_event(it.value)
             if (
                 isinstance(event, BreakerEvent)
                 and event.type is BreakerEventType.HELD
@@ -161,7 +167,8 @@ async def _of_account(
     return [
         Record(record.offset, record.key, record.value, taken_in_ns(record.timestamp))
         async for record in read_between(consumer, {place: bounds})
-        if record.key == key
+        # one under another's key that names the account stops it
+        if record.key == key or key in (record.value or b"")
     ]
 
 
@@ -173,12 +180,10 @@ async def _trimmed(consumer: AIOKafkaConsumer, places: Sequence[TopicPartition])
 
 
 def _published(record: ConsumerRecord) -> Published:
-    value = record.value or b""
-    try:
-        event = read_event(value)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    event = decode_event(record.value)
+    if isinstance(event, Rejection):
         where = f"{record.topic}/{record.partition}/{record.offset}"
-        raise Problem(f"{where} cannot be read as a risk event of this version: {error}") from None
+        raise Problem(f"{where} cannot be read as a risk event of this version: {event.detail}")
     if isinstance(event, PriceEvent):
         raise Problem(f"{event.id} is about prices, not about an account: {outage_in_words(event)}")
     if isinstance(event, AdlEvent):
@@ -192,8 +197,8 @@ def _published(record: ConsumerRecord) -> Published:
         partition=record.partition,
         offset=record.offset,
         key=record.key or b"",
-        value=value,
-        headers={name: data.decode(errors="backslashreplace") for name, data in record.headers},
+        value=record.value,
+        headers={name: (data or b"").decode(errors="backslashreplace") for name, data in record.headers},
         event=event,
     )
 

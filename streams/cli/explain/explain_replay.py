@@ -1,6 +1,6 @@
 """One account recomputed from the log alone, up to the inputs that an event names. Pure.
 
-Each record is taken as a worker takes it (`streams.shards.processor`): decoded, deduplicated within the same window, applied by
+Each record is taken as a worker takes it (`streams.shards.processor`): decoded, told apart by the same ids, applied by
 the ledger, or refused, which stops the account in that topic.
 """
 
@@ -10,10 +10,10 @@ from engine.inputs import Topic
 from engine.ledger.accounts import AccountState
 from engine.ledger.applying import apply, stopped
 from engine.policy import Policy
-from engine.rejections import Rejection
-from streams.contract.codec import decode_account_input
+from engine.rejections import Rejection, RejectionCode
+from streams.contract.codec import account_of_key, accounts_of_mismatch, decode_account_input
 from streams.contract.record import Record
-from streams.shards.windows import RecentIds
+from streams.shards.input_ids import InputIds
 
 
 class AccountReplay:
@@ -23,10 +23,10 @@ class AccountReplay:
         """Start before the account's first input."""
         self.state = AccountState(account)
         self._policy = policy
-        self._windows = {topic: RecentIds() for topic in Topic}
+        self._ids = InputIds(policy.inputs.id_scope)
 
     def take(self, topic: Topic, records: Sequence[Record]) -> None:
-        """Apply records of the account's key, in order of offset."""
+        """Apply records of the account's key, and those that may name it under another one, in order of offset."""
         for record in records:
             self._take(topic, record)
 
@@ -48,18 +48,28 @@ class AccountReplay:
         """The state after a record; None where it is a repetition."""
         message = decode_account_input(topic, record.key, record.value, record.taken_in_ns)
         if isinstance(message, Rejection):
-            return stopped(self.state, topic, record.offset, message.code, None)
-        window = self._windows[topic]
-        if message.input_id in window:
+            concerned = self._is_concerned(topic, record, message)
+            return stopped(self.state, topic, record.offset, message.code, None) if concerned else None
+        if message.account != self.state.account:
             return None
-        after = apply(self.state, message, topic, record.offset, self._policy)
+        before = self.state.progress(topic)
+        after = self._ids.verdict(topic, before, message) or apply(
+            self.state, message, topic, record.offset, self._policy
+        )
         if isinstance(after, Rejection):
             return stopped(self.state, topic, record.offset, after.code, message.account_seq)
         if isinstance(after, AccountState):
-            window.add(message.input_id)
+            self._ids.applied(topic, before, after.progress(topic), message, record.offset + 1)
             return after
         return None
 
+    def _is_concerned(self, topic: Topic, record: Record, rejection: Rejection) -> bool:
+        """As `ShardProcessor._concerned`: under another account's key both are, where they are known."""
+        if rejection.code is RejectionCode.KEY_MISMATCH:
+            known = self.state != AccountState(self.state.account)
+            return known and self.state.account in accounts_of_mismatch(topic, record.key, record.value)
+        return account_of_key(record.key) == self.state.account
+
 
 def _offset(state: AccountState, topic: Topic) -> int:
-    return (state.fills if topic is Topic.FILLS else state.ledger).offset
+    return state.progress(topic).offset

@@ -1,4 +1,4 @@
-"""`unimargin policy`: look at a policy file before it is put in force."""
+"""`unimargin policy`: look at a policy file, and put it in force."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +9,7 @@ from engine.analytics.full_use import born_below
 from engine.policy import Policy
 from streams.cli.lazy_commands import CommandGroup
 from streams.cli.policy import policy_import
+from streams.cli.policy.policy_activate import activate_command
 from streams.cli.policy.policy_responsiveness import responsiveness_command
 from streams.cli.policy.policy_rows import (
     beta_rows,
@@ -26,6 +27,7 @@ from streams.config.terminal import amount, console, json_out, table
 
 app = typer.Typer(no_args_is_help=True, help="Policy files: the rule book of an exchange.")
 app.command("responsiveness")(responsiveness_command)
+app.command("activate")(activate_command)
 app.add_typer(policy_import.app, name="import", cls=CommandGroup)
 
 

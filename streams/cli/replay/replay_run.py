@@ -2,18 +2,16 @@
 
 import asyncio
 import gc
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import msgspec
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from engine.policy import Policy
 from streams.config.problem import Problem
+from streams.config.progress_bar import progress_bar
 from streams.config.settings import Settings
 from streams.contract.cloudevents import rfc3339
 from streams.exchange.feed_errors import RecordingError
@@ -137,7 +135,7 @@ def _driver(options: RunOptions, partitions: int, part_done: Callable[[], float]
             stack.enter_context(written(path)) if path else None
             for path in (options.events, options.quarantine)
         )
-        bar = stack.enter_context(_progress())
+        bar = stack.enter_context(progress_bar())
         task = bar.add_task("", total=1.0)
 
         def tell(replay: Replay) -> None:
@@ -149,18 +147,6 @@ def _driver(options: RunOptions, partitions: int, part_done: Callable[[], float]
                 refused.write(msgspec.json.encode(it) + b"\n")
 
         yield _Driver(options, partitions, EventsDigest(events), put_aside, tell)
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
 
 
 async def _one_by_one(arrivals: Iterable[Arrival]) -> AsyncIterator[Arrival]:

@@ -5,7 +5,6 @@ from typing import Protocol
 
 import msgspec
 
-from engine.book.account_book import UnlistedHolding
 from engine.inputs import Topic
 from engine.ladder.breaker import BreakerState
 from engine.policy import Policy
@@ -14,7 +13,7 @@ from streams.config.settings import Settings
 from streams.kafka.clients import account_partitioner
 from streams.kafka.topic_access import open_reader
 from streams.replay.live_topics import follow
-from streams.replay.shadow import Differing, Shadow, StoredShard, Tally
+from streams.replay.shadow import Differing, Shadow, StoredShard, Tally, UnlistedHolding
 from streams.store.redis_access import open_redis, risks, saved_marks, shard_count
 from streams.store.store_reader import StoreReader
 

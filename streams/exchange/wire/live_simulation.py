@@ -20,13 +20,16 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
 from engine.events.effects import Stream
 from engine.inputs import AccountInput, FillsInput
+from engine.rejections import Rejection
 from streams.config.settings import Settings
-from streams.contract.cloudevents import Event, read_event
+from streams.contract.cloudevents import Event
+from streams.contract.published_event import decode_event
 from streams.exchange.clearing.input_desk import topic_of
 from streams.exchange.simulation import Simulation
 from streams.exchange.simulation_report import SimulationSummary, summarised
@@ -43,6 +46,8 @@ replaced meanwhile; an engine that is gone, or waits for a person, is not waited
 POLL_MS = 100
 SETTLE_INPUTS_SECONDS = 1.0
 """Pause between the opening ledger entries and fills: workers read the two topics in no fixed order."""
+
+_log = structlog.get_logger()
 
 
 class LiveOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -215,7 +220,12 @@ class Live:
                 await consumer.seek_to_beginning(*error.args[0])
                 continue
             for records in polled.values():
-                self._heard.extend(read_event(record.value) for record in records)
+                for record in records:
+                    event = decode_event(record.value)
+                    if isinstance(event, Rejection):  # the topic is open to others
+                        _log.warning("foreign_event_passed_over", offset=record.offset, reason=event.code)
+                    else:
+                        self._heard.append(event)
                 self._heard_at = time.monotonic()
 
     async def _look(self, writer: Writer, number: int) -> None:

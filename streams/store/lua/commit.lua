@@ -2,18 +2,21 @@
 --
 -- KEYS  1 fence   2 meta   3 accounts   4 risks   5 outbox of liquidations   6 outbox of all else   7 breaker
 --       8 deleveraging risks   9 trail   10 accounts changed since the snapshot   11 the same since the begin of the
---       one being written   12.. a list of seen ids each
--- ARGV  1 fence   2 token   3 number of the commit before   4 number of this commit   5 dedupe window
---       6 bound on the trail   7 accounts of this commit, in MessagePack
---       8..14 how many arguments follow for: watermarks, accounts, risks, both outboxes, breaker, deleveraging risks
---       15.. the same for each list of ids
+--       one being written   12.. hashes of input ids, then hashes of open orders, then
+--       keys of ids that are forgotten
+-- ARGV  1 fence   2 token   3 number of the commit before   4 number of this commit   5 number of hashes of ids
+--       6 for each hash of open orders 1 where it is emptied first, else 0   7 bound on the trail
+--       8 accounts of this commit, in MessagePack
+--       9..15 how many arguments follow for: watermarks, accounts, risks, both outboxes, breaker, deleveraging risks
+--       16.. the same for each hash of ids, and twice for each hash of open orders
 --       then those arguments:
 --           watermarks   meta field, expected, new, ...
 --           accounts, risks   field, value, ...
 --           each outbox   entry, ...
 --           breaker, deleveraging risks   its state, or nothing
---           each list of ids   id, ...
--- Returns {word, detail ...}: ok | already | fenced | rewound, stored number | watermark, field, stored watermark.
+--           each hash of ids   digest of the id, digest of what was said, ...
+--           each hash of open orders   id of one that is gone, ...   and   id, order, ...
+-- Returns {word, detail ...}: ok | already | fenced, when it was taken over | rewound, stored number | watermark, field, stored watermark.
 --
 -- Every offset and number is compared and stored as its decimal text, never as a Lua number: those are doubles and
 -- exact only below 2^53. Values are plain arguments because the MessagePack inside Redis does not read binary data.
@@ -22,15 +25,15 @@
 
 -- Even, so that no field is parted from its value; Lua's stack holds some 8000 values.
 local UNPACK_MAX = 1000
-local COUNTS_AT = 8
-local SEEN_KEYS_AT = 12
+local COUNTS_AT = 9
+local IDS_AT = 12
 
 local fence = redis.call('GET', KEYS[1])
 if not fence then
   return {'rewound', 'nothing'}
 end
 if fence ~= ARGV[1] or redis.call('HGET', KEYS[2], 'token') ~= ARGV[2] then
-  return {'fenced'}
+  return {'fenced', redis.call('HGET', KEYS[2], 'taken_ms') or '0'}
 end
 
 local stored = redis.call('HGET', KEYS[2], 'commit')
@@ -41,8 +44,9 @@ if stored ~= ARGV[3] then
   return {'rewound', stored}
 end
 
-local seen_keys = #KEYS - SEEN_KEYS_AT + 1
-local counts_end = COUNTS_AT + 6 + seen_keys
+local id_hashes = tonumber(ARGV[5])
+local order_hashes = #ARGV[6]
+local counts_end = COUNTS_AT + 6 + id_hashes + 2 * order_hashes
 local part_ends = {}
 local part_end = counts_end
 for index = COUNTS_AT, counts_end do
@@ -76,7 +80,7 @@ local function note_changed(key)
 end
 
 -- First: it alone may be refused for its number, and then nothing is written.
-redis.call('XADD', KEYS[9], 'MAXLEN', '~', ARGV[6], ARGV[1] .. '-' .. ARGV[4], 'accounts', ARGV[7])
+redis.call('XADD', KEYS[9], 'MAXLEN', '~', ARGV[7], ARGV[1] .. '-' .. ARGV[4], 'accounts', ARGV[8])
 redis.call('HSET', KEYS[2], 'commit', ARGV[4])
 for at = counts_end + 1, part_ends[1], 3 do
   redis.call('HSET', KEYS[2], ARGV[at], ARGV[at + 2])
@@ -94,9 +98,20 @@ write_part('RPUSH', KEYS[5], 4)
 write_part('RPUSH', KEYS[6], 5)
 write_part('SET', KEYS[7], 6)
 write_part('SET', KEYS[8], 7)
-for index = 1, seen_keys do
-  local key = KEYS[SEEN_KEYS_AT + index - 1]
-  write_part('RPUSH', key, 7 + index)
-  redis.call('LTRIM', key, '-' .. ARGV[5], '-1')
+for index = 1, id_hashes do
+  write_part('HSET', KEYS[IDS_AT + index - 1], 7 + index)
+end
+for index = 1, order_hashes do
+  local key = KEYS[IDS_AT + id_hashes + index - 1]
+  local part = 7 + id_hashes + 2 * index
+  if string.sub(ARGV[6], index, index) == '1' then
+    redis.call('UNLINK', key)
+  end
+  write_part('HDEL', key, part - 1)
+  write_part('HSET', key, part)
+end
+-- After the writes: what was added to them in this commit is forgotten with them.
+for first = IDS_AT + id_hashes + order_hashes, #KEYS, UNPACK_MAX do
+  redis.call('UNLINK', unpack(KEYS, first, math.min(first + UNPACK_MAX - 1, #KEYS)))
 end
 return {'ok'}

@@ -3,7 +3,7 @@
 -- KEYS  1 fence   2 meta   3 outbox
 -- ARGV  1 fence   2 token   3 meta field of the head   4 head before   5 head after   6 number of entries
 --       7.. meta field, position, ...
--- Returns {word, detail}: ok | already | fenced | rewound, stored head.
+-- Returns {word, detail}: ok | already | fenced, when it was taken over | rewound, stored head.
 --
 -- The head counts every entry ever cut, so that a repeated call cannot cut twice. The cut is the first write on
 -- purpose: Redis allows it when out of memory, and a full Redis must be able to shrink.
@@ -13,7 +13,7 @@ if not fence then
   return {'rewound', 'nothing'}
 end
 if fence ~= ARGV[1] or redis.call('HGET', KEYS[2], 'token') ~= ARGV[2] then
-  return {'fenced'}
+  return {'fenced', redis.call('HGET', KEYS[2], 'taken_ms') or '0'}
 end
 
 local head = redis.call('HGET', KEYS[2], ARGV[3]) or '0'

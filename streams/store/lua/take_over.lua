@@ -9,6 +9,9 @@
 -- The counter alone would not do: after Redis was emptied it starts again and would repeat a number that an owner
 -- from before still believes in. The token never repeats.
 --
+-- The time of the take-over tells an owner that was refused which history it was refused by: a take-over is always later than the one
+-- before it, so a shard that was taken earlier than the owner took it was not taken from the owner, Redis was rewound.
+--
 -- The trail gets an entry that says whom the shard was taken from. Whoever follows it sees from there that no other history
 -- has come in between: a Redis that was rewound repeats numbers, but no tokens.
 --
@@ -33,7 +36,11 @@ end
 redis.call('HDEL', KEYS[2], 'snapshot_next')
 redis.call('UNLINK', KEYS[6], KEYS[7])
 local fence = redis.call('INCR', KEYS[1])
-redis.call('HSET', KEYS[2], 'owner', ARGV[1], 'token', ARGV[2], 'role', ARGV[3], 'commit', '0')
+local now = redis.call('TIME')
+local taken_ms = tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000)
+taken_ms = math.max(taken_ms, tonumber(redis.call('HGET', KEYS[2], 'taken_ms') or '0') + 1)
+redis.call('HSET', KEYS[2], 'owner', ARGV[1], 'token', ARGV[2], 'role', ARGV[3], 'commit', '0',
+  'taken_ms', string.format('%.0f', taken_ms))
 if vouched then
   redis.call('HSET', KEYS[2], 'snapshot_token', ARGV[2])
 end

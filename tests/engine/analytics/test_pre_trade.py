@@ -307,13 +307,13 @@ def test_portfolio_when_the_order_hedges_then_it_reduces_risk_and_otherwise_its_
     )
     policy = msgspec.structs.replace(with_pool(POLICY, model="portfolio"), portfolio=rules)
     coins = holding(policy, {"BTC": 1})
-    # 1 BTC requires 2,000 of its 9,500
+    # of 9,500 the coin requires nothing while it secures nothing, and 2,000 beside a position
     hedge = ask(coins, order("BTC-INV", -100, 10_000), policy=policy)
     assert (hedge.reason, hedge.initial_margin) == (OrderReason.REDUCES_RISK, 0)
     more = ask(coins, order("BTC-INV", 300, 10_000), policy=policy)
-    assert (more.reason, more.initial_margin) == (OrderReason.COVERED, D("0.2") * 30_000)
+    assert (more.reason, more.initial_margin) == (OrderReason.COVERED, D("0.2") * 40_000)
     most = ask(coins, order("BTC-INV", 400, 10_000), policy=policy)
-    assert (most.reason, most.available_after) == (OrderReason.INSUFFICIENT_MARGIN, D(7_500) - 8_000)
+    assert (most.reason, most.available_after) == (OrderReason.INSUFFICIENT_MARGIN, D(9_500) - 10_000)
     # an option without volatility cannot be simulated
     sold = order("BTC-50000-C", -1, 100)
     assert ask(coins, sold, policy=policy).reason is OrderReason.DEGRADED

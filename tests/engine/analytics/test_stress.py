@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
 from engine.analytics.recorded_move import recorded_move
 from engine.analytics.stress import figures_now, profit_by_item, stress_grid, stressed, worst_case
@@ -182,6 +183,24 @@ def test_scenario_when_options_are_listed_then_volatilities_move_with_it():
     assert 0 < then.price < 3_500
 
 
+@pytest.mark.parametrize(("said", "then"), [(None, "0.25"), ("0.4", "0.25"), ("0.1", "0.1")])
+def test_scenario_when_losers_cannot_pay_then_no_more_of_a_profit_counts_than_the_least_of_both(said, then):
+    policy = sample(
+        (
+            "[instruments.BTC-PERP]",
+            '[margin.capped]\nrealisable_profit = true\n[instruments.BTC-PERP]\nmargin = "capped"',
+        )
+    )
+    facts = {} if said is None else {"realisable_share": said}
+    now = replace(AT, marks={**AT.marks, "BTC-PERP": mark("BTC-PERP", 100, **facts)})
+    scenario = parse_scenario(SCENARIO.replace("others = ", "realisable_share = 0.25\nothers = ", 1))
+    state = account({"USDT": 500}, {"BTC-PERP": (-3, 100)})
+    after = scenario_prices(scenario, now, policy)
+    assert {it.realisable_share for name, it in after.marks.items() if name != "BTC-PERP"} == {None}
+    # three short ones gain 40 each
+    assert shared_figures(state, after, policy).collateral_value == 500 + D(then) * 120
+
+
 def test_scenario_when_explained_then_items_that_sum_to_the_profit(policy):
     state = account({"USDT": 500, "BTC": 1}, {"BTC-PERP": (3, 95), "ETH-PERP": (-4, 52)})
     then = scenario_prices(parse_scenario(SCENARIO), AT, policy)
@@ -203,6 +222,8 @@ def test_scenario_when_explained_then_items_that_sum_to_the_profit(policy):
         ("BTC = -0.4\nFTT = -0.9", "", "prices: "),
         ('name = "bad day"', "", "name"),
         ("others", "otters", "otters"),
+        ("others = ", "realisable_share = 1.5\nothers = ", "realisable_share: "),
+        ("others = ", "realisable_share = -0.5\nothers = ", "realisable_share: "),
         ("name = ", "name ", "not valid TOML"),
     ],
 )

@@ -43,6 +43,9 @@ maintenance_rate = 0.05
 initial_rate = 0.1
 [margin.options]
 option = "short"
+[margin.realisable]
+profit_weight = 0.9
+realisable_profit = true
 [option_margin.short]
 initial_rate = 0.15
 initial_floor_rate = 0.1
@@ -78,14 +81,21 @@ price = {{ zero_allowed = true }}
 CONTRACTS = {
     "BTC-PERP": ("perpetual", "BTC", "USDT", "linear", 1, ""),
     "BTC-COIN": ("perpetual", "BTC", "BTC", "inverse", 100, ""),
-    "BTC-DEC": ("future", "BTC", "USD", "linear", 1, "expiry = 2026-12-25T08:00:00Z"),
+    "BTC-DEC": (
+        "future",
+        "BTC",
+        "USD",
+        "linear",
+        1,
+        'expiry = 2026-12-25T08:00:00Z\nmargin = "realisable"',
+    ),
     "ETH-PERP": (
         "perpetual",
         "ETH",
         "USD",
         "linear",
         1,
-        "open_interest = { lower_cap = 90000, upper_cap = 900000 }",
+        'open_interest = { lower_cap = 90000, upper_cap = 900000 }\nmargin = "realisable"',
     ),
     "ETH-COIN": ("future", "ETH", "ETH", "inverse", 10, "expiry = 2026-12-04T08:00:00Z"),
 }
@@ -115,6 +125,8 @@ START = {
 VOLATILITY = {"BTC-CALL": "0.55", "BTC-PUT": "0.6", "BTC-SOON": "0.7", "ETH-CALL": "0.75", "ETH-PUT": "0.8"}
 INTERESTS = (0, 60, 100, 10_000)
 """Below, between and above the caps of `ETH-PERP`; they move no line, so that no box has a band for them."""
+SHARES = ("0", "0.4", "0.89", "0.905", "1")
+"""Below, about and above the profit weight of whose profits count as far as they are realisable."""
 NOW_NS = 1_796_112_000 * 1_000_000_000
 """2026-12-01T08:00:00Z."""
 
@@ -203,6 +215,7 @@ def marks_of(policy: Policy, start, rng: random.Random) -> dict[str, Mark]:
             funding_rate=D(rng.choice(("0.0001", "-0.003", "0"))),
             average_price=D(start[symbol]) * D(rng.choice(("0.99", "1", "1.01"))),
             open_interest=D(INTERESTS[len(symbol) % len(INTERESTS)]),
+            realisable_share=D(SHARES[len(symbol) % len(SHARES)]),
         )
         for symbol in policy.price_symbols
         if symbol in start

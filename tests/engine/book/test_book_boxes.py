@@ -34,6 +34,7 @@ def market(policy: Policy, rng: random.Random) -> Twins:
             funding_rate=mark.funding_rate,
             average_price=mark.average_price,
             open_interest=mark.open_interest,
+            realisable_share=mark.realisable_share,
         )
     twins.stale = frozenset(policy.price_symbols) - set(marks)
     for book in (twins.plain, twins.fast):
@@ -41,10 +42,15 @@ def market(policy: Policy, rng: random.Random) -> Twins:
     return twins
 
 
+SHARE_FACTORS = (*[D(1)] * 8, D("1.001"), D("0.999"), D("0.995"), D("0.97"), D("1.04"))
+"""By which the realisable share of a symbol moves from mark to mark: seldom out of its band."""
+
+
 def tick(twins: Twins, symbol: str, move: Decimal, rng: random.Random) -> Mark:
     """The next mark of a symbol, its facts seldom far from those before."""
     last = twins.prices[symbol]
     facts = D(rng.choice(("1", "1", "1", "1.001", "0.999", "1.03")))
+    share = SHARE_FACTORS[last.sequence % len(SHARE_FACTORS)]
     return twins.mark(
         symbol,
         max(last.price * (1 + move), D("1e-9")).quantize(D("1e-12")),
@@ -52,6 +58,7 @@ def tick(twins: Twins, symbol: str, move: Decimal, rng: random.Random) -> Mark:
         funding_rate=(last.funding_rate * facts).quantize(D("1e-12")),
         average_price=(last.average_price * (1 + move / 2)).quantize(D("1e-12")),
         open_interest=D(boxed.INTERESTS[last.sequence % len(boxed.INTERESTS)]),
+        realisable_share=min(D(1), (last.realisable_share * share).quantize(D("1e-9"))),
     )
 
 
@@ -170,16 +177,35 @@ def test_box_when_a_fact_leaves_its_band_then_looked_at_again():
 def test_box_when_open_interest_moves_alone_then_nobody_looks_and_initial_margin_follows():
     held = {"ETH-PERP": Position(D(1), D(3000)), "BTC-COIN": Position(D(10), D("0.02"))}
     twins = boxed_twins(calm("cross", positions=held))
-    assert (twins.fast.routed, twins.fast.boxed) == ({"inverse": 1}, 1)
+    assert (twins.fast.routed, twins.fast.boxed) == ({"realisable_profit": 1}, 1)
     margins = []
     for interest in boxed.INTERESTS:
-        known = {name: getattr(twins.prices["ETH-PERP"], name) for name in ("funding_rate", "average_price")}
+        kept = ("funding_rate", "average_price", "realisable_share")
+        known = {name: getattr(twins.prices["ETH-PERP"], name) for name in kept}
         mark = twins.mark("ETH-PERP", D(3005), **known, open_interest=D(interest))
         assert looks(twins, mark) == 0
         margins.append(twins.figures("alice").initial_margin)
     # 60 * 3,005 lies above the lower cap of 90,000, 10,000 * 3,005 above the upper one
     assert margins == sorted(margins)
     assert len(set(margins)) == len(margins)
+
+
+def test_box_when_the_losing_side_can_pay_a_little_less_then_nobody_looks_and_when_much_less_somebody_does():
+    held = {"ETH-PERP": Position(D(1), D(2500)), "BTC-COIN": Position(D(10), D("0.02"))}
+    twins = boxed_twins(calm("cross", positions=held))
+    kept = ("funding_rate", "average_price", "open_interest")
+    known = {name: getattr(twins.prices["ETH-PERP"], name) for name in kept}
+
+    def share(amount: str) -> Mark:
+        return twins.mark("ETH-PERP", D(3005), **known, realisable_share=D(amount))
+
+    looks(twins, share("0.5"))
+    assert looks(twins, share("0.5")) == 0
+    before = twins.figures("alice").collateral_value
+    assert looks(twins, share("0.4955")) == 0
+    # a profit of 505
+    assert before - twins.figures("alice").collateral_value == D("0.0045") * 505
+    assert looks(twins, share("0.4945")) == 1
 
 
 def test_box_when_time_passes_then_looked_at_again_where_time_matters():

@@ -5,37 +5,17 @@ from decimal import Decimal
 import pytest
 from msgspec.structs import replace
 
-from engine.book.account_book import UnlistedHolding, drained
+from engine.book.account_book import drained
 from engine.book.columnar_book import LOADED_TOGETHER, ColumnarBook
-from engine.book.plain_book import PlainBook
 from engine.inputs import Mark
-from engine.ledger.accounts import AccountState, IsolatedPosition, OpenOrder, Position, encode
+from engine.ledger.accounts import AccountState, Position, encode
 from tests.engine.book.test_book_equivalence import POLICIES
 from tests.support.builders import account
 from tests.support.instants import singly
 
 D = Decimal
 POLICY = POLICIES[0]
-GONE = "GONE-PERP"
 HELD = Position(D(1), D(100))
-
-
-@pytest.mark.parametrize("book", [PlainBook, ColumnarBook])
-@pytest.mark.parametrize(
-    "unlisted",
-    [
-        {"balances": {"GONE": D(1)}},
-        {"positions": {GONE: HELD}},
-        {"positions": {f"{GONE}|long": HELD}},
-        {"isolated": {GONE: IsolatedPosition(HELD, D(10))}},
-        {"leverage": {GONE: D(2)}},
-        {"orders": {"1": OpenOrder(GONE, D(1), D(100), isolated=True)}},
-    ],
-)
-def test_load_when_the_policy_lists_something_no_more_then_it_names_the_account(book, unlisted):
-    stored = [encode(account({"USD": 1}, name="alice")), encode(AccountState("bob", **unlisted))]
-    with pytest.raises(UnlistedHolding, match="'bob' holds GONE"):
-        book(POLICY).load(stored, {})
 
 
 def test_load_when_an_account_is_there_already_then_it_refuses():

@@ -133,6 +133,9 @@ margin_step = 0.3
 margin_rounding = "up"
 [margin.weighted]
 profit_weight = 0.5
+[margin.realisable]
+profit_weight = 0.9
+realisable_profit = true
 [margin.leveraged]
 maintenance = "tier_over_leverage"
 [margin.options]
@@ -158,6 +161,7 @@ LINEAR = {
     "STEPS": ("USD", "low", "steps"),
     "WEIGHTED": ("USDT", "low", "weighted"),
     "LEVERAGED": ("USD", "low", "leveraged"),
+    "REALISED": ("USDT", "low", "realisable"),
 }
 SIZES = "size_rates = { initial_base_rate = 0.02, maintenance_base_rate = 0.01, slope_per_unit = 0.001 }\n"
 OPTION = """
@@ -412,6 +416,7 @@ def next_mark(rng: random.Random, twins: Twins, symbol: str) -> Mark:
         "deposits": D(rng.choice((0, 900, 1500, 4000))),
         "borrows": D(rng.choice((0, 400, 700, 2000))),
         "potential_deposits": D(rng.choice((0, 300))),
+        "realisable_share": D(rng.choice(("0", "0.3", "0.302", "0.95", "1"))),
     }
     kept = {name: fact for name, fact in facts.items() if rng.random() < 0.7}
     return twins.mark(symbol, price, rng.choice((0, 0, 0, 0, 0, seconds(11))), **kept)
@@ -557,6 +562,7 @@ ROUTED = [
     (Reason.TIERS, "plain", held("FLAT")),
     (Reason.TIERS, "plain", held("JUMPING")),
     (Reason.PROFIT_WEIGHT, "plain", held("WEIGHTED")),
+    (Reason.REALISABLE_PROFIT, "plain", held("REALISED")),
     (Reason.WALLET_HAIRCUT, "wallet", held("GROSS", coins="USDT", amount=700)),
     (Reason.REQUIREMENT_RATE, "liability_rate", held("SCALED", isolated=True)),
     (Reason.LIQUIDATION_FEE, "liquidation_fee", held("GROSS")),
@@ -754,6 +760,27 @@ def test_books_when_open_interest_moves_alone_then_initial_margin_follows_and_no
     assert not twins.judgements
 
 
+@pytest.mark.parametrize("shares", [("1", "0.2"), ("0.2", "1"), ("0.995", "0.99"), ("0", "0.9")])
+def test_books_when_the_losing_side_can_pay_more_or_less_then_who_has_a_profit_is_judged_again(shares):
+    twins = twin_books()
+    state = held("REALISED", amount=100)
+    (key,) = state.positions
+    winner = replace(state, positions={key: replace(state.positions[key], entry_value=D(-2000))})
+    twins.put(winner)
+    # the columns express the bystander, whom nobody looks at
+    twins.put(replace(held("GROSS", amount=9000), account="bob"))
+    twins.on_marks(twins.mark("REALISED", D(50), realisable_share=D(shares[0])))
+    place(twins, "alice", "1.3", D(0), relative=False)
+    twins.judge("alice", "bob")
+    before, figures = twins.fast.exact, twins.figures("alice")
+    twins.on_marks(twins.mark("REALISED", D(50), realisable_share=D(shares[1])))
+    assert twins.fast.exact <= before + 1
+    assert (twins.figures("alice").collateral_value != figures.collateral_value) == (
+        min(D("0.9"), D(shares[0])) != min(D("0.9"), D(shares[1]))
+    )
+    twins.totals()
+
+
 def test_leaving_routed_account_when_the_clock_moves_then_judged_when_it_has_held_for_long_enough():
     twins = twin_books("funding")
     twins.put(held("GROSS", amount=-1))
@@ -793,7 +820,7 @@ def test_books_when_an_isolated_position_accrues_funding_then_routed_and_decided
 DECIDED = {
     MarginRules: (
         "initial maintenance maintenance_fraction tiering notional closing_fee "
-        "closing_fee_in_initial taker_fee_rate hedge_legs order_loss profit_weight notional_step "
+        "closing_fee_in_initial taker_fee_rate hedge_legs order_loss profit_weight realisable_profit notional_step "
         "margin_step margin_rounding option"
     ),
     PoolRules: (
@@ -815,7 +842,7 @@ DECIDED = {
     BorrowTier: ("floor initial_rate maintenance_rate"),
     Mark: (
         "symbol price sequence time_ns volatility funding_rate average_price confidence open_interest deposits borrows "
-        "potential_deposits epoch"
+        "potential_deposits realisable_share epoch"
     ),
     AccountState: (
         "account balances positions isolated leverage fills ledger orders margin_model collateral_off "

@@ -13,13 +13,15 @@ from engine.book.columnar_book import ColumnarBook
 from engine.book.plain_book import PlainBook
 from engine.book.urgency import DOOMED, UNCERTAIN, heading_for
 from engine.events.effects import AccountRisk
-from engine.inputs import Mark
+from engine.inputs import Mark, Topic
 from engine.ladder import SEVERITY, Band, LadderState
 from engine.ladder.table import LIQUIDATING
 from engine.ledger.accounts import AccountState, IsolatedPosition, Position
+from engine.ledger.applying import stopped
 from engine.marks.mark_book import NANOSECONDS
 from engine.policy.rules.breaker_rules import BreakerRules
 from engine.policy.rules.policy_switches import ExpiredCall
+from engine.rejections import RejectionCode
 from tests.engine.book import box_policies as boxed
 from tests.engine.book.book_twins import place
 from tests.engine.book.box_policies import CASES, trader
@@ -93,17 +95,26 @@ def test_instant_when_a_crowd_falls_then_a_slice_comes_after_few_judgements_and_
 
 
 @pytest.mark.parametrize("book_of", BOOKS)
-@pytest.mark.parametrize(("accounts_min", "waits"), [(10, True), (100, False)])
+@pytest.mark.parametrize(
+    ("accounts_min", "accounts_share_max", "waits"),
+    [(10, "0.3", True), (100, "0.3", False), (10, "0.35", False)],
+    ids=["both are reached", "too few", "too small a share"],
+)
 def test_breaker_when_it_may_open_then_all_whom_it_would_hold_are_judged_before_the_first_is_said(
-    book_of, accounts_min, waits
+    book_of, accounts_min, accounts_share_max, waits
 ):
     rules = BreakerRules(
-        accounts_share_max=D("0.9"),
+        accounts_share_max=D(accounts_share_max),
         open_interest_share_max=D(1),
         equity_share_max=D(1),
         accounts_min=accounts_min,
     )
-    book = opened(book_of(replace(sample(), breaker=rules)), crowd())
+    states = [
+        # of the 60 who are doomed the inputs of 10 cannot be trusted, and these are not condemned
+        stopped(state, Topic.FILLS, 0, RejectionCode.MALFORMED, None) if number % 18 == 0 else state
+        for number, state in enumerate(crowd())
+    ]
+    book = opened(book_of(replace(sample(), breaker=rules)), states)
     before, first = book.exact, None
     parts = []
     for part in book.on_instants([together(*quotes(56_000, 2))]):

@@ -141,3 +141,14 @@ def test_takeover_when_the_pool_is_bankrupt_then_it_is_its_plan():
     plan = liquidation_plan(state, "", view, POLICY)
     assert plan.outcome == "takeover"
     assert takeover_plan(state, "", view, POLICY) == plan
+
+
+@BOOKS
+def test_unpaid_when_a_pool_owes_more_than_it_holds_without_a_position_then_of_no_contract(make):
+    debt = account({"USDT": -50, "BTC": "0.6"}, name="debt")
+    book = opened(make, debt)
+    drained(book.on_instants([together(mark("BTC-USD", 40, 2, at=1))]))
+    assert book.risk("debt").pools[""].band is Band.BANKRUPT
+    assert look(book) == 1
+    # 24 of 50
+    assert book.unpaid == {"": D(26)}

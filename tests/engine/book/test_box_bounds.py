@@ -35,6 +35,8 @@ def moved(mark: Mark, width: float, rng: random.Random) -> Mark:
         funding_rate=mark.funding_rate * D(rng.choice(("-2", "1", "2"))),
         average_price=mark.average_price * D(rng.choice(("0.995", "1", "1.005"))),
         open_interest=D(rng.choice(boxed.INTERESTS)),
+        realisable_share=mark.realisable_share
+        and min(D(1), mark.realisable_share * D(rng.choice(("0.99", "1", "1.01")))),
     )
 
 

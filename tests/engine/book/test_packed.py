@@ -17,6 +17,7 @@ from engine.ledger.accounts import (
     OpenOrder,
     Position,
     Progress,
+    Remembered,
     Stop,
     encode,
 )
@@ -36,6 +37,8 @@ progress = st.builds(
     offset=st.integers(-1, 2**63 - 1),
     next_seq=st.none() | st.integers(0, 2**63 - 1),
     stop=st.none() | st.builds(Stop, code=st.sampled_from(RejectionCode), offset=st.integers(0, 2**63 - 1)),
+    remembered=st.none() | st.builds(Remembered, *[st.integers(0, 2**63 - 1)] * 8),
+    newest_digest=st.none() | st.just("0123456789abcdef"),
 ).filter(lambda it: it != Progress())  # `encode` leaves only the default object itself out
 untouched = AccountState("")
 orders = st.builds(
@@ -73,13 +76,14 @@ states = st.builds(
     conversions=st.just({}) | st.dictionaries(names, executions, **few),
     funded_ns=st.just({}) | st.dictionaries(names, st.integers(0, 2**62), **few),
     isolated_funded_ns=st.just({}) | st.dictionaries(names, st.integers(0, 2**62), **few),
+    orders_apart=st.booleans(),
 )
 
 
 def test_states_when_drawn_then_every_field_is_drawn():
     drawn = {"account", "balances", "positions", "isolated", "leverage", "fills", "ledger"}
     drawn |= {"orders", "margin_model", "collateral_off", "executions", "conversions"}
-    drawn |= {"funded_ns", "isolated_funded_ns"}
+    drawn |= {"funded_ns", "isolated_funded_ns", "orders_apart"}
     assert set(AccountState.__struct_fields__) == drawn, "add the new field to `states` above"
 
 

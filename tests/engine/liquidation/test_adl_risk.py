@@ -139,3 +139,19 @@ def test_exposures_when_no_fund_pays_for_a_contract_then_nothing_is_said_of_it()
     funds = [FundBalance(group="major", symbols=("BTC-PERP",), balances={}, time_ns=3)]
     assert fund_exposures([{"ETH-PERP": D(5)}], funds, AT, POLICY).keys() == {"BTC-PERP"}
     assert fund_exposures([{"ETH-PERP": D(5)}], [], AT, POLICY) == {}
+
+
+def test_exposures_when_debts_alone_leave_something_unpaid_then_the_group_that_names_none_is_nearer_and_no_contract_active():
+    funds = [
+        FundBalance(group="bitcoin", symbols=("BTC-PERP",), balances={"USD": D(100)}, time_ns=7),
+        FundBalance(group="all", balances={"USD": D(100)}, time_ns=7),
+    ]
+    found = fund_exposures([{"": D(90)}, {"": D(30), "BTC-PERP": D(5)}], funds, AT, POLICY)
+    bitcoin, rest = found["BTC-PERP"], found["ETH-PERP"]
+    assert (bitcoin.expected_shortfall, bitcoin.expected_shortfall_of_symbol) == (5, 5)
+    assert (rest.expected_shortfall, rest.expected_shortfall_of_symbol) == (120, 0)
+    assert advance_adl(AdlState(), rest, seconds(5), RULES).level is SOON
+    assert advance_adl(AdlState(), bitcoin, seconds(5), RULES).level is NONE
+    # where every fund names its contracts, nobody's fund pays for it
+    alone = fund_exposures([{"": D(90)}], funds[:1], AT, POLICY)
+    assert {it.expected_shortfall for it in alone.values()} == {0}

@@ -20,7 +20,7 @@ from engine.policy import LiquidationRules, parse
 from engine.position_keys import position_key, symbol_of
 from tests.engine.strategies import seeds
 from tests.support.builders import account, prices
-from tests.support.liquidating import executed, nothing_left_to_close, out_of_liquidation
+from tests.support.liquidating import executed, out_of_liquidation
 
 D = Decimal
 _replace = msgspec.structs.replace
@@ -72,13 +72,16 @@ def some_positions(policy, at, random):
 
 
 def some_coins(policy, at, random):
-    """Assets and debts, worth up to a few thousand."""
+    """Assets and debts, worth up to a few thousand; now and then a hoard, of which more is held than counts."""
     coins = {}
     for name, it in policy.assets.items():
         if random.random() < 0.5:
             index = at.marks[it.index].price if it.index else D(1)
+            worth = random.randint(-4_000, 6_000)
+            if random.random() < 0.2:
+                worth = random.choice([900_000, 30_000_000, 600_000_000])
             with exact():
-                coins[name] = to_step(divide(D(random.randint(-4_000, 6_000)), index), D("1e-8"), "up")
+                coins[name] = to_step(divide(D(worth), index), D("1e-8"), "up")
     return {name: canonical(amount) for name, amount in coins.items() if amount}
 
 
@@ -104,8 +107,7 @@ def check_ends(state, pool, at, policy):
     plan = liquidation_plan(state, pool, at, policy)
     after = executed(state, pool, plan.steps, at, policy)
     if plan.outcome == "exit":
-        out = out_of_liquidation(after, pool, at, policy)
-        assert out or nothing_left_to_close(after, pool, at, policy)
+        assert out_of_liquidation(after, pool, at, policy)
         assert pool_figures(after, pool, at, policy).equity >= 0
     else:
         assert not positions_of(after, pool)
@@ -135,6 +137,78 @@ def test_plan_of_a_shared_pool_when_executed_then_it_is_out_or_empty(name, model
     state, at = shared(policy, model, seed, depth)
     assume(not out_of_liquidation(state, "", at, policy))
     check_ends(state, "", at, policy)
+
+
+def sized(policy, random):
+    """The policy with lots, least and largest orders of its contracts, and shares that a round may close."""
+
+    def drawn(it):
+        if it.kind == "spot":
+            return it
+        least = random.choice([D(0), D("0.5"), D(3), D(40)])
+        return _replace(
+            it,
+            quantity_step=random.choice([D("0.001"), D("0.1"), D(1), D("0.7")]),
+            order_quantity_min=least,
+            market_order_quantity_max=random.choice([D(0), D(0), D(10_000_000)]),
+        )
+
+    rules = _replace(
+        policy.liquidation,
+        share_per_round_max=random.choice([D(1), D("0.5"), D("0.2")]),
+        partial=random.random() < 0.8,
+    )
+    instruments = {symbol: drawn(it) for symbol, it in policy.instruments.items()}
+    return _replace(policy, instruments=instruments, liquidation=rules)
+
+
+def check_orders(state, plan, at, policy):
+    """Every order of the plan can be traded: on the step, between the least and the largest; and so can what is left."""
+    for step in plan.steps:
+        if isinstance(step, ReduceStep):
+            contract = policy.instruments[step.symbol]
+            key = position_key(step.symbol, step.leg)
+            before = abs(state.positions[key].quantity)
+            left = before - step.quantity
+            assert left >= 0
+            if left:
+                assert not step.quantity % contract.quantity_step
+                assert min(step.quantity, left) >= contract.order_quantity_min
+            largest = contract.market_order_quantity_max
+            assert not largest or step.quantity < largest + contract.quantity_step
+        state = executed(state, "", [step], at, policy)
+
+
+@pytest.mark.parametrize(("name", "model"), MODELS)
+@settings(max_examples=10, deadline=None)
+@given(seeds, depths)
+def test_plan_when_contracts_have_lots_and_order_sizes_then_every_order_keeps_to_them_and_the_plan_ends(
+    name, model, seed, depth
+):
+    policy = sized(POLICIES[name], Random(seed))
+    state, at = shared(policy, model, seed, depth)
+    if not out_of_liquidation(state, "", at, policy):
+        plan, _ = check_ends(state, "", at, policy)
+        check_orders(state, plan, at, policy)
+
+
+@pytest.mark.parametrize(("name", "model"), MODELS)
+@settings(max_examples=40, deadline=None)
+@given(seeds)
+def test_pool_when_it_holds_coins_alone_then_never_in_liquidation_and_with_a_debt_a_plan_ends_it(
+    name, model, seed
+):
+    policy, random = POLICIES[name], Random(seed)
+    at = quotes(policy, random)
+    coins = some_coins(policy, at, random)
+    held = {asset: amount for asset, amount in coins.items() if amount > 0}
+    state = AccountState("a", held, {}, margin_model=model)
+    figures = pool_figures(state, "", at, policy)
+    assert (figures.requirement, figures.initial_margin, figures.ratio) == (0, 0, None)
+    assert out_of_liquidation(state, "", at, policy)
+    indebted = _replace(state, balances=coins)
+    if not out_of_liquidation(indebted, "", at, policy):
+        check_ends(indebted, "", at, policy)
 
 
 @pytest.mark.parametrize("name", POLICIES)
@@ -174,6 +248,33 @@ def test_plan_when_a_debt_stands_against_a_coin_then_it_is_repaid_and_as_much_cl
         # what it has lost is the cost that the plan states, no more than fee and slippage of all 20 contracts
         assert pool_figures(after, "", at, policy).equity == 3_300 - plan.expected_cost
         assert plan.expected_cost < D("0.0015") * 20 * 57_300
+
+
+@pytest.mark.parametrize("owed", [{}, {"USDT": D("-0.07")}, {"ETH": D("-0.2"), "USDT": D(-30)}])
+@pytest.mark.parametrize("positions", [{}, {"BTC-USDT-SWAP": (-1, 50_000)}])
+def test_plan_when_more_coins_are_held_than_count_then_it_ends_with_the_last_debt_and_position(
+    owed, positions
+):
+    policy = POLICIES["okx-portfolio"]
+    worth = {"BTC": 30_000, "ETH": 2_000, "SOL": 100}
+    at = prices(
+        {
+            symbol: next((it for name, it in worth.items() if symbol.startswith(name)), 1)
+            for symbol in policy.price_symbols
+        }
+    )
+    assert "BTC-USDT-SWAP" in policy.instruments
+    # no more than 1,000 coins count, and all of them move in the scenarios
+    state = account({"BTC": 10_000, **owed}, positions)
+    if not (owed or positions):
+        assert out_of_liquidation(state, "", at, policy)
+        return
+    assert not out_of_liquidation(state, "", at, policy)
+    plan, after = check_ends(state, "", at, policy)
+    assert (plan.outcome, after.positions) == ("exit", {})
+    assert plan.requirement_after == 0
+    # nothing is sold that repays nothing
+    assert after.balances["BTC"] > 9_999
 
 
 def test_plan_when_all_has_to_be_closed_then_the_debt_is_repaid_and_the_rest_is_the_accounts():

@@ -5,7 +5,7 @@ from decimal import Decimal
 from engine.liquidation.adl import AdlCandidate
 from engine.liquidation.fund_groups import FundBalance, fund_of, fund_value
 from engine.liquidation.plan_cover import fund_values, unpaid_by_contract, with_cover
-from engine.liquidation.planner import liquidation_plan
+from engine.liquidation.planner import liquidation_plan, takeover_plan
 from tests.support.builders import account, prices, sample
 
 D = Decimal
@@ -96,3 +96,26 @@ def test_unpaid_when_two_contracts_lose_then_in_the_proportion_of_their_losses_a
     plan = plan_of(-30, {"BTC-PERP": (10, 100), "ETH-PERP": (-50, 10)})
     assert unpaid_by_contract(plan) == {"BTC-PERP": D("21.5"), "ETH-PERP": D("10.75")}
     assert unpaid_by_contract(plan_of(40, {"BTC-PERP": (10, 100)})) == {}
+
+
+def test_cover_when_debts_alone_leave_something_unpaid_then_the_fund_that_names_no_contract_and_no_winner():
+    plan = liquidation_plan(account({"USDT": -30, "USD": 10}), "", AT, POLICY)
+    assert (plan.outcome, plan.expected_shortfall) == ("takeover", 20)
+    funds = [fund("bitcoin", "BTC-PERP", USDT=100), fund("all", USDT=12)]
+    told, left = covered(plan, funds)
+    cover = told.cover
+    assert (cover.deficit, cover.from_fund, cover.cuts, cover.uncovered) == (20, 12, (), 8)
+    assert left == {"bitcoin": 100, "all": 0}
+    # a fund for some contracts alone is not there for it, and it is said who pays nothing
+    cover = covered(plan, funds[:1])[0].cover
+    assert (cover.from_fund, cover.uncovered) == (0, 20)
+    assert unpaid_by_contract(plan) == {"": 20}
+
+
+def test_cover_when_an_isolated_position_is_gone_and_its_debt_is_not_then_the_fund_of_its_contract():
+    state = account(isolated={"BTC-PERP": (0, 0, -7)})
+    plan = takeover_plan(state, "BTC-PERP", AT, POLICY)
+    funds = [fund("bitcoin", "BTC-PERP", USDT=100), fund("all", USDT=12)]
+    told, left = with_cover(plan, funds, fund_values(funds, AT, POLICY), holders, AT, POLICY, "BTC-PERP")
+    assert (told.cover.from_fund, told.cover.uncovered, left) == (7, 0, {"bitcoin": 93, "all": 12})
+    assert unpaid_by_contract(plan, "BTC-PERP") == {"BTC-PERP": 7}

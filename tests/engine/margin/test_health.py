@@ -12,6 +12,7 @@ from engine.inputs import Mark
 from engine.ladder import Band, band_at
 from engine.ledger.accounts import AccountState, OpenOrder, Position
 from engine.margin.cross.cross_pool import cross_positions
+from engine.margin.health.health_pool import explain_health
 from engine.margin.health.weighted_health import health
 from engine.margin.margin_model import explain_shared, model_of, shared_figures
 from engine.marks.mark_book import Prices
@@ -211,6 +212,27 @@ def test_collateral_when_switched_off_then_only_its_debt_counts():
 )
 def test_contract_when_alone_then_weighted_profit_lands_in_the_settle_asset(quantity, quote, expected):
     assert value(trading(quantity, quote)) == expected
+
+
+def test_contract_when_its_losing_side_can_pay_less_than_the_share_then_no_more_of_a_profit_counts():
+    capped = policy_with(
+        ("[health.assets.USD]", "[margin.default]\nrealisable_profit = true\n[health.assets.USD]")
+    )
+
+    def at(share):
+        return prices({**PRICES, "B-PERP": mark("B-PERP", 5, realisable_share=share)})
+
+    profit = 100 + 10 * 50 * D("0.8")
+    for share, counted in (("0.25", "0.25"), ("0", "0"), ("0.9", "0.6")):
+        assert value(trading(10, 100), at=at(share), policy=capped) == D("0.8") * D(counted) * profit
+    # nor does a policy that does not ask, or a loss, know of it
+    assert value(trading(10, 100), at=at("0.25")) == D("0.8") * D("0.6") * profit
+    loss = D("1.2") * (-100 + 50 * D("0.8"))
+    assert value(trading(1, -100), at=at("0.25"), policy=capped) == loss
+    # what the figures of the pool count is what health counts, and the line says the share
+    told = explain_health(trading(10, 100), at("0.25"), capped)
+    shares = [it.inputs["realisable_share"] for it in told.lines if "realisable_share" in it.inputs]
+    assert shares == [D("0.25")]
 
 
 def test_contract_when_maintenance_then_its_own_weights_and_share():

@@ -244,6 +244,35 @@ def test_profit_weight_when_below_one_then_profits_count_in_part_and_losses_whol
         assert figures.equity == D(9_000) + 50_000 - entry
 
 
+@pytest.mark.parametrize(
+    ("weight", "share", "counted"),
+    [
+        ("1", None, 1_000),
+        ("1", "1", 1_000),
+        ("1", "0.3", 300),
+        ("1", "0", 0),
+        # the smaller one counts, not both
+        ("0.4", "0.3", 300),
+        ("0.4", "0.5", 400),
+    ],
+)
+def test_realisable_profit_when_the_losing_side_can_pay_a_share_then_no_more_of_a_profit_counts(
+    weight, share, counted
+):
+    policy = with_margin(POLICY, profit_weight=D(weight), realisable_profit=True)
+    said = {} if share is None else {"realisable_share": D(share)}
+    at = prices({"USDT-USD": 1, LINEAR: quoted(LINEAR, 50_000, **said)})
+    for entry, expected in ((49_000, counted), (51_000, -1_000)):
+        figures = cross_figures(holding(policy, {"USDT": 9_000}, {LINEAR: (1, entry)}), at, policy)
+        assert (figures.collateral_value, figures.equity) == (9_000 + expected, 9_000 + 50_000 - entry)
+        # an isolated position has its profit for itself
+        alone = holding(policy, isolated={LINEAR: (1, entry, 5_500)})
+        assert isolated_figures(alone, LINEAR, at, policy).collateral_value == 5_500 + 50_000 - entry
+    # and nobody is asked where the policy does not ask
+    whole = cross_figures(holding(POLICY, {"USDT": 9_000}, {LINEAR: (1, 49_000)}), at, POLICY)
+    assert whole.collateral_value == 10_000
+
+
 # liquidation fee: N 100,000, MM 5,000, fee 1,000
 
 

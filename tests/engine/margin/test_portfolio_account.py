@@ -52,8 +52,10 @@ HEDGE = ({"BTC": 1}, {"USD-PERP": (-1, 50_000)})
 @pytest.mark.parametrize(
     ("orders", "extra"),
     [
-        # closing the hedge leaves 1 BTC: 20 % of it, no basis
-        ([("USD-PERP", 1)], D("1.3") * (10_000 - 500)),
+        # closing the hedge leaves 1 BTC, which secures nothing then
+        ([("USD-PERP", 1)], D(0)),
+        # closing half of it leaves half a BTC beside a hedge: 20 % of it
+        ([("USD-PERP", "0.5")], D("1.3") * (5_000 - 250)),
         # a second short: 20 % of the net 1 BTC, the basis as before
         ([("USD-PERP", -1)], D("1.3") * 10_000),
         # the worse side alone counts

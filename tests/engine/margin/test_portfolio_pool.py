@@ -27,7 +27,10 @@ def test_example_6_when_coins_hedge_a_short_perpetual_then_only_the_basis_remain
     assert cross_figures(hedge, AT, POLICY).maintenance_margin == D("0.05") * 50_000
     # neither leg alone: 20 % of 50,000
     assert netted({"USD": 1}, {"USD-PERP": (-1, 50_000)}).maintenance_margin == D("0.2") * 50_000
-    assert netted({"BTC": 1}).maintenance_margin == D("0.2") * 50_000
+    # the coin secures nothing then; beside the least debt or position it is risk like any other
+    alone = netted({"BTC": 1})
+    assert (alone.maintenance_margin, alone.initial_margin, alone.ratio) == (0, 0, None)
+    assert netted({"BTC": 1, "USD": -1}).maintenance_margin == D("0.2") * 50_000
 
 
 @pytest.mark.parametrize("price", [40_000, 60_000])

@@ -24,11 +24,16 @@ INDEX = "BTC-USD"
 CALM = {
     "volatility": D("0.5"), "funding_rate": D("0.0001"), "average_price": D(100), "confidence": D("0.99"),
     "open_interest": D(20_000), "deposits": D(20_000), "borrows": D(20_000), "potential_deposits": D(20_000),
+    "realisable_share": D("0.9"),
 }  # fmt: skip
 POLICY = sample(
     (
         f"[instruments.{SYMBOL}]",
-        f"[instruments.{SYMBOL}]\nopen_interest = {{ lower_cap = 1e6, upper_cap = 3e6 }}",
+        f"""[margin.capped]
+realisable_profit = true
+[instruments.{SYMBOL}]
+margin = "capped"
+open_interest = {{ lower_cap = 1e6, upper_cap = 3e6 }}""",
     ),
     (f'index = "{INDEX}"', f'index = "{INDEX}"\ndeposit_scale_start = 2e6\nborrow_scale_start = 1e6'),
 )
@@ -61,7 +66,7 @@ class Feed:
         ("average_price", 0), ("average_price", "1E-18"), ("average_price", 501), ("average_price", "19.9"),
         ("average_price", 60_000), ("confidence", "1.01"), ("confidence", 99),
         ("open_interest", "1000000000000000.1"), ("open_interest", "1E23"), ("deposits", "1000000000000000000.1"),
-        ("borrows", "1E23"), ("potential_deposits", "2E18"),
+        ("borrows", "1E23"), ("potential_deposits", "2E18"), ("realisable_share", "1.000001"), ("realisable_share", 90),
     ],
 )  # fmt: skip
 def test_fact_when_it_is_out_of_range_then_its_mark_is_refused_and_the_fact_named(name, value, first):
@@ -81,6 +86,7 @@ def test_fact_when_it_is_out_of_range_then_its_mark_is_refused_and_the_fact_name
         ("open_interest", "NaN", RejectionCode.NOT_FINITE), ("open_interest", -1, RejectionCode.NOT_POSITIVE),
         ("deposits", "Infinity", RejectionCode.NOT_FINITE), ("deposits", "-0.1", RejectionCode.NOT_POSITIVE),
         ("borrows", "-1E23", RejectionCode.NOT_POSITIVE), ("potential_deposits", "sNaN", RejectionCode.NOT_FINITE),
+        ("realisable_share", "-0.1", RejectionCode.NOT_POSITIVE), ("realisable_share", "NaN", RejectionCode.NOT_FINITE),
     ],
 )  # fmt: skip
 def test_fact_when_it_is_no_amount_then_refused_as_before(name, value, code):
@@ -92,7 +98,7 @@ def test_fact_when_it_is_no_amount_then_refused_as_before(name, value, code):
     [
         ("volatility", "0.76"), ("volatility", "0.33"), ("volatility", 8), ("volatility", "0.001"), ("volatility", 0),
         ("funding_rate", "0.02"), ("funding_rate", "-0.09"), ("average_price", 111), ("average_price", 80),
-        ("confidence", "0.4"), ("confidence", 0),
+        ("confidence", "0.4"), ("confidence", 0), ("realisable_share", "0.69"), ("realisable_share", 0),
     ],
 )  # fmt: skip
 def test_fact_when_it_jumps_then_confirmed_by_marks_apart_in_time_alone(name, value):
@@ -237,6 +243,20 @@ def test_fact_when_it_walks_away_in_small_steps_within_a_moment_then_held_as_a_p
     assert codes == [None] + [JUMP] * 6 + [RANGE] if codes[-1] is RANGE else [None] + [JUMP] * 7
 
 
+def test_realisable_share_when_none_was_stated_then_the_first_is_a_jump_from_all_of_it_and_held_until_another():
+    feed = Feed()
+    assert feed.send(1, realisable_share="0.8") is None
+    assert {feed.send(1 + D(n) / 10**9, realisable_share=0) for n in range(1, 20)} == {JUMP}
+    assert feed.send(2) is None
+    assert feed.book.prices.marks[SYMBOL].realisable_share == D("0.8")
+    assert [feed.send(n, realisable_share=0) for n in (3, 4, 5)] == [JUMP, JUMP, None]
+    assert feed.send(6) is None
+    assert feed.book.prices.marks[SYMBOL].realisable_share == 0
+    # where the policy counts every profit whole, no price waits for it
+    other = Feed("BTC-DEC") if "BTC-DEC" in POLICY.price_symbols else Feed(INDEX)
+    assert [other.send(n, realisable_share=n % 2) for n in (1, 2, 3)] == [None] * 3
+
+
 def test_fact_when_price_and_fact_jump_together_then_one_run_of_marks_confirms_both():
     feed = Feed(**CALM)
     codes = [feed.send(n, price=70, volatility="1.5", average_price=70) for n in (1, 2, 3)]
@@ -266,6 +286,7 @@ def test_fact_when_any_shipped_policy_is_in_force_then_absurd_ones_are_refused(p
             {"deposits": D(10) ** 19},
             {"borrows": D(10) ** 19},
             {"potential_deposits": D(10) ** 19},
+            {"realisable_share": D("1.1")},
         ):
             book = MarkBook(policy)
             assert not isinstance(offered(book, Mark(symbol, D(1_000), 1, 0), 0), Rejection)
@@ -290,6 +311,7 @@ HAIRS = {
     "funding_rate": (D("0.01"), D("0.02")),
     "average_price": (D(2), D("2.2")),
     "confidence": (D("0.4"), D("0.9")),
+    "realisable_share": (D("0.4"), D("0.6")),
     "open_interest": (D(4), D(6)),
     **dict.fromkeys(("deposits", "borrows", "potential_deposits"), (D(4), D("4.4"))),
 }

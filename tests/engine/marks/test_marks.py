@@ -210,6 +210,18 @@ def test_prime_when_the_mark_is_recent_then_fresh_after_the_next_advance():
     assert {SYMBOL, "ETH-PERP"} - book.advance(seconds(100)).stale == {SYMBOL}
 
 
+def test_prime_when_the_mark_is_fresh_at_the_books_time_then_not_stale_until_it_is():
+    """A worker that takes a shard over judges at once, and symbols that are quoted rarely have no newer mark yet."""
+    book = MarkBook(sample())
+    offer(book, 100, 10, symbol="ETH-PERP", at=100)
+    book.prime(mark(SYMBOL, 100, 10, at=99))
+    book.prime(mark("BTC-USD", 100, 10, at=50))
+    prices = book.prices
+    assert SYMBOL not in prices.stale | prices.aged.keys()
+    assert "BTC-USD" in prices.stale | prices.aged.keys()
+    assert SYMBOL in book.advance(seconds(130)).aged
+
+
 offers = st.lists(
     st.tuples(st.sampled_from([80, 95, 100, 105, 120, 300]), st.integers(0, 30), st.integers(0, 60)),
     max_size=30,
@@ -266,6 +278,8 @@ odd_facts = st.sampled_from(
         {"deposits": D("Infinity")},
         {"borrows": D("1E+19")},
         {"potential_deposits": D(0)},
+        {"realisable_share": D("1.01")},
+        {"realisable_share": D("0.2")},
     ]
 )
 
@@ -306,6 +320,7 @@ def rules(offered, last_price, last_sequence, received_ns):
         or offered.funding_rate == -1
         or offered.open_interest
         or offered.borrows
+        or (offered.realisable_share or 0) > 1
     ):
         return RejectionCode.FACT_OUT_OF_RANGE
     with localcontext(prec=400):

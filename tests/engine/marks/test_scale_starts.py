@@ -67,3 +67,21 @@ def test_totals_when_only_one_side_scales_then_the_other_moves_nothing():
 def test_options_and_pairs_when_they_name_caps_then_nothing_of_them_scales():
     assert scale_starts(scaled("BTC-50000-C", "BTC-USDT")) == {}
     assert NOTHING_SCALES.least("borrows", D(1)) is None
+
+
+def test_realisable_share_when_a_policy_caps_profits_of_a_contract_then_any_change_of_it_matters_and_of_no_other():
+    policy = wide()
+    capped = replace(policy.margin_rules("BTC-PERP"), realisable_profit=True)
+    changed = replace(policy.instruments["BTC-PERP"], margin="capped")
+    pair = replace(policy.instruments["BTC-USDT"], margin="capped")
+    found = scale_starts(
+        replace(
+            policy,
+            margin={**policy.margin, "capped": capped},
+            instruments={**policy.instruments, "BTC-PERP": changed, "BTC-USDT": pair},
+        )
+    )
+    assert list(found) == ["BTC-PERP"]
+    assert found["BTC-PERP"].least("realisable_share", D(50_000)) == 0
+    assert found["BTC-PERP"].least("open_interest", D(50_000)) is None
+    assert NOTHING_SCALES.least("realisable_share", D(1)) is None

@@ -72,7 +72,14 @@ def test_scale_when_no_index_can_say_the_totals_or_that_of_two_assets_does_then_
 
 
 @pytest.mark.parametrize(
-    "field", ["open_interest_max", "open_interest_jump", "asset_total_max", "asset_total_jump"]
+    "field",
+    [
+        "open_interest_max",
+        "open_interest_jump",
+        "asset_total_max",
+        "asset_total_jump",
+        "realisable_share_jump",
+    ],
 )
 def test_price_check_when_an_amount_of_the_exchange_could_never_be_believed_then_refused(field):
     with pytest.raises(PolicyError, match=rf"^prices\.{field}: must be > 0"):

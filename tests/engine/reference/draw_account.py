@@ -45,6 +45,7 @@ def _mark(random: Random, symbol: str, policy: Policy) -> Mark:
         funding_rate=signed(random, amount(random, 3, 3).scaleb(-3)) if chance(random, 0.5) else None,
         average_price=price * random.choice(dec("0.9", "1", "1.05")) if chance(random, 0.5) else None,
         open_interest=amount(random) if chance(random, 0.8) else None,
+        realisable_share=random.choice([None, *dec("0", "0.3", "0.7", "1")]),
         deposits=_total(random),
         borrows=_total(random),
         potential_deposits=_total(random),

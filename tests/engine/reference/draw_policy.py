@@ -107,6 +107,7 @@ def _rules(random: Random) -> MarginRules:
         taker_fee_rate=random.choice(dec("0", "0.0004", "0.00055")),
         order_loss=chance(random, 0.5),
         profit_weight=random.choice(dec("0", "0.5", "1", "1")),
+        realisable_profit=chance(random, 0.4),
         notional_step=random.choice(dec("0", "0", "1", "0.01", "7")),
         margin_step=random.choice(dec("0.01", "1", "0.0003"))
         if named["margin_rounding"] != "exact"

@@ -33,7 +33,7 @@ def pool(state: SimpleNamespace, prices: SimpleNamespace, policy: SimpleNamespac
     profits = {asset: (Fraction(0), Fraction(0)) for asset in state.balances}
     for one in held:
         whole, counted = profits.get(one.settle, (Fraction(0), Fraction(0)))
-        weight = rules_of(policy, one.symbol).profit_weight if one.unrealised > 0 else 1
+        weight = profit_share(one.symbol, prices, policy) if one.unrealised > 0 else 1
         profits[one.settle] = (
             whole + one.unrealised + one.funding,
             counted + one.unrealised * weight + one.funding,
@@ -88,6 +88,13 @@ def mark_of(
         return quotient(entry_value, size)
     # contracts too few to have a value in coin have no price either
     return quotient(size, entry_value) if entry_value else Fraction(1)
+
+
+def profit_share(symbol: str, prices: SimpleNamespace, policy: SimpleNamespace) -> Fraction:
+    """Of a profit what counts: its weight, and where the rules say so no more than the losing side can pay."""
+    rules, mark = rules_of(policy, symbol), prices.marks.get(symbol)
+    said = None if mark is None or not rules.realisable_profit else mark.realisable_share
+    return rules.profit_weight if said is None else min(rules.profit_weight, said)
 
 
 def interest_in(symbol: str, prices: SimpleNamespace) -> Fraction | None:

@@ -9,7 +9,9 @@ import pytest
 from engine.events.effects import AccountRisk
 from engine.inputs import Resume, Topic
 from engine.ladder import Band, LadderState
-from engine.ledger.accounts import Progress, Stop
+from engine.ledger.accounts import AccountState, Progress, Stop
+from engine.ledger.applying import not_judged
+from engine.ledger.applying import stopped as stopped_by
 from engine.rejections import RejectionCode
 from streams.contract.codec import decode_account_input
 from tests.support.builders import account, sample
@@ -141,10 +143,19 @@ def test_show_when_nobody_has_heard_of_the_account_then_exit_1(
 
 def test_show_when_the_policy_does_not_list_a_holding_then_named(redis_env: dict[str, str]) -> None:
     leave_state(redis_env["UNIMARGIN_REDIS_URL"], 0, [account({"DOGE": 1}, {"DOGE-PERP": (1, 1)})])
-    for words in (("show", "alice"), ("list",)):
-        said = unimargin("account", *words, env=redis_env)
-        assert said.code == 1
-        assert "instrument DOGE-PERP, asset DOGE" in said.err
+    said = unimargin("account", "show", "alice", env=redis_env)
+    assert said.code == 1
+    assert "instrument DOGE-PERP, asset DOGE" in said.err
+
+
+def test_list_when_the_policy_does_not_list_what_one_holds_then_it_is_degraded_and_the_others_are_listed(
+    redis_env: dict[str, str],
+) -> None:
+    odd = account({"DOGE": 1, "USD": 5}, {"DOGE-PERP": (1, 1)}, name="odd")
+    leave_state(redis_env["UNIMARGIN_REDIS_URL"], 0, [odd, ALICE], marks=marks_now(QUOTES))
+    rows = {it["account"]: it for it in unimargin("account", "list", "--json", env=redis_env).json_lines}
+    assert rows.keys() == {"alice", "odd"}
+    assert (rows["odd"]["degraded"], rows["odd"]["stopped"], rows["odd"]["equity"]) == (True, False, "5")
 
 
 def test_show_when_the_state_cannot_be_read_then_told(redis_env: dict[str, str]) -> None:
@@ -240,6 +251,57 @@ def test_resume_when_there_is_nothing_to_resume_then_refused_and_nothing_written
     said = unimargin("account", "resume", name, "--topic", topic, "--reason", reason, env=redis_env)
     assert (said.code, said.out) == (code, "")
     assert words in said.err
+
+
+def test_resume_when_all_of_a_reason_then_each_stop_once_and_no_other(
+    cli_kafka: RealKafka, redis_env: dict[str, str], own_inputs: dict[str, str]
+) -> None:
+    url, error = redis_env["UNIMARGIN_REDIS_URL"], RejectionCode.ENGINE_ERROR
+
+    def both(name: str) -> AccountState:
+        return not_judged(AccountState(name, fills=Progress(offset=4), ledger=Progress(offset=2)))
+
+    states = [stopped_by(AccountState(f"m-{n}"), Topic.FILLS, n, error, None) for n in range(2_100)]
+    leave_state(url, 0, [*states, both("both"), AccountState("well")])
+    leave_state(url, 1, [stopped("alice")])
+    env = {**redis_env, **own_inputs}
+    words = ("account", "resume", "--all", "--reason", "engine_error", "--json")
+    dry = unimargin(*words, "--dry-run", env=env)
+    assert dry.json == {"written": False, "reason": "engine_error", "stops": {"fills": 2_101, "ledger": 1}}
+    fills, ledger = (own_inputs[f"UNIMARGIN_TOPIC_{it}"] for it in ("FILLS", "LEDGER"))
+    assert read_topic(cli_kafka.bootstrap_servers, fills) == []
+    assert unimargin(*words, "--why", "mended", env=env).json["written"]
+    written = [
+        decode_account_input(Topic.FILLS, it.key, it.value)
+        for it in read_topic(cli_kafka.bootstrap_servers, fills)
+    ]
+    assert {it.account: it.stop_offset for it in written} == {"both": 4} | {f"m-{n}": n for n in range(2_100)}
+    assert {it.reason for it in written} == {"all stopped by engine_error: mended"}
+    assert [it.key for it in read_topic(cli_kafka.bootstrap_servers, ledger)] == [b"both"]
+    assert (
+        unimargin("account", "resume", "--all", "--topic", "ledger", "--reason", "engine_error", env=env).code
+        == 0
+    )
+    assert len(read_topic(cli_kafka.bootstrap_servers, fills)) == 2_101
+    said = unimargin("account", "resume", "--all", "--reason", "not_utf8", env=env)
+    assert (said.code, "no account is stopped by not_utf8" in said.err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--all", "--reason", "because"), "'because' is none of"),
+        (("--all",), "--reason"),
+        (("--reason", "why"), "name the account and --topic"),
+        (("alice", "--reason", "why"), "name the account and --topic"),
+        (("alice", "--all", "--reason", "engine_error"), "--all takes neither"),
+        (("--all", "--reason", "engine_error", "--next-seq", "4"), "--all takes neither"),
+    ],
+)
+def test_resume_when_it_is_not_said_what_then_refused(words: tuple[str, ...], told: str) -> None:
+    said = unimargin("account", "resume", *words)
+    assert (said.code, said.out) == (2, "")
+    assert told in said.err
 
 
 def test_json_then_one_document(redis_env: dict[str, str]) -> None:

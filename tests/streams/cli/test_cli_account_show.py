@@ -102,6 +102,26 @@ def test_show_when_in_hedge_mode_then_legs_and_the_price_that_liquidates_the_poo
         assert words in text
 
 
+def test_show_when_losers_can_pay_a_part_of_a_profit_then_what_is_not_counted_is_told(
+    redis_env: dict[str, str],
+) -> None:
+    policy = Path(redis_env["UNIMARGIN_POLICY_FILE"])
+    policy.write_text(policy.read_text() + "[margin.default]\nrealisable_profit = true\n")
+    state = account({"USD": 1000}, {"USD-PERP": (2, 90)})
+    quoted = [
+        _replace(it, realisable_share=D("0.4")) if it.symbol == "USD-PERP" else it
+        for it in marks_now({"USD-PERP": 100, "BTC-USD": 100})
+    ]
+    leave_state(redis_env["UNIMARGIN_REDIS_URL"], 0, [state], marks=quoted)
+    shown = unimargin("account", "show", "alice", "--json", env=redis_env).json
+    (held,) = shown["positions"]
+    assert (held["unrealised_pnl"], held["uncounted_profit"]) == ("20", "12")
+    assert (shown["pools"][0]["equity"], shown["pools"][0]["collateral_value"]) == ("1020", "1008")
+    text = unimargin("account", "show", "alice", env=redis_env).out
+    for words in ("not counted", "12", "realisable share", "0.4"):
+        assert words in text, text
+
+
 def test_show_when_no_price_liquidates_then_none(desk_env: dict[str, str], desk_policy: Policy) -> None:
     # 1000 + 1 * (p - 100) = 0.05 * p has no solution p > 0
     leave(desk_env, holding(desk_policy, {"USD": 1000}, {"BTC-PERP": (1, 100)}))

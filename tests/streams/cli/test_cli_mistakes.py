@@ -39,7 +39,35 @@ def test_settings_file_when_it_holds_an_unknown_setting_then_named(tmp_path: Pat
     file.write_text("UNIMARGIN_REDIS_ULR=redis://127.0.0.1\n")
     said = unimargin("topics", "list", "--config", str(file))
     assert said.code == 2
-    assert "UNIMARGIN_REDIS_ULR" in said.err
+    assert "UNIMARGIN_REDIS_ULR is no setting; the nearest is UNIMARGIN_REDIS_URL" in said.err
+
+
+ANY_COMMAND = (
+    *SETTINGS_READERS,
+    ("policy", "check", "x.toml"),
+    ("scenario", "list"),
+    ("demo",),
+    ("schemas", "show"),
+)
+
+
+@pytest.mark.parametrize("words", ANY_COMMAND, ids=" ".join)
+def test_variable_when_no_setting_has_its_name_then_refused_with_the_nearest(words: tuple[str, ...]) -> None:
+    said = unimargin(*words, env={"UNIMARGIN_POLICY_FIEL": "other.toml"})
+    assert (said.code, said.out) == (2, "")
+    assert "UNIMARGIN_POLICY_FIEL is no setting; the nearest is UNIMARGIN_POLICY_FILE" in said.err
+
+
+def test_variables_when_several_are_unknown_then_all_are_named() -> None:
+    said = unimargin("topics", "list", env={"UNIMARGIN_REDISURL": "x", "unimargin_toppic_fills": "x"})
+    assert said.code == 2
+    assert "UNIMARGIN_REDISURL is no setting; the nearest is UNIMARGIN_REDIS_URL" in said.err
+    assert "unimargin_toppic_fills is no setting; the nearest is UNIMARGIN_TOPIC_FILLS" in said.err
+
+
+def test_variables_when_of_another_program_or_of_the_tests_then_nothing(sample_policy: Path) -> None:
+    env = {"UNIMARGINAL": "x", "UNIMARGIN_CASES": "x", "UNIMARGIN_GROUP": "x"}
+    assert unimargin("policy", "check", str(sample_policy), env=env).code == 0
 
 
 def test_settings_file_when_missing_then_named() -> None:

@@ -153,14 +153,20 @@ def test_doctor_when_the_policy_scales_with_what_no_mark_states_then_it_warns_un
             "[instruments.BTC-PERP]\nopen_interest = { lower_cap = 1, upper_cap = 2 }",
         ),
         ('index = "BTC-USD"', 'index = "BTC-USD"\nborrow_scale_start = 5'),
+        (
+            "[instruments.BTC-PERP]",
+            '[margin.capped]\nrealisable_profit = true\n[instruments.BTC-PERP]\nmargin = "capped"',
+        ),
     )
     Path(left.env["UNIMARGIN_POLICY_FILE"]).write_text(sample_text(SECOND_SOURCE, *scaled))
     left.offer(mark("BTC-PERP", 100, 1), mark("BTC-USD", 100, 1, deposits=7))
     check = found()["amounts of the exchange"]
     assert (check["status"], check["found"]) == (
-        "warn", "never stated: BTC-PERP: open_interest, BTC-USD: borrows",
+        "warn", "never stated: BTC-PERP: open_interest, BTC-PERP: realisable_share, BTC-USD: borrows",
     )  # fmt: skip
-    left.offer(mark("BTC-PERP", 100, 2, open_interest=0), mark("BTC-USD", 100, 2, borrows=3))
+    left.offer(
+        mark("BTC-PERP", 100, 2, open_interest=0, realisable_share=1), mark("BTC-USD", 100, 2, borrows=3)
+    )
     left.offer(mark("BTC-PERP", 101, 3), mark("BTC-USD", 100, 3))
     assert found()["amounts of the exchange"]["status"] == "ok"
 

@@ -15,6 +15,7 @@ from engine.inputs import Deposit, Resume, Topic
 from engine.ladder import Band
 from engine.ledger.accounts import AccountState
 from engine.ledger.applying import stopped
+from engine.margin.margin_model import explain_shared
 from engine.marks.doubts import Doubt
 from engine.marks.mark_book import Prices
 from engine.policy import Policy
@@ -128,6 +129,35 @@ def test_compare_when_what_the_exchange_holds_is_tampered_with_then_what_follows
     marks = json.loads(msgspec.json.encode(event.marks))
     marks[symbol] |= fact
     assert changed <= differing(published(event, marks=marks), COINS, CROWDED)
+
+
+CAPPED = sample(
+    (
+        "[instruments.USD-PERP]",
+        '[margin.capped]\nrealisable_profit = true\n[instruments.USD-PERP]\nmargin = "capped"',
+    )
+)
+WINNER = msgspec.structs.replace(account({"USD": 100}, {"USD-PERP": (40, 90)}), fills=LONG.fills)
+"""A profit of 400 at 100, against 5 % of 4,000."""
+
+
+def test_compare_when_a_verdict_hangs_on_what_losers_can_pay_then_the_event_names_it_and_matches() -> None:
+    calm = prices({"USD-PERP": mark("USD-PERP", 100)}, at=1)
+    risk = judge(WINNER, AccountRisk("alice"), calm, seconds(1), CAPPED).risk
+    now = prices({"USD-PERP": mark("USD-PERP", 100, 2, at=2, realisable_share="0.275")}, at=2)
+    (event,) = judge(WINNER, risk, now, seconds(2), CAPPED, seconds(2)).events
+    assert (event.equity, event.collateral_value, event.maintenance_margin) == (500, 100 + 110, 200)
+    assert event.marks["USD-PERP"].realisable_share == D("0.275")
+    assert differing(published(event), WINNER, CAPPED) == set()
+    marks = json.loads(msgspec.json.encode(event.marks))
+    marks["USD-PERP"]["realisable_share"] = "0.28"
+    assert {"collateral_value", "ratio"} <= differing(published(event, marks=marks), WINNER, CAPPED)
+    # the lines say the share, and what of the profit was not counted
+    lines = explain_shared(WINNER, now, CAPPED).lines
+    assert [
+        it.inputs["realisable_share"] for it in lines if it.item == "USD-PERP" and it.figure == "equity"
+    ] == [D("0.275")]
+    assert [it.inputs["uncounted_profit"] for it in lines if it.figure == "collateral_value"] == [290]
 
 
 WHOLE_STORY = [

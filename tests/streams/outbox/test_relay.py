@@ -6,12 +6,13 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import RequestTimedOutError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RequestTimedOutError
 from redis.asyncio import Redis
 
 from streams.contract.commit import Commit, Lane, OutboxEntry
 from streams.observe.metrics import Metrics
 from streams.outbox import relay as relay_module
+from streams.outbox.licence import Licence
 from streams.outbox.relay import OutboxRelay, RelayError
 from streams.store.shard_store import FenceLost, ShardStore
 from streams.store.store_reader import StoreReader
@@ -78,9 +79,16 @@ async def store(client: Redis, metrics: Metrics) -> ShardStore:
     return store
 
 
+def licensed(store: ShardStore) -> Licence:
+    """As after a take-over, of a broker that counts no epochs."""
+    licence = Licence(store)
+    licence.give(None)
+    return licence
+
+
 @pytest.fixture
 def relay(store: ShardStore, producer: AIOKafkaProducer, metrics: Metrics) -> OutboxRelay:
-    return OutboxRelay(store, Lane.ORDINARY, producer, metrics, lambda: NOW_NS)
+    return OutboxRelay(store, Lane.ORDINARY, licensed(store), producer, metrics, lambda: NOW_NS)
 
 
 @asynccontextmanager
@@ -161,7 +169,7 @@ async def test_run_when_it_ends_between_publishing_and_cutting_then_the_next_own
 
     successor = ShardStore(client, PARTITION, "worker-b", metrics)
     image = await successor.take_over()
-    second = OutboxRelay(successor, Lane.ORDINARY, producer, metrics, lambda: NOW_NS)
+    second = OutboxRelay(successor, Lane.ORDINARY, licensed(successor), producer, metrics, lambda: NOW_NS)
     second.offer(image.outboxes[Lane.ORDINARY])
     async with running(second):
         await committed(successor, second, topics.entry(3))
@@ -260,6 +268,30 @@ async def test_run_when_an_entry_is_larger_than_kafka_takes_then_relay_error_and
     assert await StoreReader(client).outbox_entries(PARTITION) == 1
 
 
+async def test_run_when_entries_are_larger_than_kafka_takes_then_told_of_and_passed_over_and_all_others_go_on(
+    store: ShardStore, relay: OutboxRelay, topics: Topics, client: Redis
+) -> None:
+    told: list[bytes] = []
+
+    async def pass_over(entry: OutboxEntry, error: KafkaError) -> None:
+        assert isinstance(error, MessageSizeTooLargeError)
+        # nothing is cut before it was told what becomes of it
+        assert await StoreReader(client).outbox_entries(PARTITION) > 0
+        told.append(dict(entry.headers)["ce_id"])
+
+    relay.refused = pass_over
+    large = bytes(2_000_000)
+    entries = [topics.entry(n, **({"value": large} if n in {2, 3, 7} else {})) for n in range(10)]
+    async with running(relay):
+        await committed(store, relay, *entries)
+        await relay.drained()
+        await committed(store, relay, topics.entry(10), topics.entry(11, topics.liquidations))
+        await relay.drained()
+    assert await topics.values() == [0, 1, 4, 5, 6, 8, 9, 10]
+    assert told == [b"alice/2", b"alice/3", b"alice/7"]
+    assert await StoreReader(client).outbox_entries(PARTITION) == 0
+
+
 async def test_run_when_the_shard_was_taken_over_then_it_ends_with_fence_lost(
     store: ShardStore, relay: OutboxRelay, topics: Topics, client: Redis, metrics: Metrics
 ) -> None:
@@ -267,6 +299,7 @@ async def test_run_when_the_shard_was_taken_over_then_it_ends_with_fence_lost(
     await ShardStore(client, PARTITION, "worker-b", metrics).take_over()
     with pytest.raises(FenceLost):
         await relay.run()
+    assert await topics.values() == [], "and nothing was sent"
 
 
 async def test_run_when_an_entry_names_no_partition_then_its_key_chooses_as_in_any_kafka_client(

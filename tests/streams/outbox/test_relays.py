@@ -8,11 +8,15 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from redis.asyncio import Redis
 
+from streams.config.settings import Settings
 from streams.contract.commit import Commit, Lane, OutboxEntry
+from streams.kafka.clients import relay_producer
+from streams.kafka.producer_epochs import ProducerEpoch, raise_epoch
 from streams.observe.metrics import Metrics
-from streams.outbox.relays import OutboxRelays
+from streams.outbox import relay as relay_module
+from streams.outbox.relays import OutboxRelays, RaiseEpoch
 from streams.shards.commit_queue import PIECE_ACCOUNTS_MAX, CommitQueue
-from streams.store.shard_store import ShardStore
+from streams.store.shard_store import EpochLost, ShardStore
 from streams.store.store_reader import StoreReader
 from tests.support.kafka_server import RealKafka
 
@@ -28,6 +32,14 @@ def entry(topic: str, account: str, number: int) -> OutboxEntry:
 def update(number: int, topic: str) -> Commit:
     account = f"account-{number}"
     return Commit(risks={account: b"%d" % number}, outbox=(entry(topic, account, number),))
+
+
+async def no_epoch(_: int) -> None:
+    """Of a broker that counts none."""
+
+
+def made(store: ShardStore, producer: AIOKafkaProducer, raise_epoch: RaiseEpoch = no_epoch) -> OutboxRelays:
+    return OutboxRelays(store, dict.fromkeys(Lane, producer), Metrics(), lambda: 0, raise_epoch)
 
 
 @pytest.fixture
@@ -59,7 +71,7 @@ async def test_liquidation_when_ten_thousand_updates_wait_at_every_station_then_
 ) -> None:
     """As many wait in Redis for the relay as in the queue for their commit."""
     (before,) = await ends(real_kafka, "liquidations")
-    relays, queue = OutboxRelays(store, dict.fromkeys(Lane, producer), Metrics(), lambda: 0), CommitQueue()
+    relays, queue = made(store, producer), CommitQueue()
 
     async def commit_next() -> Commit:
         commit = await queue.next()
@@ -79,6 +91,7 @@ async def test_liquidation_when_ten_thousand_updates_wait_at_every_station_then_
     queue.add([alice])
 
     assert await commit_next() == alice, "the next commit"
+    relays.adopted()
     tasks = {lane: asyncio.create_task(relays.run(lane)) for lane in (Lane.LIQUIDATIONS,)}
     while await store.oldest_unpublished(Lane.LIQUIDATIONS, 1):  # noqa: ASYNC110 - Redis tells nobody
         await asyncio.sleep(0.01)
@@ -103,12 +116,13 @@ async def test_inherited_when_an_older_edition_left_liquidations_among_all_else_
     old = [entry(updates_topic, "alice", 1), entry("liquidations", "alice", 1)]
     await client.rpush(f"unimargin:{{shard-{PARTITION}}}:outbox", *map(msgspec.msgpack.encode, old))
     store = ShardStore(client, PARTITION, "worker-a", Metrics())
-    relays = OutboxRelays(store, dict.fromkeys(Lane, producer), Metrics(), lambda: 0)
+    relays = made(store, producer)
 
     relays.inherit((await store.take_over()).outboxes)
     inherited = asyncio.create_task(relays.inherited())
     await asyncio.sleep(0)
     assert not inherited.done()
+    relays.adopted()
     task = asyncio.create_task(relays.run(Lane.ORDINARY))
     await inherited
 
@@ -121,29 +135,117 @@ async def test_inherited_when_this_edition_left_its_outboxes_then_nothing_waits_
     store: ShardStore, producer: AIOKafkaProducer, updates_topic: str
 ) -> None:
     await store.commit(Commit(outbox=(entry(updates_topic, "alice", 1), entry("liquidations", "alice", 1))))
-    relays = OutboxRelays(store, dict.fromkeys(Lane, producer), Metrics(), lambda: 0)
+    relays = made(store, producer)
     relays.inherit((await store.take_over()).outboxes)
     async with asyncio.timeout(1):
         await relays.inherited()
 
 
-async def test_inherited_when_published_before_the_log_is_adopted_then_no_position_is_noted(
-    client: Redis, store: ShardStore, producer: AIOKafkaProducer, updates_topic: str
+async def test_run_when_what_was_published_is_not_adopted_yet_then_nothing_is_published_and_nothing_cut(
+    client: Redis, store: ShardStore, producer: AIOKafkaProducer, real_kafka: RealKafka, updates_topic: str
 ) -> None:
-    """Redis was rewound: who takes over next has to read again what lies in the topic before these entries."""
+    """Redis was rewound: whether these ids have a meaning already is known only when the topics have been read back."""
     await store.commit(Commit(outbox=(entry(updates_topic, "alice", 1),)))
-    relays = OutboxRelays(store, dict.fromkeys(Lane, producer), Metrics(), lambda: 0)
+    relays = made(store, producer)
     relays.inherit((await store.take_over()).outboxes)
-    task = asyncio.create_task(relays.run(Lane.ORDINARY))
-    await relays.drained()
-    reader = StoreReader(client)
-    assert (await reader.meta(PARTITION)).published == {}
+    tasks = [asyncio.create_task(relays.run(lane)) for lane in Lane]
+    newer = entry(updates_topic, "alice", 2)
+    await store.commit(Commit(outbox=(newer,)))
+    relays.offer([newer])
+    await relays.shut_out()
+    await asyncio.sleep(0.5)
+    assert await ends(real_kafka, updates_topic) == [0]
+    assert await StoreReader(client).outbox_entries(PARTITION) == 2
 
     relays.adopted()
-    committed = entry(updates_topic, "alice", 2)
-    await store.commit(Commit(outbox=(committed,)))
-    relays.offer([committed])
     await relays.drained()
-    assert (await reader.meta(PARTITION)).published == {updates_topic: 2}
+    assert await ends(real_kafka, updates_topic) == [2]
+    assert (await StoreReader(client).meta(PARTITION)).published == {updates_topic: 2}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_withdraw_when_some_ids_have_another_meaning_then_only_the_others_are_published(
+    client: Redis,
+    store: ShardStore,
+    producer: AIOKafkaProducer,
+    real_kafka: RealKafka,
+    updates_topic: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """More was inherited than is held in memory, and what was committed since stays behind it."""
+    monkeypatch.setattr(relay_module, "PENDING_ENTRIES_MAX", 4)
+    await store.commit(Commit(outbox=tuple(entry(updates_topic, "alice", n) for n in range(8))))
+    relays = made(store, producer)
+    relays.inherit((await store.take_over()).outboxes)
+    newer = entry(updates_topic, "alice", 8)
+    await store.commit(Commit(outbox=(newer,)))
+    relays.offer([newer])
+    await relays.withdraw({Lane.ORDINARY: [1, 3, 4, 7], Lane.LIQUIDATIONS: []})
+    relays.adopted()
+    task = asyncio.create_task(relays.run(Lane.ORDINARY))
+    async with asyncio.timeout(10):
+        await relays.drained()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+    assert await values(real_kafka, updates_topic) == [0, 2, 5, 6, 8]
+    assert await StoreReader(client).outbox_entries(PARTITION) == 0
+
+
+async def test_run_when_an_older_owner_sends_after_the_topics_were_read_back_then_kafka_takes_none_of_it(
+    client: Redis, real_kafka: RealKafka, updates_topic: str
+) -> None:
+    """It was paused after it had asked for the fence, or its batch lay in a buffer: only the log itself can refuse it."""
+    settings = Settings(kafka_bootstrap_servers=real_kafka.bootstrap_servers)
+    place = TopicPartition(updates_topic, PARTITION)
+
+    async def next_epoch(_: int) -> ProducerEpoch:
+        return await raise_epoch(settings, f"of-{updates_topic}", [place])
+
+    async with relay_producer(settings) as old_producer, relay_producer(settings) as new_producer:
+        old_store, relays = ShardStore(client, PARTITION, "worker-a", Metrics()), {}
+        for name, store, producer in (
+            ("old", old_store, old_producer),
+            ("new", ShardStore(client, PARTITION, "worker-b", Metrics()), new_producer),
+        ):
+            relays[name] = made(store, producer, next_epoch)
+            relays[name].inherit((await store.take_over()).outboxes)
+            await relays[name].shut_out()
+            relays[name].adopted()
+            if name == "old":
+                sent = entry(updates_topic, "alice", 1)
+                await store.commit(Commit(outbox=(sent,)))
+                relays[name].offer([sent])
+                first = asyncio.create_task(relays[name].run(Lane.ORDINARY))
+                await relays[name].drained()
+
+        async def answered_long_ago() -> None:
+            """That the shard is its own."""
+
+        old_store.ask = answered_long_ago  # type: ignore[method-assign]
+        relays["old"].offer([entry(updates_topic, "alice", 2)])
+        with pytest.raises(EpochLost):
+            await first
+        assert await values(real_kafka, updates_topic) == [1]
+
+        successor = asyncio.create_task(relays["new"].run(Lane.ORDINARY))
+        said = entry(updates_topic, "alice", 20)
+        await relays["new"]._store.commit(Commit(outbox=(said,)))
+        relays["new"].offer([said])
+        await relays["new"].drained()
+        assert await values(real_kafka, updates_topic) == [1, 20]
+        successor.cancel()
+        await asyncio.gather(successor, return_exceptions=True)
+
+
+async def values(kafka: RealKafka, topic: str) -> list[int]:
+    place, found = TopicPartition(topic, PARTITION), list[int]()
+    async with AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap_servers, group_id=None) as consumer:
+        end = (await consumer.end_offsets([place]))[place]
+        consumer.assign([place])
+        await consumer.seek_to_beginning(place)
+        while await consumer.position(place) < end:
+            found += [int(it.value) for it in (await consumer.getmany(place, timeout_ms=500)).get(place, [])]
+    return found

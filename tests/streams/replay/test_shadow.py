@@ -5,7 +5,6 @@ from decimal import Decimal
 import pytest
 from msgspec.structs import replace
 
-from engine.book.account_book import UnlistedHolding
 from engine.events.effects import AccountRisk
 from engine.inputs import Topic
 from engine.ladder import Band, LadderState
@@ -13,7 +12,7 @@ from engine.ladder.breaker import BreakerState
 from engine.ledger.accounts import Progress, encode
 from streams.contract.record import Decoded, Record
 from streams.replay.arrivals import PRICES, Arrival
-from streams.replay.shadow import Shadow, StoredShard
+from streams.replay.shadow import Shadow, StoredShard, UnlistedHolding
 from tests.support.builders import account, deposit, mark, sample, seconds
 
 D = Decimal

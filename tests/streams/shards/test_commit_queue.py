@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.contract.commit import Commit, Lane, OutboxEntry, merge
+from streams.contract.commit import AppliedId, Commit, Lane, OutboxEntry, merge
 from streams.shards.commit_queue import (
     COMMIT_ACCOUNTS_MAX,
     PASSED_OVER_MAX,
@@ -107,10 +107,10 @@ async def test_next_when_an_input_of_an_account_comes_then_what_was_judged_befor
 
 async def test_next_when_the_breaker_or_ids_change_then_they_do_not_wait() -> None:
     queue = CommitQueue()
-    seen = Commit(seen={("fills", "bob"): ("t-1",)}, accounts={"bob": b"1"})
+    seen = Commit(ids={("fills", "bob"): (AppliedId(1, 0, 0, b"t-1", b"1"),)}, accounts={"bob": b"1"})
     queue.add([warning("alice", 1), warning("bob", 2), seen, Commit(breaker=b"open")])
     first, second = await take_all(queue)
-    assert (first.breaker, first.seen) == (b"open", seen.seen)
+    assert (first.breaker, first.ids) == (b"open", seen.ids)
     assert first.risks == {"bob": b"2"}, "it waited, and the account's input took it along"
     assert second == warning("alice", 1)
 

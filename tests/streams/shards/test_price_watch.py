@@ -226,10 +226,43 @@ def test_processor_when_an_input_is_applied_between_two_slices_then_it_is_judged
     last = late[-1].account
     assert last not in merge(before).risks
     record = Record(0, last.encode(), msgspec.json.encode(deposit(last, asset="USD")))
-    shard.add_windows(Topic.LEDGER, {last: []})
     assert shard.apply(Topic.LEDGER, shard.decode(Topic.LEDGER, [record])).applied == 1
 
     of_it = [it for it in said((shard, parts) for parts in slices) if it.account == last]
     assert {(it.band, it.inputs.ledger) for it in of_it} == {(Band.BANKRUPT, -1)}
     said((shard, parts) for parts in shard.settle())
     assert shard.book.state(last).ledger.offset == 0
+
+
+def test_join_when_marks_came_from_the_store_then_each_is_as_old_as_it_is_and_nothing_false_is_said():
+    """A second worker takes shards over: what is quoted every two seconds has no mark newer than those in the store."""
+    worker = Worker()
+    newcomer = Worker.__new__(Worker)
+    newcomer.marks, newcomer.numbers = MarkBook(POLICY), iter(range(100, 10**6))
+    newcomer.watch = PriceWatch(POLICY, newcomer.marks)
+    newcomer.believe(8, {"ETH-PERP": 50})
+    for it in worker.marks.prices.marks.values():
+        newcomer.marks.prime(msgspec.structs.replace(it, time_ns=seconds("8.5")))
+    shard = newcomer._shard(0)
+    assert said((shard, parts) for parts in newcomer.watch.join(shard, seconds("9.5"))) == []
+    assert shard.judging
+    assert newcomer.marks.prices.time_ns == seconds("9.5"), (
+        "judged at the prices of now, not of the last tick"
+    )
+
+
+def test_join_when_the_feed_has_been_silent_since_then_nobody_is_judged_before_it_is_over():
+    worker = Worker()
+    newcomer = Worker.__new__(Worker)
+    newcomer.marks, newcomer.numbers = MarkBook(POLICY), iter(range(100, 10**6))
+    newcomer.watch = PriceWatch(POLICY, newcomer.marks)
+    for it in worker.marks.prices.marks.values():
+        newcomer.marks.prime(it)
+    newcomer.shards = [newcomer._shard(0)]
+    (shard,) = newcomer.shards
+    assert list(newcomer.watch.join(shard, seconds(3600))) == []
+    assert not shard.judging
+    newcomer.pass_time(3601)
+    assert not shard.judging
+    newcomer.quote(3602, CALM)
+    assert shard.judging

@@ -1,17 +1,19 @@
 """The shard store against real servers, both versions it must run on: redis-server on PATH and the wheel's 6.2."""
 
 import asyncio
+from hashlib import blake2b
 
 import msgspec
 import pytest
 import redis.exceptions
 from redis.asyncio import Redis
 
-from streams.contract.commit import DEDUPE_WINDOW, Commit, Lane, OutboxEntry
+from streams.contract.commit import AppliedId, Commit, ForgottenIds, Lane, OutboxEntry, SoughtId
 from streams.embedded.embedded_redis import EmbeddedRedis
 from streams.observe.metrics import Metrics
 from streams.store.redis_client import StoreUnavailable, connect
 from streams.store.shard_store import FenceLost, ShardStore, StoreRewound, WatermarkMismatch
+from streams.store.store_keys import ShardKeys
 from streams.store.store_reader import StoreReader
 
 BINARY = bytes(range(256))
@@ -34,6 +36,26 @@ def fills(start: int, end: int, **parts: object) -> Commit:
     return Commit(advance={"fills": (start, end)}, **parts)
 
 
+def said(text: str) -> bytes:
+    return blake2b(b"said" + text.encode(), digest_size=8).digest()
+
+
+def digest(text: str) -> bytes:
+    return blake2b(text.encode(), digest_size=8).digest()
+
+
+def applied(*texts: str, generation: int = 1, first: int = 0) -> tuple[AppliedId, ...]:
+    """Ids of a generation, from this place on."""
+    return tuple(AppliedId(generation, 0, first + n, digest(it), said(it)) for n, it in enumerate(texts))
+
+
+def sought(
+    *texts: str, account: str = "alice", topic: str = "fills", generation: int = 1, ids: int = 2
+) -> list[SoughtId]:
+    """These ids, among so many of a generation."""
+    return [SoughtId(topic, account, generation, ids, 0, digest(it), it) for it in texts]
+
+
 async def test_take_over_of_nothing_gives_an_empty_image_and_the_first_fence(store: ShardStore) -> None:
     image = await store.take_over()
     assert image.fence == 1
@@ -51,14 +73,14 @@ async def test_commit_when_a_new_owner_takes_over_then_it_finds_every_part_of_it
             advance={"fills": (0, 2**53 + 1), "ledger": (0, 7)},
             accounts=states,
             risks={"account 1 é": BINARY},
-            seen={("fills", "alice"): ("t1", "t2"), ("ledger", "alice"): ("d1",)},
+            ids={("fills", "alice"): applied("t1", "t2"), ("ledger", "alice"): applied("d1")},
             outbox=(entry(1), entry(2)),
             breaker=b"b" + BINARY,
             adl=b"a" + BINARY,
         )
     )
     # what a commit does not speak of stays
-    await store.commit(Commit(advance={"ledger": (7, 8)}, seen={("ledger", "alice"): ("d2",)}))
+    await store.commit(Commit(advance={"ledger": (7, 8)}, ids={("ledger", "alice"): applied("d2", first=1)}))
     await store.save_marks({"BTC-USD": BINARY})
 
     other = ShardStore(client, 3, "worker-b", metrics)
@@ -72,9 +94,11 @@ async def test_commit_when_a_new_owner_takes_over_then_it_finds_every_part_of_it
     assert image.marks == {"BTC-USD": BINARY}
     assert (image.breaker, image.adl) == (b"b" + BINARY, b"a" + BINARY)
     assert await StoreReader(client).adl(3) == b"a" + BINARY
-    assert await other.seen("fills", ["alice", "bob"]) == {"alice": ["t1", "t2"], "bob": []}
-    assert await other.seen("ledger", ["alice"]) == {"alice": ["d1", "d2"]}
-    assert await other.seen("fills", []) == {}
+    asked = sought("t1", "t2", "d1") + sought("t1", account="bob")
+    assert await other.applied_ids(asked) == {asked[0]: said("t1"), asked[1]: said("t2")}
+    of_ledger = sought("d1", "t1", "d2", topic="ledger", ids=2)
+    assert await other.applied_ids(of_ledger) == {of_ledger[0]: said("d1"), of_ledger[2]: said("d2")}
+    assert await other.applied_ids([]) == {}
 
 
 async def test_commit_when_repeated_after_a_lost_answer_then_it_is_applied_once(
@@ -92,7 +116,7 @@ async def test_commit_when_repeated_after_a_lost_answer_then_it_is_applied_once(
     await store.commit(fills(0, 1))  # the script is known to the server from here on
     monkeypatch.setattr(client, "evalsha", lose_the_first_answer)
     await store.commit(
-        fills(1, 2, accounts={"alice": b"1"}, outbox=(entry(1),), seen={("fills", "alice"): ("t1",)})
+        fills(1, 2, accounts={"alice": b"1"}, outbox=(entry(1),), ids={("fills", "alice"): applied("t1")})
     )
     await store.commit(fills(2, 3))
 
@@ -101,7 +125,7 @@ async def test_commit_when_repeated_after_a_lost_answer_then_it_is_applied_once(
     image = await ShardStore(client, 3, "worker-b", metrics).take_over()
     assert image.watermarks == {"fills": 3}
     assert image.outboxes[Lane.ORDINARY] == [entry(1)]
-    assert await store.seen("fills", ["alice"]) == {"alice": ["t1"]}
+    assert list((await store.applied_ids(sought("t1"))).values()) == [said("t1")]
 
 
 async def test_commit_when_the_scripts_were_flushed_then_it_loads_them_again(
@@ -220,6 +244,79 @@ async def test_commit_when_redis_was_restored_from_an_older_copy_then_rewound(
     assert await client.hget("unimargin:{shard-3}:accounts", "alice") == b"1"
 
 
+async def test_beat_when_redis_was_rewound_to_another_owner_then_told_from_a_take_over(
+    store: ShardStore, client: Redis, metrics: Metrics
+) -> None:
+    """Also where the copy's fence is higher than ours, as after an earlier rewind: numbers come again, times do not."""
+    other = ShardStore(client, 3, "worker-b", metrics)
+    for _ in range(3):
+        await other.take_over()
+    copy = {key: await client.dump(key) for key in [key async for key in client.scan_iter()]}
+
+    await client.flushall()
+    assert (await store.take_over()).fence == 1
+    await store.commit(Commit(outbox=(entry(1),)))
+    await client.flushall()
+    for key, dumped in copy.items():
+        await client.restore(key, 0, dumped)
+    for refused in (
+        store.beat(),
+        store.ask(),
+        store.published(Lane.ORDINARY, 1, {}),
+        store.commit(fills(0, 1)),
+    ):
+        with pytest.raises(StoreRewound, match="another owner's, from before we took the shard over"):
+            await refused
+
+    await store.take_over()
+    with pytest.raises(FenceLost):
+        await other.beat()
+
+
+async def test_beat_when_redis_was_rewound_behind_a_commit_or_emptied_then_rewound(
+    store: ShardStore, client: Redis
+) -> None:
+    await store.take_over()
+    copy = {key: await client.dump(key) for key in [key async for key in client.scan_iter()]}
+    await store.beat()
+    await store.commit(fills(0, 1))
+    await store.beat()
+    await client.flushall()
+    with pytest.raises(StoreRewound, match="Redis is at nothing"):
+        await store.beat()
+    for key, dumped in copy.items():
+        await client.restore(key, 0, dumped)
+    with pytest.raises(StoreRewound, match="Redis is at 0, after commit 1"):
+        await store.beat()
+
+
+async def test_withdrawn_when_repeated_after_a_lost_answer_then_each_entry_goes_once(
+    store: ShardStore, client: Redis, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.take_over()
+    await store.commit(Commit(outbox=tuple(entry(number) for number in range(6))))
+    carry_out, answers = client.evalsha, []
+
+    async def lose_the_first_answer(*args: object) -> object:
+        answers.append(await carry_out(*args))
+        if len(answers) == 1:
+            raise redis.exceptions.ConnectionError("the answer was lost on the way")
+        return answers[-1]
+
+    monkeypatch.setattr(client, "evalsha", lose_the_first_answer)
+    await store.withdrawn(Lane.ORDINARY, [0, 2, 3])
+    assert answers == [[b"ok"], [b"already"]]
+    assert await store.oldest_unpublished(Lane.ORDINARY, 10) == [entry(1), entry(4), entry(5)]
+    await store.published(Lane.ORDINARY, 1, {})
+
+    other = ShardStore(client, 3, "worker-b", metrics)
+    await other.take_over()
+    await other.withdrawn(Lane.ORDINARY, [1])
+    assert await other.oldest_unpublished(Lane.ORDINARY, 10) == [entry(4)]
+    with pytest.raises(FenceLost):
+        await store.withdrawn(Lane.LIQUIDATIONS, [0])
+
+
 async def test_published_when_repeated_after_a_lost_answer_then_it_cuts_once(
     store: ShardStore, client: Redis, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -295,13 +392,61 @@ async def test_published_when_the_outbox_holds_fewer_then_rewound(store: ShardSt
         await store.published(Lane.ORDINARY, 2, {})
 
 
-async def test_seen_when_more_than_the_window_then_the_newest_are_kept(store: ShardStore) -> None:
+async def test_ids_when_a_generation_is_large_then_every_one_is_found_in_small_hashes(
+    store: ShardStore, client: Redis
+) -> None:
     await store.take_over()
-    for start in (0, 2500, 5000):
-        ids = tuple(str(number) for number in range(start, start + 2500))
-        await store.commit(Commit(seen={("fills", "alice"): ids}))
-    kept = (await store.seen("fills", ["alice"]))["alice"]
-    assert kept == [str(number) for number in range(7500 - DEDUPE_WINDOW, 7500)]
+    names = [f"t{number}" for number in range(3000)]
+    for first in (0, 50, 1500):
+        last = {0: 50, 50: 1500, 1500: 3000}[first]
+        await store.commit(Commit(ids={("fills", "alice"): applied(*names[first:last], first=first)}))
+    asked = sought(*names, "t3000", ids=3000)
+    assert await store.applied_ids(asked) == {it: said(it.text) for it in asked[:-1]}
+    kinds = {await client.object("encoding", key) for key in await client.keys("*:ids:*")}
+    assert kinds <= {b"listpack", b"ziplist"}, "none has outgrown what Redis keeps without pointers"
+
+
+async def test_ids_when_a_generation_was_expected_to_be_large_then_each_lies_in_one_place(
+    store: ShardStore, client: Redis
+) -> None:
+    await store.take_over()
+    names = [f"t{number}" for number in range(5000)]
+    ids = tuple(it._replace(expected=3000) for it in applied(*names))
+    await store.commit(Commit(ids={("fills", "alice"): ids}))
+    asked = [it._replace(expected=3000) for it in sought(*names, "t5000", ids=5000)]
+    assert await store.applied_ids(asked) == {it: said(it.text) for it in asked[:-1]}
+    # 64 hashes have room for 4,096; the others are in the next level
+    levels = [int(key.decode().split(":ids:fills:1:")[1][0]) for key in await client.keys("*:ids:*")]
+    assert levels.count(2) == 64
+    assert set(levels) == {2, 3}
+    await store.commit(Commit(forgotten=(ForgottenIds("fills", "alice", 1, 5000, 3000),)))
+    assert await client.keys("*:ids:*") == []
+
+
+async def test_ids_when_their_generation_is_forgotten_then_none_of_its_keys_stays(
+    store: ShardStore, client: Redis
+) -> None:
+    await store.take_over()
+    names = [f"t{number}" for number in range(1500)]
+    await store.commit(Commit(ids={("fills", "alice"): applied(*names), ("fills", "bob"): applied("b")}))
+    later = {("fills", "alice"): applied("t1500", first=1500) + applied("t1501", generation=2)}
+    await store.commit(Commit(ids=later, forgotten=(ForgottenIds("fills", "alice", 1, 1501, 0),)))
+    kept = [key.decode().split(":ids:")[1] for key in await client.keys("*:ids:*")]
+    assert sorted(kept) == ["fills:1:0.0:bob", "fills:2:0.0:alice"]
+    of_second = sought("t1501", generation=2, ids=1)
+    assert await store.applied_ids(sought("t0", ids=1501) + of_second) == {of_second[0]: said("t1501")}
+
+
+async def test_ids_when_an_old_edition_left_a_list_then_found_until_it_is_forgotten(
+    store: ShardStore, client: Redis
+) -> None:
+    await store.take_over()
+    key = ShardKeys("unimargin", 3).old_ids("fills", "alice")
+    await client.rpush(key, "t1", "t2")
+    asked = sought("t2", "t9", generation=0, ids=1)
+    assert await store.applied_ids(asked) == {asked[0]: b""}
+    await store.commit(Commit(forgotten=(ForgottenIds("fills", "alice", 0, 1, 0),)))
+    assert not await client.exists(key)
 
 
 async def test_commit_when_redis_is_full_then_unavailable_with_its_words_and_nothing_written(

@@ -1,0 +1,78 @@
+"""How the ids of a generation lie in Redis: in hashes of some 64 ids each, which Redis keeps as one block of bytes.
+
+A level has 1, 8, 64, 512 ... hashes, an id's by its digest. A generation begins at the level that has room for as many ids as the one before it had, and goes on in
+the next once it has more. So a hash stays small enough to be kept without pointers (`hash-max-listpack-entries` 128), a small account has one, and an
+id is looked for in one hash, or a few where an account has become much busier.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from engine.ledger.remembering import OLD_LIST
+from streams.contract.commit import Commit, SoughtId
+from streams.store.store_keys import Argument, ShardKeys
+
+HASH_IDS = 64
+GROWTH_BITS = 3
+
+
+def id_hashes(keys: ShardKeys, commit: Commit) -> dict[str, list[Argument]]:
+    """What a commit adds, by key: digests of ids, each followed by that of what its input said."""
+    hashes: dict[str, list[Argument]] = {}
+    for (topic, account), ids in commit.ids.items():
+        for generation, expected, place, digest, said in ids:
+            key = keys.ids(topic, account, generation, _bucket_of(place, expected, digest))
+            hashes.setdefault(key, []).extend((digest, said))
+    return hashes
+
+
+def forgotten_keys(keys: ShardKeys, commit: Commit) -> list[str]:
+    """All keys of the generations that a commit ends."""
+    found = []
+    for topic, account, generation, ids, expected in commit.forgotten:
+        if generation == OLD_LIST:
+            found.append(keys.old_ids(topic, account))
+        else:
+            found += [keys.ids(topic, account, generation, bucket) for bucket in _all_buckets(ids, expected)]
+    return found
+
+
+def lookups(keys: ShardKeys, sought: Sequence[SoughtId]) -> tuple[list[SoughtId], list[str], list[Argument]]:
+    """The looks that answer what is sought, as `applied_ids.lua` has them: what each is for, its key, and the arguments."""
+    hashed = [
+        (it, keys.ids(it.topic, it.account, it.generation, _bucket(level, it.digest)))
+        for it in sought
+        if it.generation != OLD_LIST
+        for level in _levels(it.ids, it.expected)
+    ]
+    listed = [it for it in sought if it.generation == OLD_LIST]
+    places = [*(key for _, key in hashed), *(keys.old_ids(it.topic, it.account) for it in listed)]
+    args: list[Argument] = [len(hashed), *(it.digest for it, _ in hashed), *(it.text for it in listed)]
+    return [*(it for it, _ in hashed), *listed], places, args
+
+
+def _bucket_of(place: int, expected: int, digest: bytes) -> str:
+    """The hash of the id that came after `place` others of its generation."""
+    *_, level = _levels(place + 1, expected)
+    return _bucket(level, digest)
+
+
+def _all_buckets(ids: int, expected: int) -> Iterator[str]:
+    """All hashes that a generation of so many ids may have."""
+    for level in _levels(ids, expected):
+        for number in range(1 << (GROWTH_BITS * level)):
+            yield f"{level}.{number:x}"
+
+
+def _levels(ids: int, expected: int) -> Iterator[int]:
+    """The levels that a generation has, which began with room for so many expected."""
+    level, capacity = 0, HASH_IDS
+    while capacity < expected:
+        level, capacity = level + 1, capacity << GROWTH_BITS
+    while ids > 0:
+        yield level
+        ids -= capacity
+        level, capacity = level + 1, capacity << GROWTH_BITS
+
+
+def _bucket(level: int, digest: bytes) -> str:
+    return f"{level}.{int.from_bytes(digest, 'big') & ((1 << (GROWTH_BITS * level)) - 1):x}"
