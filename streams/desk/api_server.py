@@ -105,7 +105,9 @@ async def _running(work: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
         yield
     finally:
         task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        (ended,) = await asyncio.gather(task, return_exceptions=True)
+    if isinstance(ended, Exception):  # so that the process does not end as if it had been told to
+        raise ended
 
 
 def _crashed(task: "asyncio.Future[None]") -> None:

@@ -1,5 +1,7 @@
 """Who is let in at the API: keys, roles, limits, and what nobody is told."""
 
+from pathlib import Path
+
 import pytest
 
 from streams.desk.api_keys import ApiRole
@@ -101,3 +103,13 @@ def test_names_when_a_slash_is_in_one_then_it_can_be_asked_for(api: ApiProcess, 
     said = wait_for("the account is known", lambda: (it := api.ask(path)).status == 200 and it)
     assert said.data["account"] == "desk/7 ü"
     assert api.ask("/accounts/desk/7").status == 404
+
+
+def test_process_when_something_nobody_foresaw_happens_then_it_ends_as_failed(
+    kafka_env: dict[str, str], redis_env: dict[str, str], tmp_path: Path
+) -> None:
+    # an option that the client of Redis does not know: told at the first call
+    odd = {"UNIMARGIN_REDIS_URL": f"{redis_env['UNIMARGIN_REDIS_URL']}?surprise=1"}
+    with ApiProcess({**kafka_env, **redis_env, **odd}, tmp_path) as api:
+        assert api.wait_end(1) == 1
+        assert "api_task_failed" in api.log.read_text()
