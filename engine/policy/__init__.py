@@ -8,7 +8,7 @@ Any change of content changes `Policy.digest`, which every event carries.
                 tables, price_rules, asset_rules, instrument_rules, liquidation_rules, margin_rules,
                 portfolio_rules (shock_rules, contingency_rules), health_weights, stress_rules, input_rules, contract_terms, document (`Policy`)
     reading/    parse: TOML text -> checked `Policy` (policy_checks, instrument_checks);
-                venue_imports: a venue's own files -> TOML text (venue_shapes, toml_text)
+                venue_imports: a venue's own files -> TOML text (venue_document, binance_rows, venue_instruments, venue_tiers, imported)
 """
 
 from engine.policy.reading.parse import PolicyError, parse

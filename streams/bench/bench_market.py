@@ -41,7 +41,7 @@ def bench_policy(symbols: int) -> Policy:
 
 def bench_policy_text(symbols: int) -> str:
     """That policy as a file for a worker."""
-    text = shipped_file("default_policy.toml", "policies/default.toml").read_text(encoding="utf-8")
+    text = shipped_file("default_policies/default.toml", "policies/default.toml").read_text(encoding="utf-8")
     names = [contract(number) for number in range(symbols)]
     return text + "".join(_LISTING.format(symbol=it, base=it.removesuffix("-PERP")) for it in names)
 

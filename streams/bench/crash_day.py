@@ -96,7 +96,9 @@ def bench_crash_day(recording: Path, accounts: int, *, seed: int, clock: Clock) 
 
 
 def _policy() -> Policy:
-    shipped = shipped_file("default_policy.toml", "policies/default.toml").read_text(encoding="utf-8")
+    shipped = shipped_file("default_policies/default.toml", "policies/default.toml").read_text(
+        encoding="utf-8"
+    )
     return parse(shipped.replace("stale_after_seconds = 10", f"stale_after_seconds = {FRESH_SECONDS}"))
 
 

@@ -36,6 +36,10 @@ class Commands(LazyGroup):
             "streams.cli.simulate.feed_command:feed",
             "Feed a demo market into Kafka: made-up accounts, then prices that crash (or a recording).",
         ),
+        "send": Source(
+            "streams.cli.send.send_command:send",
+            "Send one message to the workers: checked as they check it, under the right key, into the right partition.",
+        ),
         "simulate": Source(
             "streams.cli.simulate.simulate_command:simulate",
             "Run a simulated exchange: agents trade, prices answer, liquidations are executed, every cent is accounted for.",

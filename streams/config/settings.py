@@ -159,7 +159,7 @@ def refuse_unknown_variables(names: Iterable[str]) -> None:
 def policy_text(file: Path | None) -> str:
     """The text of the policy `file`, or of the one that ships with the package."""
     try:
-        shipped = shipped_file("default_policy.toml", "policies/default.toml")
+        shipped = shipped_file("default_policies/default.toml", "policies/default.toml")
         return (file or shipped).read_text(encoding="utf-8")
     except OSError as error:
         raise SettingsError(f"policy file {file}: {error.strerror}") from None

@@ -9,9 +9,9 @@ from engine.rejections import Rejection
 NS_PER_MS = 1_000_000
 
 
-def taken_in_ns(timestamp_ms: float | None) -> int:
+def taken_in_ns(timestamp_ms: int | None) -> int:
     """From the time stamp that a log gave a record, which cuts the millisecond; a log that gives none says None or -1."""
-    return 0 if timestamp_ms is None or timestamp_ms < 0 else (round(timestamp_ms) + 1) * NS_PER_MS - 1
+    return 0 if timestamp_ms is None or timestamp_ms < 0 else (timestamp_ms + 1) * NS_PER_MS - 1
 
 
 class Record(NamedTuple):

@@ -27,6 +27,8 @@ class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
     speed: str
     from_time: str | None
     to_time: str | None
+    reading: tuple[str, ...] = ()
+    """How the recording is to be read, as arguments of `unimargin simulate`."""
     workers: int
     kafka: str | None
     redis: str | None
@@ -47,4 +49,4 @@ class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
         for option, value in (("--from", self.from_time), ("--to", self.to_time)):
             if value is not None:
                 arguments += [option, value]
-        return arguments
+        return [*arguments, *self.reading]

@@ -2,15 +2,24 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, TypeVar
 
+import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 from aiokafka.partitioner import murmur2
 
 from streams.config.settings import Settings
+
+T = TypeVar("T")
+
+BROKER_PATIENCE_SECONDS = 60.0
+"""For so long a worker's client tries to reach a broker that is away: longer than an election or a restart takes."""
+RECONNECT_SECONDS = 0.5
 
 PRODUCER_REQUEST_BYTES_MAX = 4 * 1024 * 1024
 """Room for a quarantined record of the largest size a broker takes by default, with its headers."""
@@ -22,6 +31,8 @@ RELAY_TIMEOUT_MS = 10_000
 
 STOP_SECONDS = 5.0
 """A consumer whose broker is gone may wait for long."""
+
+_log = structlog.get_logger()
 
 
 def client_options(settings: Settings) -> dict[str, Any]:
@@ -59,22 +70,52 @@ def relay_producer(settings: Settings) -> AIOKafkaProducer:
 
 
 @asynccontextmanager
-async def open_reader(settings: Settings, **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
-    """Connect a consumer outside any group's membership: partitions and offsets are ours to choose."""
-    consumer = AIOKafkaConsumer(
-        **client_options(settings),
-        enable_auto_commit=False,
-        auto_offset_reset="none",
-        group_id=None,
-        **options,
-    )
-    try:
-        await consumer.start()
-        # aiokafka cannot be stopped before its background task has run once: `stop` would raise CancelledError.
-        await asyncio.sleep(0)
-        yield consumer
-    finally:
-        await _stop(consumer)
+async def open_reader(
+    settings: Settings, *, patience_seconds: float = 0.0, **options: Any
+) -> AsyncIterator[AIOKafkaConsumer]:
+    """Connect a consumer outside any group's membership: partitions and offsets are ours to choose.
+
+    It reads what is committed: no record of a transaction that was aborted, or is still open; and the end of a log is the last stable
+    offset. A broker that is away is tried again for `patience_seconds`; then raises what aiokafka raised.
+    """
+
+    def build() -> AIOKafkaConsumer:
+        return AIOKafkaConsumer(
+            **client_options(settings),
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            group_id=None,
+            **{"isolation_level": "read_committed", **options},
+        )
+
+    async with AsyncExitStack() as stack:
+
+        async def connect() -> AIOKafkaConsumer:
+            consumer = build()
+            try:
+                await consumer.start()
+            except BaseException:
+                await _stop(consumer)
+                raise
+            stack.push_async_callback(_stop, consumer)
+            # aiokafka cannot be stopped before its background task has run once: `stop` would raise CancelledError.
+            await asyncio.sleep(0)
+            return consumer
+
+        yield await _reached(connect, patience_seconds)
+
+
+async def _reached(connect: Callable[[], Awaitable[T]], patience_seconds: float) -> T:
+    """Ride a broker out that is away, as every request after the first is."""
+    until = time.monotonic() + patience_seconds
+    while True:
+        try:
+            return await connect()
+        except (KafkaError, OSError) as error:
+            if time.monotonic() >= until:
+                raise
+            _log.warning("broker_away", error=repr(error), pause_seconds=RECONNECT_SECONDS)
+        await asyncio.sleep(RECONNECT_SECONDS)
 
 
 async def _stop(consumer: AIOKafkaConsumer) -> None:
@@ -93,12 +134,18 @@ def account_partitioner(partitions: int) -> Callable[[bytes], int]:
     return lambda key: (murmur2(key) & 0x7FFFFFFF) % partitions
 
 
-async def partition_counts(settings: Settings, topics: Sequence[str]) -> dict[str, int]:
+async def partition_counts(
+    settings: Settings, topics: Sequence[str], *, patience_seconds: float = 0.0
+) -> dict[str, int]:
     """Partitions of each topic; 0 for one that does not exist."""
-    admin = AIOKafkaAdminClient(**client_options(settings))
-    try:
-        await admin.start()
-        described = await admin.describe_topics(list(topics))
-    finally:
-        await admin.close()
-    return {topic["topic"]: len(topic["partitions"]) for topic in described}
+
+    async def describe() -> dict[str, int]:
+        admin = AIOKafkaAdminClient(**client_options(settings))
+        try:
+            await admin.start()
+            described = await admin.describe_topics(list(topics))
+        finally:
+            await admin.close()
+        return {topic["topic"]: len(topic["partitions"]) for topic in described}
+
+    return await _reached(describe, patience_seconds)

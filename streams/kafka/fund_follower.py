@@ -12,7 +12,7 @@ from streams.config.settings import Settings
 from streams.contract.commit import OutboxEntry
 from streams.contract.fund_record import decode_fund
 from streams.contract.quarantine_record import quarantine_entry
-from streams.kafka.clients import open_reader, partition_counts
+from streams.kafka.whole_topic import open_whole_topic
 
 POLL_MS = 500
 
@@ -37,22 +37,10 @@ class FundFollower:
         """Follow until cancelled, where the settings have the topic at all."""
         if not self._settings.fund_topic_enabled:
             return
-        topic = self._settings.topic_fund
-        counts = await partition_counts(self._settings, [topic])
-        places = [TopicPartition(topic, number) for number in range(counts[topic])]
-        async with open_reader(
-            self._settings, fetch_max_wait_ms=self._settings.kafka_fetch_wait_ms
-        ) as consumer:
-            consumer.assign(places)
-            ends = await consumer.end_offsets(places)
-            for place, begin in (await consumer.beginning_offsets(places)).items():
-                consumer.seek(place, begin)
+        async with open_whole_topic(self._settings, self._settings.topic_fund) as topic:
             while True:
-                # compaction leaves gaps, so the position tells and not the last record
-                if not self._read:
-                    self._read = all([await consumer.position(place) >= ends[place] for place in places])
-                polled = await consumer.getmany(timeout_ms=POLL_MS)
-                for place, records in polled.items():
+                self._read = self._read or await topic.caught_up()
+                for place, records in (await topic.poll(POLL_MS)).items():
                     for record in records:
                         self._take(place, record)
 

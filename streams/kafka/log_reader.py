@@ -1,31 +1,49 @@
-"""Reading the log directly, outside the consumer group: recovery, gaps, and the inputs of a shard that no group assigned.
+"""Reading the log directly, outside the consumer group: the inputs of a shard, live and in recovery, and what it has published.
 
 Much faster than through Faust, and independent of where the group thinks it is.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from streams.config.settings import Settings
 from streams.contract.record import Record, taken_in_ns
-from streams.kafka.clients import open_reader
+from streams.kafka.clients import BROKER_PATIENCE_SECONDS, open_reader
 
 BATCH_RECORDS_MAX = 2000
 """One recovery commit: large enough to be fast, small enough not to hold up the event loop (about 50 ms)."""
-POLL_MS = 500
+POLL_MS = 100
+"""A log may end with what is passed over in silence: the marker of a transaction, say."""
+FOLLOW_MS = 100
+FOLLOW_WAIT_MS = 200
+"""Of a fetch of who follows and asks nothing else. A broker answers as soon as there is something; an idle shard costs five requests a second."""
 RETRY_BACKOFF_MS = 20
 """The client learns of a topic when it is first asked for it, and asks again after this pause: some six times in a recovery. By its own
 default, 100 ms, they are most of the time that a small recovery takes."""
 
 
+class Uncommitted(NamedTuple):
+    """The end of a log that is not committed yet."""
+
+    stable_offset: int
+    """Where the oldest open transaction begins."""
+    offsets: int
+    """How many lie behind that."""
+
+
+NONE_OPEN = Uncommitted(0, 0)
+
+
 class LogReader:
-    """Reads stretches of any topic; get one with `open_log` for one recovery."""
+    """Reads stretches of any topic, or follows some; get one with `open_log`."""
 
     def __init__(self, consumer: AIOKafkaConsumer) -> None:
         """Use a connected consumer outside any group."""
         self._consumer = consumer
+        self._places: dict[str, TopicPartition] = {}
 
     async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """First offset still in the log, and the offset after its last record."""
@@ -43,34 +61,49 @@ class LogReader:
         self._consumer.seek(place, start)
         while await self._consumer.position(place) < end:
             polled = await self._consumer.getmany(place, timeout_ms=POLL_MS, max_records=BATCH_RECORDS_MAX)
-            records = [
-                Record(record.offset, record.key, record.value, taken_in_ns(record.timestamp), record.headers)
-                for record in polled.get(place, [])
-                if record.offset < end
-            ]
+            records = [it for it in _records(polled.get(place, ())) if it.offset < end]
             if records:
                 yield records
 
-    async def follow(
-        self, starts: Mapping[str, int], partition: int
-    ) -> AsyncIterator[tuple[str, list[Record]]]:
-        """Records of one partition of several topics from these offsets on, as they come, without end."""
-        places = [TopicPartition(topic, partition) for topic in starts]
-        self._consumer.assign(places)
-        for place in places:
-            self._consumer.seek(place, starts[place.topic])
-        while True:
-            polled = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=BATCH_RECORDS_MAX)
-            for place, found in polled.items():
-                yield (
-                    place.topic,
-                    [Record(it.offset, it.key, it.value, taken_in_ns(it.timestamp)) for it in found],
-                )
+    def start(self, starts: Mapping[str, int], partition: int) -> None:
+        """Follow one partition of several topics from these offsets on: `poll` says what comes."""
+        self._places = {topic: TopicPartition(topic, partition) for topic in starts}
+        self._consumer.assign(list(self._places.values()))
+        for topic, place in self._places.items():
+            self._consumer.seek(place, starts[topic])
+
+    async def poll(self, topics: Iterable[str]) -> dict[str, list[Record]]:
+        """What has come to these of the topics that are followed; {} where nothing came for `FOLLOW_MS`.
+
+        Raises OffsetOutOfRangeError where the log has no such offset (any more), and what else aiokafka does not ride out.
+        """
+        asked = [self._places[topic] for topic in topics]
+        polled = await self._consumer.getmany(*asked, timeout_ms=FOLLOW_MS, max_records=BATCH_RECORDS_MAX)
+        return {place.topic: _records(found) for place, found in polled.items()}
+
+    async def position(self, topic: str) -> int:
+        """Below this offset of a topic that is followed everything was polled: aborted records and markers are passed over."""
+        position: int = await self._consumer.position(self._places[topic])
+        return position
+
+    def uncommitted(self, topic: str) -> Uncommitted:
+        """What lies behind the last stable offset of a topic that is followed, as far as the last answer said."""
+        place = self._places[topic]
+        end, stable = self._consumer.highwater(place), self._consumer.last_stable_offset(place)
+        return NONE_OPEN if not end or stable is None or stable < 0 else Uncommitted(stable, end - stable)
+
+
+def _records(polled: Iterable[ConsumerRecord]) -> list[Record]:
+    return [Record(it.offset, it.key, it.value, taken_in_ns(it.timestamp), it.headers) for it in polled]
 
 
 @asynccontextmanager
-async def open_log(settings: Settings) -> AsyncIterator[LogReader]:
-    """Connect a reader and close it after."""
-    options = {"fetch_max_wait_ms": settings.kafka_fetch_wait_ms, "retry_backoff_ms": RETRY_BACKOFF_MS}
-    async with open_reader(settings, **options) as consumer:
+async def open_log(settings: Settings, *, fetch_wait_ms: int | None = None) -> AsyncIterator[LogReader]:
+    """Connect a reader and close it after; a broker that is away is ridden out.
+
+    `fetch_wait_ms` is for how long the broker may hold an empty fetch, and with it all other requests; None: as the settings say.
+    """
+    wait_ms = settings.kafka_fetch_wait_ms if fetch_wait_ms is None else fetch_wait_ms
+    options = {"fetch_max_wait_ms": wait_ms, "retry_backoff_ms": RETRY_BACKOFF_MS}
+    async with open_reader(settings, patience_seconds=BROKER_PATIENCE_SECONDS, **options) as consumer:
         yield LogReader(consumer)

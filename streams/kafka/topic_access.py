@@ -26,7 +26,7 @@ ConsumerRecord = Any
 
 
 class LogBounds(NamedTuple):
-    """The log of one partition: first offset still in it, and the offset after its last record."""
+    """The log of one partition: first offset still in it, and the offset after its last committed record."""
 
     begin: int
     end: int
@@ -51,7 +51,9 @@ async def open_admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
 
 
 @asynccontextmanager
-async def open_reader(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
+async def open_reader(
+    settings: Settings, *, isolation_level: str = "read_committed"
+) -> AsyncIterator[AIOKafkaConsumer]:
     """A connected consumer without a group. Raises `Problem` when the broker does not answer."""
     _checked(settings)
     with _away(settings):
@@ -60,7 +62,10 @@ async def open_reader(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
                 # a fetch that waits for records to come holds up every request after it
                 wait_ms = settings.kafka_fetch_wait_ms
                 connecting = clients.open_reader(
-                    settings, request_timeout_ms=REQUEST_TIMEOUT_MS, fetch_max_wait_ms=wait_ms
+                    settings,
+                    request_timeout_ms=REQUEST_TIMEOUT_MS,
+                    fetch_max_wait_ms=wait_ms,
+                    isolation_level=isolation_level,
                 )
                 client = await stack.enter_async_context(connecting)
             yield client

@@ -137,10 +137,25 @@ class Metrics:
         self.consumer_lag_records = Gauge(
             "margin_consumer_lag_records", "Log end minus watermark.", ["topic", "partition"], registry=r
         )
+        self.input_uncommitted_records = Gauge(
+            "margin_input_uncommitted_records",
+            "Offsets of an input partition that wait for an open transaction, which is before them.",
+            ["topic", "partition"],
+            registry=r,
+        )
+        self.input_transaction_open_seconds = Gauge(
+            "margin_input_transaction_open_seconds",
+            "For how long the oldest open transaction of an input partition is known to be open.",
+            ["topic", "partition"],
+            registry=r,
+        )
         self.watermark_offset = Gauge(
             "margin_watermark_offset", "Next input offset to apply.", ["topic", "partition"], registry=r
         )
-        # -- judgement
+        self._register_judgement(r)
+
+    def _register_judgement(self, r: CollectorRegistry) -> None:
+        """Who is judged, and how it stands with them."""
         self.accounts = Gauge("margin_accounts", "Accounts by ladder state.", ["state"], registry=r)
         self.accounts_below_ratio = Gauge(
             "margin_accounts_below_ratio",

@@ -14,7 +14,7 @@ from streams.config.settings import Settings
 from streams.contract.commit import OutboxEntry
 from streams.contract.operator_command import OperatorCommand, decode_operator_command
 from streams.contract.quarantine_record import quarantine_entry
-from streams.kafka.clients import open_reader, partition_counts
+from streams.kafka.whole_topic import open_whole_topic
 
 POLL_MS = 200
 """A person waits for the answer."""
@@ -38,18 +38,9 @@ class OperatorReader:
         """Read until cancelled, where the settings name operators at all."""
         if not self._settings.operator_topic_enabled:
             return
-        topic = self._settings.topic_operator
-        counts = await partition_counts(self._settings, [topic])
-        places = [TopicPartition(topic, number) for number in range(counts[topic])]
-        async with open_reader(
-            self._settings, fetch_max_wait_ms=self._settings.kafka_fetch_wait_ms
-        ) as consumer:
-            consumer.assign(places)
-            for place, begin in (await consumer.beginning_offsets(places)).items():
-                consumer.seek(place, begin)
+        async with open_whole_topic(self._settings, self._settings.topic_operator) as topic:
             while True:
-                polled = await consumer.getmany(timeout_ms=POLL_MS)
-                for place, records in polled.items():
+                for place, records in (await topic.poll(POLL_MS)).items():
                     for record in records:
                         await self._deliver(place, record.offset, record.key, record.value)
 

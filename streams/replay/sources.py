@@ -11,7 +11,9 @@ from engine.inputs import Topic
 from engine.policy import Policy
 from streams.config.problem import Problem
 from streams.config.settings import Settings, SettingsError
-from streams.exchange.market.recording import Recording
+from streams.exchange.market.recorded_layout import Reading
+from streams.exchange.market.recorded_text import RECORDING_SUFFIXES
+from streams.exchange.market.recording import Recording, told_left_out
 from streams.kafka.clients import partition_counts
 from streams.kafka.topic_access import LogBounds, find_places
 from streams.replay.arrivals import OPERATOR, PRICES, Arrival, merged
@@ -19,7 +21,6 @@ from streams.replay.message_files import SUFFIXES, MessageFile, numbered
 from streams.replay.recorded_market import RecordedMarket
 from streams.replay.topics_log import TopicsLog
 
-RECORDING_SUFFIXES = (".csv", ".csv.gz")
 ACCOUNTS_DEFAULT = 5_000
 
 
@@ -34,6 +35,8 @@ class FileOptions(msgspec.Struct, frozen=True, kw_only=True):
     from_ms: int | None = None
     to_ms: int | None = None
     """Rows of recordings outside are left out."""
+    reading: Reading = Reading()
+    """Of recordings."""
 
 
 class Files:
@@ -45,7 +48,9 @@ class Files:
         paths = _files(path)
         self._messages = [MessageFile(it) for it in paths if it.name.endswith(SUFFIXES)]
         self._recordings = [
-            Recording(it, policy, speed=1.0, from_ms=options.from_ms, to_ms=options.to_ms)
+            Recording(
+                it, policy, speed=1.0, from_ms=options.from_ms, to_ms=options.to_ms, reading=options.reading
+            )
             for it in paths
             if not it.name.endswith(SUFFIXES)
         ]
@@ -67,6 +72,11 @@ class Files:
         """Of recordings, by recorded symbol."""
         return sum((it.unknown for it in self._recordings), Counter[str]())
 
+    @property
+    def notes(self) -> list[str]:
+        """What was left out of recordings because it says no price."""
+        return told_left_out(self._recordings)
+
     def arrivals(self) -> Iterator[Arrival]:
         """Everything in order."""
         streams = [iter(it) for it in self._messages]
@@ -84,7 +94,7 @@ def _files(path: Path) -> Sequence[Path]:
         raise SettingsError(f"--data {path}: no such file or directory")
     if not path.is_dir():
         return [path]
-    found = sorted(it for it in path.iterdir() if it.name.endswith((*SUFFIXES, *RECORDING_SUFFIXES)))
+    found = sorted(it for it in path.iterdir() if it.name.lower().endswith((*SUFFIXES, *RECORDING_SUFFIXES)))
     if not found:
         raise SettingsError(
             f"--data {path}: no file in it ends in {', '.join((*SUFFIXES, *RECORDING_SUFFIXES))}"

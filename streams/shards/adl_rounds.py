@@ -22,7 +22,8 @@ from engine.liquidation.fund_groups import FundBalance
 from engine.marks.mark_book import MarkBook
 from engine.policy import Policy
 from streams.observe.metrics import Metrics
-from streams.shards.shard import Condition, ShardRunner
+from streams.shards.shard import ShardRunner
+from streams.shards.shard_standing import Condition
 from streams.shards.shards import Shards
 from streams.store.redis_client import StoreUnavailable
 from streams.store.unpaid_store import UnpaidByShard

@@ -12,6 +12,7 @@ import structlog
 
 from engine.book.account_book import AccountBook, Totals
 from engine.book.expressible import Reason
+from engine.inputs import Topic
 from engine.ladder import Band
 from engine.marks.instants import Instant
 from engine.marks.mark_book import MarkBook
@@ -19,10 +20,10 @@ from streams.contract.commit import Commit, OutboxEntry
 from streams.contract.operator_command import OperatorCommand
 from streams.observe.metrics import Metrics
 from streams.shards.giving_way import give_way
-from streams.shards.inbox import Offered
 from streams.shards.price_watch import PriceWatch, Told
 from streams.shards.processor import ShardProcessor
-from streams.shards.shard import Condition, ShardRunner
+from streams.shards.shard import ShardRunner
+from streams.shards.shard_standing import Condition
 
 RATIO_EDGES = tuple(map(Decimal, ("1", "1.05", "1.2", "1.5", "2", "3", "5", "10")))
 """Edges of `margin_accounts_below_ratio`: the default ladder's lines, and how the healthy are spread."""
@@ -41,7 +42,7 @@ _log = structlog.get_logger()
 
 
 class Shards:
-    """Starts, stops and feeds shard runners as the group assigns partitions."""
+    """Starts and stops shard runners as the group assigns partitions."""
 
     def __init__(
         self,
@@ -112,7 +113,6 @@ class Shards:
             await lost.stop(within_seconds=self._shutdown_seconds)
             # the group may have taken it away from us meanwhile
             if self._runners.get(shard) is successor:
-                successor.owe(lost.owed())
                 successor.start()
                 self._settled = False
                 _log.info("shard_begun_anew", shard=shard)
@@ -121,11 +121,14 @@ class Shards:
         """Say of each shard of ours that its owner lives."""
         await asyncio.gather(*(runner.beat() for runner in self.runners))
 
-    async def offer(self, shard: int, offered: Offered) -> None:
-        """Hand a record to its shard; one that is not ours any more is dropped unacknowledged."""
-        runner = self._runners.get(shard)
-        if runner is not None:
-            await runner.offer(offered)
+    def hand_over(self, topic: Topic) -> None:
+        """Give every shard what was read of `topic`."""
+        for runner in self.runners:
+            runner.hand_over(topic)
+
+    async def look_at_logs(self) -> None:
+        """Have every shard compare the logs with what it remembers of them."""
+        await asyncio.gather(*(runner.look_at_logs() for runner in self.runners))
 
     async def on_instants(self, instants: Sequence[Instant]) -> None:
         """Judge the holders of every shard at instants of believed marks; the caller has held `turn` since it believed them."""

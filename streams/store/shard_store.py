@@ -28,7 +28,7 @@ All keys of shard N carry the hash tag `{shard-N}`: they live on one node of a R
 They belong to this module alone; a key of another type is a broken invariant.
 
     unimargin:{shard-N}:fence                  number of take-overs
-    unimargin:{shard-N}:meta                   hash: owner, token, role, taken_ms, beat, commit, watermark:<topic>,
+    unimargin:{shard-N}:meta                   hash: owner, token, role, taken_ms, beat, commit, watermark:<topic>, log:<topic>,
                                                published:<topic>, outbox_head, liquidations_head, withdrawn:<lane>
     unimargin:{shard-N}:accounts               hash: account -> state
     unimargin:{shard-N}:orders:<account>       hash: order id -> open order, of accounts with many
@@ -62,6 +62,7 @@ from streams.store.redis_client import StoreError, bounded, repeat, scan_hash
 from streams.store.shard_follower import Changes, Role, ShardFollower
 from streams.store.snapshot_store import Snapshot, SnapshotStore, read_snapshot, read_states
 from streams.store.store_keys import (
+    LOG,
     OUTBOX_HEAD,
     PUBLISHED,
     WATERMARK,
@@ -69,6 +70,7 @@ from streams.store.store_keys import (
     Argument,
     ShardKeys,
     ShardMeta,
+    parse_logs,
     parse_meta,
 )
 from streams.store.store_scripts import script
@@ -127,6 +129,8 @@ class ShardImage(msgspec.Struct, frozen=True):
     """Committed and not known to be published, oldest first. Of an edition before lanes liquidations are in the ordinary one."""
     published: dict[str, int]
     """Topic -> offset after the last record known to be in it."""
+    logs: dict[str, str]
+    """Topic -> which one it is, as `TopicIdentity` writes it."""
     marks: dict[str, bytes]
     breaker: bytes | None
     adl: bytes | None
@@ -155,7 +159,7 @@ class ShardStore:
     ) -> None:
         self.shard = shard
         self._redis: Any = client
-        self._keys = ShardKeys(prefix, shard)
+        self._prefix, self._keys = prefix, ShardKeys(prefix, shard)
         self._owner, self._role = owner, role
         self._metrics = metrics
         self._retry_for_s = retry_for_s
@@ -163,6 +167,7 @@ class ShardStore:
             self._redis.register_script(script(name))
             for name in ("take_over", "commit", "withdrawn", "published", "beat", "applied_ids")
         )
+        self._remember_logs = self._redis.register_script(script("remember_logs"))
         self._fence = self._taken_ms = 0
         self._token = ""
         self._commits = 0
@@ -252,6 +257,26 @@ class ShardStore:
             )
             self._check(answer)
             self._commits += 1
+
+    async def remember_logs(self, logs: Mapping[str, str]) -> None:
+        """Note which topics the accounts are a result of. Raises FenceLost or StoreUnavailable."""
+        args: list[Argument] = [self._fence, self._token]
+        for topic, identity in logs.items():
+            args += [LOG + topic, identity]
+        keys = [self._keys.fence, self._keys.meta]
+        self._check(
+            await self._repeat(
+                lambda: bounded(self._remember_logs(keys=keys, args=args)), "remembering the logs"
+            )
+        )
+
+    async def logs_of_first(self) -> dict[str, str]:
+        """What the first shard remembers of the topics; {} where there is none, or it remembers nothing. Raises StoreUnavailable."""
+        key = ShardKeys(self._prefix, 0).meta
+        fields = await self._repeat(
+            lambda: bounded(self._redis.hgetall(key)), "reading the first shard's logs"
+        )
+        return parse_logs({name.decode(): value.decode(errors="replace") for name, value in fields.items()})
 
     async def published(self, lane: Lane, count: int, positions: Mapping[str, int]) -> None:
         """Cut the oldest `count` entries from the lane's outbox; `positions`: topic -> offset after its last record.
@@ -366,6 +391,7 @@ class ShardStore:
             risks=changes.risks,
             outboxes={lane: await self._load_outbox(lane) for lane in Lane},
             published=meta.published,
+            logs=meta.logs,
             marks={symbol: mark async for symbol, mark in scan_hash(self._redis, self._keys.marks)},
             breaker=await bounded(self._redis.get(self._keys.breaker)),
             adl=await bounded(self._redis.get(self._keys.adl)),

@@ -12,6 +12,7 @@ Argument = str | int | bytes
 OUTBOX_HEAD = {Lane.LIQUIDATIONS: "liquidations_head", Lane.ORDINARY: "outbox_head"}
 WATERMARK = "watermark:"
 PUBLISHED = "published:"
+LOG = "log:"
 WITHDRAWN = "withdrawn:"
 
 
@@ -69,6 +70,8 @@ class ShardMeta(msgspec.Struct, frozen=True):
     """Topic -> offset of the next input to apply."""
     published: dict[str, int]
     """Topic -> offset after the last record known to be in it."""
+    logs: dict[str, str]
+    """Topic -> which one it is, as `TopicIdentity` writes it; a topic of which nothing was remembered is absent."""
     outbox_heads: dict[Lane, int]
     """Entries ever cut from the outbox of each lane."""
     snapshot: str
@@ -85,9 +88,15 @@ def parse_meta(fence: int, fields: Mapping[bytes, bytes]) -> ShardMeta:
         commit=int(texts.get("commit", 0)),
         watermarks=_offsets(texts, WATERMARK),
         published=_offsets(texts, PUBLISHED),
+        logs=parse_logs(texts),
         outbox_heads={lane: int(texts.get(field, 0)) for lane, field in OUTBOX_HEAD.items()},
         snapshot=texts.get("snapshot", ""),
     )
+
+
+def parse_logs(texts: Mapping[str, str]) -> dict[str, str]:
+    """Of the fields of the meta hash those that tell which topics the shard is a result of."""
+    return {name.removeprefix(LOG): value for name, value in texts.items() if name.startswith(LOG)}
 
 
 def _offsets(texts: Mapping[str, str], prefix: str) -> dict[str, int]:

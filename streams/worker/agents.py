@@ -1,6 +1,6 @@
-"""The Faust agents: thin on purpose. Each takes raw bytes off a stream and hands them on.
+"""The Faust agents: thin on purpose. Each is woken through a channel, takes the batches that wait, and hands them on.
 
-Concurrency is 1 everywhere: with more, a kill loses records that a faster sibling's acknowledgement passed over.
+The batches wait with who read them and not in the channels, which Faust clears at a rebalance: a lost wake-up is repeated.
 """
 
 import asyncio
@@ -9,28 +9,24 @@ from typing import Any
 import faust
 
 from engine.inputs import Topic
-from streams.contract.record import Record, taken_in_ns
 from streams.prices.price_desk import PriceDesk
 from streams.prices.price_reader import PriceReader
 from streams.shards.crash import crash_only
-from streams.shards.inbox import Offered
 from streams.shards.shards import Shards
 
 
-def add_input_agent(app: faust.App, topic: Topic, name: str, shards: Shards) -> None:
-    """Consume one account-keyed topic: every record goes to its shard, which acknowledges it after its commit."""
+def add_input_agent(app: faust.App, topic: Topic, channel: Any, shards: Shards) -> None:
+    """Hand the batches of one account-keyed topic to their shards whenever a shard's reader wakes us through `channel`.
+
+    It never waits for a shard: each has room for what its reader has read.
+    """
 
     @crash_only
     async def on_inputs(stream: Any) -> None:
-        async for event in stream.noack().events():
-            message = event.message
-            # Faust turns the log's milliseconds into seconds
-            stamp_ms = None if message.timestamp is None else message.timestamp * 1000
-            record = Record(message.offset, message.key, message.value, taken_in_ns(stamp_ms))
-            await shards.offer(message.partition, Offered(topic, record, event.ack))
+        async for _ in stream:
+            shards.hand_over(topic)
 
-    source = app.topic(name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
-    app.agent(source, name=f"on_{topic}", concurrency=1)(on_inputs)
+    app.agent(channel, name=f"on_{topic}", concurrency=1)(on_inputs)
 
 
 def add_marks_agent(app: faust.App, channel: Any, reader: PriceReader, desk: PriceDesk) -> None:

@@ -20,14 +20,13 @@ from engine.inputs import Topic
 from engine.marks.intake import PriceIntake
 from engine.marks.mark_book import MarkBook
 from engine.policy import Policy
-from engine.policy.rules.policy_switches import InstantOf
 from streams.config.problem import Problem
 from streams.config.settings import Settings, load_policy
 from streams.contract.commit import Lane
 from streams.kafka.clients import account_partitioner, relay_producer
 from streams.kafka.fund_follower import FundFollower
 from streams.kafka.log_ends import LogEnds
-from streams.kafka.log_reader import open_log
+from streams.kafka.log_reader import FOLLOW_WAIT_MS, open_log
 from streams.kafka.producer_epochs import raise_shard_epoch
 from streams.observe.cascade import Cascade
 from streams.observe.heat_map_gauges import HeatMapGauges
@@ -39,11 +38,14 @@ from streams.prices.price_desk import PriceDesk
 from streams.prices.price_reader import PriceReader
 from streams.prices.symbol_beliefs import SymbolBeliefs
 from streams.shards.adl_rounds import AdlRounds
+from streams.shards.commit_queue import CommitQueue
 from streams.shards.crash import crash_only
 from streams.shards.giving_way import AfterPrices
 from streams.shards.price_watch import PriceWatch
 from streams.shards.processor import ShardProcessor
 from streams.shards.shard import ShardRunner
+from streams.shards.shard_parts import ShardParts
+from streams.shards.shard_standing import Standing
 from streams.shards.shards import Shards
 from streams.shards.snapshot_writer import SnapshotWriter
 from streams.shards.succession import Succession
@@ -59,10 +61,8 @@ from streams.worker.policy_gate import PolicyGate
 from streams.worker.proving import Proofs
 from streams.worker.stand_in import StandIn
 from streams.worker.watchdog import Watchdog
+from streams.worker.worker_loops import as_owner, beats, clock, hand_on_instants, look_at_logs
 
-CLOCK_SECONDS = 1.0
-BEAT_SECONDS = 0.5
-"""A few fit into a standby's patience."""
 SWITCH_INTERVAL_SECONDS = 0.0005
 """Faust's consumer runs in a thread of its own. At every socket write the event loop gives the interpreter away, and
 with Python's default waits up to 5 ms to get it back."""
@@ -162,32 +162,39 @@ async def _serve(room: Room, partitions: int, *, standby: bool) -> None:
             quarantine_topic=settings.topic_quarantine,
             source=f"/unimargin/{settings.group}/{shard}",
         )
-        return ShardRunner(
-            processor,
-            store,
-            OutboxRelays(store, events, metrics, time.time_ns, partial(raise_shard_epoch, settings)),
-            marks,
-            watch,
-            prices_ready,
-            priced_until_ns=priced_until_ns,
+        parts = ShardParts(
+            processor=processor,
+            store=store,
+            relays=OutboxRelays(store, events, metrics, time.time_ns, partial(raise_shard_epoch, settings)),
+            queue=CommitQueue(),
+            standing=Standing(),
+            marks=marks,
             topics=topics,
             log_ends=log_ends,
             open_log=lambda: open_log(settings),
+            open_inputs=lambda: open_log(settings, fetch_wait_ms=FOLLOW_WAIT_MS),
             turn=turn,
+            cascade=Cascade(policy, marks, metrics),
+            metrics=metrics,
+        )
+        return ShardRunner(
+            parts,
+            watch,
+            prices_ready,
+            priced_until_ns=priced_until_ns,
             after_prices=after_prices,
             loading=loading,
             snapshots=SnapshotWriter(
                 processor, store, snapshot_turn, metrics, every_seconds=settings.snapshot_seconds
             ),
-            cascade=Cascade(policy, marks, metrics),
             succession=Succession(
                 processor,
                 store,
                 ShardFollower(redis, shard, settings.redis_prefix),
                 patience_seconds=settings.standby_patience_seconds if standby else None,
             ),
-            feeds_itself=standby,
-            metrics=metrics,
+            partitions=partitions,
+            wake=member.wake_inputs,  # made below, and before any shard
         )
 
     shards = Shards(
@@ -243,15 +250,16 @@ async def _serve(room: Room, partitions: int, *, standby: bool) -> None:
             ("log-ends", log_ends.run),
             ("prices", price_reader.run),
             ("operators", OperatorReader(settings, shards.operate, shards.quarantine).run),
-            ("clock", _clock(shards, watchdog)),
-            ("beats", _beats(shards)),
+            ("clock", clock(shards, watchdog)),
+            ("beats", beats(shards)),
+            ("logs", look_at_logs(shards)),
             ("loop-lag", lambda: measure_loop_lag(metrics)),
             ("heat-map", heat_map.run),
             (
                 "beliefs",
-                lambda: beliefs.keep(_as_owner(shards, partial(save_beliefs, redis, settings.redis_prefix))),
+                lambda: beliefs.keep(as_owner(shards, partial(save_beliefs, redis, settings.redis_prefix))),
             ),
-            ("instants", _hand_on_instants(desk, policy)),
+            ("instants", hand_on_instants(desk, policy)),
             ("funds", funds.run),
             ("adl", adl.run),
             ("policy", lambda: _stop_when(gate.left, stopping)),
@@ -303,47 +311,6 @@ def _not_admitted(proofs: Proofs, gate: PolicyGate) -> dict[str, str]:
 
 def _closed(gate: PolicyGate) -> dict[str, str]:
     return {"policy": gate.closed} if gate.closed else {}
-
-
-def _hand_on_instants(desk: PriceDesk, policy: Policy) -> Any:
-    """Look for instants that have waited for long enough for records of other partitions, where the policy joins by time."""
-
-    async def tick() -> None:
-        while policy.prices.instant is InstantOf.TIME:
-            await asyncio.sleep(float(policy.prices.instant_wait_ms) / 2_000)
-            await desk.on_time()
-
-    return tick
-
-
-def _clock(shards: Shards, watchdog: Watchdog) -> Any:
-    async def tick() -> None:
-        while True:
-            await asyncio.sleep(CLOCK_SECONDS)
-            await shards.on_clock()
-            await shards.renew()
-            watchdog.beat("clock")
-
-    return tick
-
-
-def _beats(shards: Shards) -> Any:
-    async def beat() -> None:
-        while True:
-            await shards.beat()
-            await asyncio.sleep(BEAT_SECONDS)
-
-    return beat
-
-
-def _as_owner(shards: Shards, save: Callable[[Mapping[str, bytes]], Awaitable[None]]) -> Any:
-    """Save what owners have seen: who only follows writes nothing."""
-
-    async def save_unless_standby(changed: Mapping[str, bytes]) -> None:
-        if not shards.only_follows:
-            await save(changed)
-
-    return save_unless_standby
 
 
 def _not_ready(shards: Shards, prices_ready: asyncio.Event) -> dict[str, str]:

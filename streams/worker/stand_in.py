@@ -6,6 +6,7 @@ Why outside: a member without shards would need an assignor of its own, would st
 
 import asyncio
 
+from engine.inputs import Topic
 from streams.prices.price_desk import PriceDesk
 from streams.prices.price_reader import PriceReader
 from streams.shards.crash import crash_only
@@ -24,6 +25,10 @@ class StandIn:
     async def wake(self) -> None:
         """Have the prices taken that wait."""
         self._woken.set()
+
+    async def wake_inputs(self, topic: Topic) -> None:
+        """Have the inputs of a topic taken that wait."""
+        self._shards.hand_over(topic)
 
     async def start(self, reader: PriceReader) -> None:
         """Follow the shards, and keep the prices that `reader` reads."""

@@ -1,7 +1,7 @@
 """Ends a process that is alive but does nothing: open Faust issues tell of consumers that slowly die.
 
 Two watches. A thread ends the process when the event loop itself stops turning. A task compares each running shard's
-watermark with the log's end: records waiting and no progress for `stall_seconds` ends the process too. While the
+watermark with the log's end, which is the last stable offset: records waiting and no progress for `stall_seconds` ends the process too. While the
 broker cannot be asked, nothing is concluded. The task also ends a process that lost a shard's fence and has kept the
 shard for `stall_seconds` since: its group gives it to nobody else, so nobody would serve it.
 """
@@ -16,13 +16,15 @@ from aiokafka.errors import KafkaError
 
 from engine.inputs import Topic
 from streams.config.settings import Settings
-from streams.kafka.clients import open_reader
+from streams.kafka.clients import BROKER_PATIENCE_SECONDS, open_reader
 from streams.observe.metrics import Metrics
 from streams.shards.crash import end_process
-from streams.shards.shard import Condition
+from streams.shards.shard_standing import Condition
 from streams.shards.shards import Shards
 
 CHECK_SECONDS = 1.0
+OPEN_SECONDS_MAX = 5.0
+"""A transaction that is open for longer is told of in the log."""
 
 _log = structlog.get_logger()
 
@@ -43,6 +45,10 @@ class Watchdog:
         self._turned = time.monotonic()
         self._progress: dict[TopicPartition, tuple[int, float]] = {}
         self._fenced: dict[int, float] = {}
+        self._open: dict[TopicPartition, tuple[int, float]] = {}
+        """Where the oldest open transaction of a partition begins, and since when that is known."""
+        self._told: dict[TopicPartition, int] = {}
+        """Which of these the log has."""
         self._closing = threading.Event()
 
     def beat(self, loop: str) -> None:
@@ -59,7 +65,7 @@ class Watchdog:
 
     async def run(self) -> None:
         """Watch the shards until cancelled."""
-        async with open_reader(self._settings) as consumer:
+        async with open_reader(self._settings, patience_seconds=BROKER_PATIENCE_SECONDS) as consumer:
             while True:
                 self._turned = time.monotonic()
                 self.beat("event_loop")
@@ -83,6 +89,23 @@ class Watchdog:
                     f"shard {shard} is ours by the group and another owner's by Redis for {now - since:.0f} s"
                 )
 
+    def _tell_uncommitted(self) -> None:
+        """An open transaction holds up all that is behind it, and nobody but its producer can end it."""
+        now = time.monotonic()
+        for runner in self._shards.runners:
+            for topic, name in self._topics.items() if runner.condition is Condition.RUNNING else ():
+                place, found = TopicPartition(name, runner.shard), runner.uncommitted(topic)
+                stable, since = self._open.get(place, (-1, now))
+                if stable != found.stable_offset or not found.offsets:
+                    since = now
+                self._open[place] = found.stable_offset, since
+                labels = name, str(runner.shard)
+                self._metrics.input_uncommitted_records.labels(*labels).set(found.offsets)
+                self._metrics.input_transaction_open_seconds.labels(*labels).set(now - since)
+                if now - since > OPEN_SECONDS_MAX and self._told.get(place) != found.stable_offset:
+                    self._told[place] = found.stable_offset
+                    _log.warning("open_transaction", topic=name, partition=runner.shard, **found._asdict())
+
     async def _check_shards(self, consumer: AIOKafkaConsumer) -> None:
         watermarks = {
             TopicPartition(name, runner.shard): runner.processor.watermarks[topic]
@@ -92,6 +115,7 @@ class Watchdog:
         }
         if not watermarks:
             return
+        self._tell_uncommitted()
         try:
             ends = await asyncio.wait_for(consumer.end_offsets(list(watermarks)), self._stall_seconds / 3)
         except (KafkaError, TimeoutError) as error:

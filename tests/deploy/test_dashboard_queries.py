@@ -12,7 +12,7 @@ from engine.ladder import Band
 from engine.marks.notices import NoticeKind
 from streams.observe.metrics import Metrics
 from streams.prices.price_desk import Judged
-from streams.shards.shard import Condition
+from streams.shards.shard_standing import Condition
 from streams.shards.shards import RATIO_EDGES
 from tests.deploy.files import DASHBOARD, alerts
 from tests.support.prometheus_server import (

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from engine.ladder import Band
-from streams.shards.shard import Condition
+from streams.shards.shard_standing import Condition
 from tests.deploy.files import DEPLOY, RULES, alerts, recorded, rules, topics
 from tests.deploy.promql import SCRAPE_LABELS, defined_samples, grouping_labels, selectors
 

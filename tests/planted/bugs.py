@@ -30,7 +30,7 @@ EXCHANGE_TESTS = "tests/streams/exchange/test_simulate.py"
 BUGS = (
     Bug(
         name="records are acknowledged before their commit",
-        file="streams/shards/shard.py",
+        file="streams/shards/committing.py",
         search="""\
             try:
                 if commit:
@@ -200,7 +200,7 @@ BUGS = (
     ),
     Bug(
         name="an account is judged after a fill without waiting for the other topic",
-        file="streams/shards/shard.py",
+        file="streams/shards/input_steps.py",
         search="        self._queue.add([outcome.commit])\n",
         replace="        self._queue.add([outcome.commit, *self.processor.settle()])\n",
         test="tests/system/test_order.py::test_fill_when_read_long_before_the_deposit_that_paid_for_it_then_nobody_is_called",
@@ -300,7 +300,7 @@ BUGS = (
     ),
     Bug(
         name="whoever takes a shard over does not know which deleveraging risks were said",
-        file="streams/shards/shard.py",
+        file="streams/shards/taking_over.py",
         search="            self.processor.load_adl({} if image.adl is None else _adl_decoder.decode(image.adl))\n",
         replace="",
         test=f"{ADL_TESTS}::test_risk_when_an_account_owes_more_than_the_fund_has_then_told_once_and_over_when_the_fund_is_filled",
@@ -314,9 +314,9 @@ BUGS = (
     ),
     Bug(
         name="a shard starts from nothing although the log's beginning is gone",
-        file="streams/shards/shard.py",
-        search="        if start < begin:\n",
-        replace="        if start < 0:\n",
+        file="streams/shards/log_memory.py",
+        search="            if watermarks[topic] < begin:\n",
+        replace="            if watermarks[topic] < 0:\n",
         test=f"{FAULT_TESTS}::test_log_when_trimmed_below_what_redis_needs_then_the_shard_stops_visibly",
     ),
     Bug(
@@ -400,11 +400,35 @@ BUGS = (
         test=f"{FOLLOWER_TESTS}::test_take_over_from_when_somebody_else_was_faster_then_nothing_is_taken",
     ),
     Bug(
-        name="what a fenced owner was given is never acknowledged",
-        file="streams/shards/shards.py",
-        search="                successor.owe(lost.owed())\n",
-        replace="",
-        test=f"{STANDBY_TESTS}::test_owner_when_paused_and_continued_then_it_is_fenced_and_takes_its_shards_back",
+        name="an aborted transaction counts",
+        file="streams/kafka/clients.py",
+        search='            **{"isolation_level": "read_committed", **options},\n',
+        replace="            **options,\n",
+        test="tests/system/test_transactions.py::"
+        "test_fills_when_one_transaction_is_aborted_then_the_others_count_live_and_rebuilt_from_the_log",
+    ),
+    Bug(
+        name="offsets that hold no record are waited for without end",
+        file="streams/shards/input_steps.py",
+        search="            elif self._reader.passed(topic, end):\n",
+        replace="            elif False:\n",
+        test="tests/system/test_transactions.py::"
+        "test_partition_when_it_ends_with_markers_or_aborted_records_then_nothing_lags_and_nobody_exits",
+    ),
+    Bug(
+        name="records are applied before it is known which topic they came from",
+        file="streams/shards/input_reader.py",
+        search="        while handed and len(taken) < count_max and handed[0].read_s < read_before_s:\n",
+        replace="        while handed and len(taken) < count_max:\n",
+        test="tests/streams/shards/test_input_reader.py::"
+        "test_take_when_read_after_the_logs_were_looked_at_then_nothing_is_taken",
+    ),
+    Bug(
+        name="a topic that was made anew is taken for the one before",
+        file="streams/shards/log_memory.py",
+        search="            if other and (watermark or self._checked):\n",
+        replace="            if False:\n",
+        test="tests/streams/shards/test_log_memory.py::test_check_when_the_topic_has_another_id_then_stopped",
     ),
     Bug(
         name="whatever is raised while one account is judged ends the process",

@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -20,6 +21,8 @@ from tests.support.workers import KILLED, WORKER_COMMAND, Worker
 pytestmark = pytest.mark.system
 
 STANDBY_COMMAND = (*WORKER_COMMAND, "--standby")
+FOLLOWED_S = 3.5
+"""After that, what a standby says of how far it is behind was told later than what came before."""
 SESSION_S = 60
 """Of the group: so long that no rebalance could explain a takeover."""
 TAKEOVER_S_MAX = 60.0
@@ -161,6 +164,8 @@ def test_standby_when_redis_is_rewound_then_it_follows_the_other_history_and_not
         wait_for(
             "more was said", lambda: sum(ends(cluster.bootstrap, "margin-events").values()) > said + 20, 120
         )
+        time.sleep(FOLLOWED_S)
+        wait_for("the standby knows it", lambda: standby.metric("margin_standby_behind_seconds") < 2)
         cluster.redis.stop()
         cluster.restore_redis(copy)
         owner.kill(hold_down=True)

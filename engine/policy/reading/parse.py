@@ -6,6 +6,7 @@ from decimal import Decimal
 import msgspec
 
 from engine.policy.reading.policy_checks import PolicyError, check
+from engine.policy.reading.shape_faults import shape_fault
 from engine.policy.rules.document import Policy
 
 __all__ = ["PolicyError", "parse"]
@@ -18,6 +19,6 @@ def parse(text: str) -> Policy:
     except tomllib.TOMLDecodeError as error:
         raise PolicyError(f"not valid TOML: {error}") from None
     except msgspec.ValidationError as error:
-        raise PolicyError(str(error)) from None
+        raise PolicyError(shape_fault(str(error), text, Policy)) from None
     check(policy)
     return policy

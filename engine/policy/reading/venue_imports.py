@@ -1,282 +1,171 @@
-"""Venue files in their public shapes, converted to policy text: leverage brackets and instrument filters.
+"""Venue files in their public shapes, converted to policy text: what each file is, is seen by its keys.
 
-Read shapes (all of Binance's futures; what a bot saved counts as one of them):
-
-    brackets    [{symbol, brackets: [{notionalFloor | qtyFloor, initialLeverage, maintMarginRatio, cum}]}]
-                the answer of GET /fapi/v1/leverageBracket and /dapi/v2/leverageBracket, or one element of it
-                {symbol: [{info: {the same bracket}}]}      as trading libraries keep it, "BTC/USDT:USDT-250328"
-    filters     {symbols: [{symbol, contractType, baseAsset, quoteAsset, marginAsset, filters: [...]}]}
-                the answer of GET /fapi/v1/exchangeInfo and /dapi/v1/exchangeInfo
-                {symbol: {base_asset, quote_asset, tick_size, step_size}}       a digest of it
-
-A bracket's largest leverage gives its initial rate, 1 / leverage. `cum`, the published maintenance amount, becomes
-the tier's deduction, so loading the text proves that the table has no jumps.
+Shapes that are read: see `binance_rows`, `venue_instruments` and `venue_tiers`. A row that cannot be read is left out and
+named; a file that is in no such shape is told with what it looks like, and a venue's error as that.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import TypeVar
+from typing import Any
 
-import msgspec
-
-from engine.numbers import ONE, amount_fault, divide
-from engine.policy.reading.parse import parse
-from engine.policy.reading.policy_checks import PolicyError
-from engine.policy.reading.toml_text import key, rows_text, tables_text
-from engine.policy.reading.venue_shapes import (
-    Bracket,
-    Digest,
-    ExchangeInfo,
-    Filter,
-    KeptBracket,
-    Listed,
-    SymbolBrackets,
+from engine.numbers import ONE
+from engine.policy.reading.binance_rows import (
+    bracket_symbol,
+    digested_symbol,
+    instrument_named,
+    listed_symbol,
 )
-from engine.policy.rules.asset_rules import Asset
-from engine.policy.rules.instrument_rules import Instrument, RiskTier
-from engine.policy.rules.policy_switches import InstrumentKind, Payoff
+from engine.policy.reading.imported import Conversion, Imported, conversion
+from engine.policy.reading.policy_checks import PolicyError
+from engine.policy.reading.venue_document import by_name, decoded, has, looks, rows_of
+from engine.policy.reading.venue_instruments import (
+    bybit_instrument,
+    ccxt_market,
+    deribit_instrument,
+    okx_instrument,
+)
+from engine.policy.reading.venue_tiers import (
+    bybit_rows,
+    bybit_tiers,
+    ccxt_tiers,
+    hyperliquid_perpetual,
+    hyperliquid_tables,
+    okx_tiers,
+)
+from engine.policy.rules.instrument_rules import Instrument
 
-ACCOUNT_CURRENCY = "USD"
-DELIVERY_HOUR_UTC = 8
-"""Binance's delivery contracts expire at 08:00 UTC; brackets name only the day."""
-COIN_CONTRACT_QUOTE = Decimal(10)
-"""Quote currency per coin-margined contract ..."""
-COIN_CONTRACT_QUOTE_BTC = Decimal(100)
-"""... and of those on BTC. Brackets do not state it; exchangeInfo does."""
-
-_QUOTES = ("USDT", "USDC", "BUSD", "FDUSD", "USD", "BTC")
-_DATE_DIGITS = 6
-_MILLISECONDS = 1000
-_T = TypeVar("_T")
-
-
-@dataclass(slots=True)
-class _Imported:
-    """What a file says, in the policy's words, and what of it could not be said."""
-
-    instruments: dict[str, Instrument] = field(default_factory=dict)
-    tiers: dict[str, tuple[RiskTier, ...]] = field(default_factory=dict)
-    left_out: list[str] = field(default_factory=list)
-
-
-def brackets_policy(text: str) -> str:
-    """A loadable policy: a tier table and an instrument for every symbol of a leverage bracket file.
-
-    Raises `PolicyError` naming what of the file cannot be read.
-    """
-    return _loadable(_policy_text("binance-brackets", _brackets(text)))
+READABLE = (
+    "leverage brackets and exchangeInfo of Binance futures, risk limits and instruments of Bybit, position tiers and instruments of "
+    "OKX, instruments of Deribit, meta of Hyperliquid, markets and leverage tiers of ccxt, a bot's digest {symbol: {base_asset, "
+    "quote_asset, tick_size, step_size}}"
+)
+_CCXT_PAIR = 2
+"""Hyperliquid's metaAndAssetCtxs is a pair, the first of which is meta."""
 
 
-def filters_policy(text: str, brackets: str | None = None) -> str:
-    """Every instrument of an exchange information file, with its lot and tick size.
+def venue_policy(name: str, texts: Sequence[str], prices: Mapping[str, Decimal]) -> Conversion:
+    """Policy text of venue files that belong together: instruments, tiers, or both.
 
-    With the `brackets` of the same venue it is a loadable policy of the symbols that both files know. Without them
-    it is a part of one: the tier tables, named as the symbols, are to be written beside it.
+    With tiers it is a loadable policy of the symbols that all files know; without them it is a part of one: the tier
+    tables, named as the symbols, are to be written beside it. `prices`: of a family whose tiers are stated in contracts.
     Raises `PolicyError` naming what of a file cannot be read.
     """
-    imported = _filters(text)
-    if brackets is not None:
-        imported.tiers = _brackets(brackets).tiers
-        missing = imported.instruments.keys() - imported.tiers.keys()
-        imported.left_out += [f"{key(symbol)} (no brackets)" for symbol in sorted(missing)]
-        imported.instruments = {s: it for s, it in imported.instruments.items() if s not in missing}
-        imported.tiers = {s: rows for s, rows in imported.tiers.items() if s in imported.instruments}
-        return _loadable(_policy_text("instrument-filters", imported))
-    return _policy_text("instrument-filters", imported)
+    imported = Imported()
+    families: dict[str, str] = {}
+    in_contracts: list[Any] = []
+    for text in texts:
+        document = decoded(text)
+        rows = rows_of(document, "data")
+        if has(rows, "mmr", "minSz"):
+            in_contracts += rows or []
+        elif not _is_read(imported, document):
+            raise PolicyError(
+                f"not in a shape this reads: the file is {looks(document)}. Read are: {READABLE}"
+            )
+        if has(rows, "instId", "instFamily"):
+            families |= {
+                row["instId"]: row.get("instFamily") or row.get("uly")
+                for row in rows or []
+                if isinstance(row, dict) and isinstance(row.get("instId"), str)
+            }
+    okx_tiers(imported, in_contracts, {s: it for s, it in families.items() if s in imported.listed}, prices)
+    return conversion(name, imported)
 
 
-def _loadable(text: str) -> str:
-    """The text itself, once `parse` has accepted it."""
-    parse(text)
-    return text
-
-
-def _brackets(text: str) -> _Imported:
-    imported = _Imported()
-    for symbol, brackets in _symbols_with_brackets(text):
-        if not brackets:
-            raise PolicyError(f"{symbol}: no brackets")
-        name, instrument = _instrument_named(symbol, inverse=brackets[0].qtyFloor is not None)
-        if name in imported.tiers:
-            raise PolicyError(f"{symbol}: {name} has brackets already")
-        imported.instruments[name] = instrument
-        imported.tiers[name] = _tiers(symbol, brackets)
-    if not imported.tiers:
-        raise PolicyError("no symbol in the bracket file")
-    return imported
-
-
-def _symbols_with_brackets(text: str) -> Iterable[tuple[str, list[Bracket]]]:
-    if text.lstrip().startswith("["):
-        return [(it.symbol, it.brackets) for it in _decode(text, list[SymbolBrackets])]
-    if "brackets" in _decode(text, dict[str, msgspec.Raw]):
-        only = _decode(text, SymbolBrackets)
-        return [(only.symbol, only.brackets)]
-    kept = _decode(text, dict[str, list[KeptBracket]])
-    return [(symbol, [tier.info for tier in tiers]) for symbol, tiers in kept.items()]
-
-
-def _tiers(symbol: str, brackets: list[Bracket]) -> tuple[RiskTier, ...]:
-    for bracket in brackets:
-        for name, number in msgspec.structs.asdict(bracket).items():
-            _require_usable(f"{symbol}: {name}", number)
-        if bracket.initialLeverage <= 0:
-            raise PolicyError(f"{symbol}: initialLeverage must be > 0")
-        if bracket.notionalFloor is None and bracket.qtyFloor is None:
-            raise PolicyError(f"{symbol}: a bracket has neither notionalFloor nor qtyFloor")
-    return tuple(
-        RiskTier(
-            floor=bracket.floor,
-            maintenance_rate=bracket.maintMarginRatio,
-            # initial rate = 1 / largest leverage
-            initial_rate=divide(ONE, bracket.initialLeverage),
-            deduction=bracket.cum,
+def _is_read(imported: Imported, document: Any) -> bool:
+    """Read a document of any shape but OKX's tiers; whether it is of one."""
+    if (
+        isinstance(document, list)
+        and len(document) == _CCXT_PAIR
+        and rows_of(document[0], "universe") is not None
+    ):
+        document = document[0]
+    bybit, universe = rows_of(document, "result", "list"), rows_of(document, "universe")
+    if has(universe, "name", "maxLeverage"):
+        tables = hyperliquid_tables(document)
+        imported.each(
+            by_name(universe or [], "name"),
+            lambda into, name, row: hyperliquid_perpetual(into, name, row, tables),
         )
-        for bracket in sorted(brackets, key=lambda it: it.floor)
-    )
-
-
-def _require_usable(name: str, number: Decimal | None) -> None:
-    fault = None if number is None else amount_fault(number)
-    if fault is not None:
-        raise PolicyError(f"{name} {fault}")
-
-
-def _instrument_named(symbol: str, *, inverse: bool) -> tuple[str, Instrument]:
-    """The venue's symbol and the instrument that a bracket file's key names."""
-    pair, _, settle = symbol.partition(":")
-    settle, _, dash_date = settle.partition("-")
-    base, slash, quote = pair.partition("/")
-    date = dash_date
-    if not slash:
-        pair, _, date = pair.partition("_")
-        date = "" if date == "PERP" else date
-        base, quote = _split(pair, symbol)
-    inverse = inverse or (quote == "USD" and settle == base)
-    name = f"{base}{quote}" + (f"_{date}" if date else "_PERP" if inverse else "")
-    return name, Instrument(
-        kind=InstrumentKind.FUTURE if date else InstrumentKind.PERPETUAL,
-        base=base,
-        settle=base if inverse else settle or quote,
-        payoff=Payoff.INVERSE if inverse else Payoff.LINEAR,
-        multiplier=_coin_contract(base) if inverse else ONE,
-        tiers=name,
-        expiry=_expiry(date, symbol) if date else None,
-    )
-
-
-def _split(pair: str, symbol: str) -> tuple[str, str]:
-    for quote in _QUOTES:
-        if pair.endswith(quote) and pair != quote:
-            return pair.removesuffix(quote), quote
-    raise PolicyError(f"{symbol}: which part is the quote asset?")
-
-
-def _coin_contract(base: str) -> Decimal:
-    return COIN_CONTRACT_QUOTE_BTC if base == "BTC" else COIN_CONTRACT_QUOTE
-
-
-def _expiry(date: str, symbol: str) -> datetime:
-    fault = PolicyError(f"{symbol}: {date!r} is not a day as YYMMDD")
-    if len(date) != _DATE_DIGITS:
-        raise fault
-    try:
-        day = datetime.strptime(date, "%y%m%d").replace(tzinfo=UTC)
-    except ValueError:
-        raise fault from None
-    return day.replace(hour=DELIVERY_HOUR_UTC)
-
-
-def _filters(text: str) -> _Imported:
-    imported = _Imported()
-    head = _decode(text, dict[str, msgspec.Raw])
-    if "symbols" in head:
-        for listed in _decode(text, ExchangeInfo).symbols:
-            _add_listed(imported, listed)
+    elif has(bybit, "symbol", "riskLimitValue"):
+        imported.each(
+            bybit_rows(bybit or []), lambda into, name, rows: _bybit_limits(into, name, rows, document)
+        )
+    elif has(bybit, "symbol", "lotSizeFilter"):
+        imported.each(by_name(bybit or [], "symbol"), bybit_instrument)
+    elif has(rows_of(document, "data"), "instId", "instType", "ctVal"):
+        imported.each(by_name(rows_of(document, "data") or [], "instId"), okx_instrument)
+    elif has(rows_of(document, "result"), "instrument_name", "kind"):
+        imported.each(by_name(rows_of(document, "result") or [], "instrument_name"), deribit_instrument)
+    elif has(rows_of(document, "symbols"), "symbol", "baseAsset"):
+        imported.each(by_name(rows_of(document, "symbols") or [], "symbol"), listed_symbol)
     else:
-        for symbol, digest in _decode(text, dict[str, Digest]).items():
-            imported.instruments[symbol] = _digested(symbol, digest)
-    if not imported.instruments:
-        raise PolicyError("no instrument in the file")
-    return imported
+        return _is_by_symbol(imported, document)
+    return True
 
 
-def _add_listed(imported: _Imported, listed: Listed) -> None:
-    perpetual = listed.contractType == "PERPETUAL"
-    if not perpetual and "QUARTER" not in listed.contractType:
-        imported.left_out.append(f"{key(listed.symbol)} (contract type {listed.contractType!r})")
+def _is_by_symbol(imported: Imported, document: Any) -> bool:
+    """Read the shapes that have no envelope: a list of symbols, or an object by symbol."""
+    if isinstance(document, dict) and {"symbol", "brackets"} <= document.keys():
+        document = [document]
+    if isinstance(document, list):
+        if has(document, "symbol", "brackets"):
+            rows = [(name, row.get("brackets")) for name, row in by_name(document, "symbol")]
+            imported.each(rows, bracket_symbol)
+            return True
+        if has(document, "symbol", "base", "quote", "precision"):
+            imported.each(by_name(document, "symbol"), ccxt_market)
+            return True
+        return False
+    if not isinstance(document, dict):
+        return False
+    values = list(document.values())
+    firsts = [it[0] for it in values if isinstance(it, list) and it]
+    if has(values, "base_asset", "quote_asset"):
+        imported.each(document.items(), digested_symbol)
+    elif has(values, "base", "quote", "precision"):
+        imported.each(document.items(), ccxt_market)
+    elif has(firsts, "maxLeverage") or has(firsts, "info"):
+        imported.each(document.items(), _kept_tiers)
+    else:
+        return False
+    return True
+
+
+def _kept_tiers(imported: Imported, symbol: str, tiers: Any) -> None:
+    """Tiers that a library keeps: the venue's own brackets where it kept them, else its words."""
+    if not isinstance(tiers, list) or not tiers:
+        raise PolicyError("no brackets")
+    brackets = [tier.get("info") if isinstance(tier, dict) else None for tier in tiers]
+    if has(brackets, "maintMarginRatio", "initialLeverage"):
+        bracket_symbol(imported, symbol, brackets)
         return
-    inverse = listed.marginAsset == listed.baseAsset
-    sizes = {it.filterType: it for it in listed.filters}
-    imported.instruments[listed.symbol] = Instrument(
-        kind=InstrumentKind.PERPETUAL if perpetual else InstrumentKind.FUTURE,
-        base=listed.baseAsset,
-        settle=listed.marginAsset,
-        payoff=Payoff.INVERSE if inverse else Payoff.LINEAR,
-        multiplier=listed.contractSize,
-        tiers=listed.symbol,
-        expiry=None if perpetual else _delivery(listed),
-        quantity_step=_size(listed.symbol, sizes, "LOT_SIZE", "stepSize"),
-        price_step=_size(listed.symbol, sizes, "PRICE_FILTER", "tickSize"),
-    )
+    name, instrument = instrument_named(symbol, inverse=False)
+    if name in imported.tiers:
+        raise PolicyError(f"{name} has brackets already")
+    if instrument.inverse:
+        raise PolicyError("an inverse contract: whether its tiers are in coins or in dollars is not said")
+    # a file of markets names it as the venue does
+    known = next((it for it, listed in imported.listed.items() if imported.named.get(symbol) is listed), name)
+    imported.tiers[known] = ccxt_tiers(tiers)
+    imported.named[name] = instrument
 
 
-def _delivery(listed: Listed) -> datetime:
-    try:
-        return datetime.fromtimestamp(listed.deliveryDate / _MILLISECONDS, UTC)
-    except (OverflowError, ValueError):
-        raise PolicyError(f"{listed.symbol}: deliveryDate {listed.deliveryDate} is no time") from None
+def _bybit_limits(imported: Imported, name: str, rows: Sequence[Any], document: Any) -> None:
+    inverse = document["result"].get("category") == "inverse"
+    _, instrument = instrument_named(name, inverse=inverse)
+    bybit_tiers(imported, name, rows)
+    # all of Bybit's contracts are of one coin, or of one dollar
+    imported.named[name] = _renamed(instrument, name)
 
 
-def _size(symbol: str, filters: Mapping[str, Filter], kind: str, name: str) -> Decimal:
-    size: Decimal | None = getattr(filters.get(kind), name, None)
-    if size is None:
-        raise PolicyError(f"{symbol}: no {name} in a {kind} filter")
-    _require_usable(f"{symbol}: {name}", size)
-    return size
-
-
-def _digested(symbol: str, digest: Digest) -> Instrument:
-    _require_usable(f"{symbol}: tick_size", digest.tick_size)
-    _require_usable(f"{symbol}: step_size", digest.step_size)
-    _, _, date = symbol.partition("_")
+def _renamed(instrument: Instrument, name: str) -> Instrument:
     return Instrument(
-        kind=InstrumentKind.FUTURE if date else InstrumentKind.PERPETUAL,
-        base=digest.base_asset,
-        settle=digest.quote_asset,
-        tiers=symbol,
-        expiry=_expiry(date, symbol) if date else None,
-        quantity_step=digest.step_size,
-        price_step=digest.tick_size,
+        kind=instrument.kind,
+        base=instrument.base,
+        settle=instrument.settle,
+        payoff=instrument.payoff,
+        multiplier=ONE,
+        tiers=name,
+        expiry=instrument.expiry,
     )
-
-
-def _decode(text: str, shape: type[_T]) -> _T:
-    try:
-        return msgspec.json.decode(text, type=shape)
-    except msgspec.MsgspecError as error:
-        raise PolicyError(f"not in a shape this reads: {error}") from None
-
-
-def _policy_text(name: str, imported: _Imported) -> str:
-    settles = sorted({it.settle for it in imported.instruments.values()} - {ACCOUNT_CURRENCY})
-    assets = {ACCOUNT_CURRENCY: Asset()} | {it: Asset(index=f"{it}-{ACCOUNT_CURRENCY}") for it in settles}
-    notes = [
-        "# Imported: instruments and risk tiers are the file's. Collateral ratios, margin rules, price checks and",
-        "# ladder are this project's defaults: fill them in.",
-    ]
-    if not imported.tiers:
-        notes.append(
-            "# No tier tables: write one under [tiers] for each name that an instrument's `tiers` says."
-        )
-    if imported.left_out:
-        notes.append(f"# Left out: {', '.join(imported.left_out)}")
-    parts = [
-        "\n".join([*notes, f'name = "{name}"', f'account_currency = "{ACCOUNT_CURRENCY}"']) + "\n",
-        tables_text("assets", assets),
-        rows_text("tiers", imported.tiers) if imported.tiers else "",
-        tables_text("instruments", imported.instruments),
-    ]
-    return "\n".join(filter(None, parts))

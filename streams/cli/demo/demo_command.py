@@ -13,6 +13,13 @@ from rich.console import Console
 
 from engine.policy import Policy
 from streams.cli.simulate.exchange_options import make_simulation
+from streams.cli.simulate.recording_options import (
+    ColumnsOption,
+    MapOption,
+    SymbolOption,
+    reading_of,
+    words_of,
+)
 from streams.cli.simulate.simulate_command import SCENARIO_LIST
 from streams.config.invocation import JsonOption, tell_mistakes
 from streams.config.problem import Problem
@@ -22,6 +29,7 @@ from streams.demo.demo_run import DemoRun
 from streams.demo.demo_summary import print_next, print_summary
 from streams.demo.screen import open_screen
 from streams.exchange.feed_errors import FeedError
+from streams.exchange.market.recorded_layout import Reading
 
 SYNTHETIC_SECONDS = 45.0
 EXIT_INTERRUPTED, EXIT_TERMINATED = 130, 143
@@ -40,13 +48,17 @@ def demo(
     fills_per_second: Annotated[float, typer.Option(min=0, max=1_000, help="Orders of agents.")] = 20,
     scenario: Annotated[str, typer.Option(help=SCENARIO_LIST)] = "flash-crash",
     data: Annotated[
-        Path | None, typer.Option(help="Replay this recording (csv or csv.gz of trades or bars) instead.")
+        Path | None,
+        typer.Option(help="Replay this recording (csv of trades, marks or bars, plain or packed) instead."),
     ] = None,
     speed: Annotated[str, typer.Option(help="Recorded seconds per second, or max.")] = "60",
     from_time: Annotated[
         str | None, typer.Option("--from", help="Replay from here: ISO time, UTC by default.")
     ] = None,
     to_time: Annotated[str | None, typer.Option("--to", help="... up to here.")] = None,
+    renamed: MapOption = None,
+    symbol: SymbolOption = None,
+    columns: ColumnsOption = None,
     workers: Annotated[int, typer.Option(min=1, max=4)] = 1,
     kafka: Annotated[
         str | None, typer.Option(help="Address of a Kafka with fresh topics [default: one in memory]")
@@ -71,6 +83,7 @@ def demo(
         speed=speed,
         from_time=from_time,
         to_time=to_time,
+        reading=words_of(renamed, symbol, columns),
         workers=workers,
         kafka=kafka,
         redis=redis,
@@ -78,7 +91,7 @@ def demo(
     )
     settings = load_settings()
     policy = load_policy(settings.policy_file)
-    _check(options, policy)
+    _check(options, policy, reading_of(renamed, symbol, columns))
     out = Console()
     run = DemoRun(options, settings, policy, open_screen(Console(stderr=True) if as_json else out))
     try:
@@ -97,7 +110,7 @@ def demo(
         raise Problem(f"{error}\nlogs: {run.logs}") from None
 
 
-def _check(options: DemoOptions, policy: Policy) -> None:
+def _check(options: DemoOptions, policy: Policy, reading: Reading) -> None:
     """Find a mistake of the user's before anything is started. Raises SettingsError."""
     try:
         make_simulation(
@@ -110,6 +123,7 @@ def _check(options: DemoOptions, policy: Policy) -> None:
             data=options.data,
             from_time=options.from_time,
             to_time=options.to_time,
+            reading=reading,
             ticks_per_second=options.ticks_per_second,
             orders_per_second=options.fills_per_second,
             impact=1.0,

@@ -41,6 +41,7 @@ async def examine_kafka(settings: Settings) -> tuple[list[Check], Logs]:
                 _equal_counts(settings, counts),
                 *await _retention(admin, settings, counts),
             ]
+        checks.append(await _open_transactions(settings, logs))
     except Problem as problem:
         return [failed("broker", str(problem), "start it, or correct the address")], {}
     if settings.topic_quarantine in logs:
@@ -78,6 +79,25 @@ def _equal_counts(settings: Settings, counts: dict[str, int]) -> Check:
     if fault is not None:
         return failed("partition counts", fault, f"delete the empty ones among them, then {CREATE}")
     return ok("partition counts", f"{next(iter(keyed.values()), 0)} for each topic keyed by account")
+
+
+async def _open_transactions(settings: Settings, logs: Logs) -> Check:
+    """An open transaction holds up what is behind it; the second look is later, so one that ends meanwhile shows no more than is true."""
+    async with open_reader(settings, isolation_level="read_uncommitted") as consumer:
+        behind = {
+            f"{topic}/{partition}": bounds.end - logs[topic][partition].end
+            for topic in (settings.topic_fills, settings.topic_ledger)
+            if topic in logs
+            for partition, bounds in enumerate(await log_bounds(consumer, topic, len(logs[topic])))
+        }
+    held = ", ".join(f"{count} record(s) wait in {place}" for place, count in behind.items() if count > 0)
+    if not held:
+        return ok("transactions", "none holds up an input")
+    return warn(
+        "transactions",
+        f"behind an open transaction {held}",
+        "`kafka-transactions.sh find-hanging`; its producer has to end it, or an operator: `kafka-transactions.sh abort`",
+    )
 
 
 async def _retention(admin: AIOKafkaAdminClient, settings: Settings, counts: dict[str, int]) -> list[Check]:

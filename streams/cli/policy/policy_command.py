@@ -20,12 +20,16 @@ from streams.cli.policy.policy_rows import (
     unit_rows,
 )
 from streams.cli.policy.policy_sample import sample_account
+from streams.cli.policy.policy_shipped import init_command, list_command, show_command
 from streams.cli.policy.policy_tables import renderables
 from streams.config.invocation import JsonOption, tell_mistakes
 from streams.config.settings import SettingsError, load_policy
 from streams.config.terminal import amount, console, json_out, table
 
 app = typer.Typer(no_args_is_help=True, help="Policy files: the rule book of an exchange.")
+app.command("list")(list_command)
+app.command("show")(show_command)
+app.command("init")(init_command)
 app.command("responsiveness")(responsiveness_command)
 app.command("activate")(activate_command)
 app.add_typer(policy_import.app, name="import", cls=CommandGroup)

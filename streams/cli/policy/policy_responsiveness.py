@@ -15,6 +15,7 @@ from engine.marks.mark_book import NANOSECONDS
 from engine.numbers import divide
 from engine.policy import Policy
 from streams.cli.simulate.feed_command import unix_ms
+from streams.cli.simulate.recording_options import ColumnsOption, MapOption, SymbolOption, reading_of
 from streams.config.invocation import EXIT_MISTAKE, JsonOption, fail, tell_mistakes
 from streams.config.problem import Problem
 from streams.config.settings import load_policy
@@ -50,7 +51,8 @@ class PolicyResponse(msgspec.Struct, frozen=True, kw_only=True):
 def responsiveness_command(
     files: Annotated[list[Path], typer.Argument(help="Policy files (TOML).", show_default=False)],
     data: Annotated[
-        Path, typer.Option(help="Recording (csv or csv.gz of trades or bars).", show_default=False)
+        Path,
+        typer.Option(help="Recording (csv of trades, marks or bars, plain or packed).", show_default=False),
     ],
     accounts: Annotated[
         int, typer.Option(min=1, max=1_000_000, help="Made-up accounts that open at its first prices.")
@@ -61,6 +63,9 @@ def responsiveness_command(
         str | None, typer.Option("--from", help="Play the recording from here: ISO time, UTC by default.")
     ] = None,
     to_time: Annotated[str | None, typer.Option("--to", help="... up to here.")] = None,
+    renamed: MapOption = None,
+    symbol: SymbolOption = None,
+    columns: ColumnsOption = None,
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
 ) -> None:
     """Say how much a recorded day raises the requirement of positions that do not change, and whom that calls.
@@ -80,8 +85,11 @@ def responsiveness_command(
             fresh_seconds=FRESH_SECONDS,
             from_ms=unix_ms("--from", from_time),
             to_ms=unix_ms("--to", to_time),
+            reading=reading_of(renamed, symbol, columns),
         )
-        found = [_response(data, it, options, int(every * NANOSECONDS)) for it in policies]
+        found = [
+            _response(data, it, options, int(every * NANOSECONDS), tell=it is policies[0]) for it in policies
+        ]
     except FeedError as error:
         fail(str(error), EXIT_MISTAKE)
     if as_json:
@@ -93,11 +101,16 @@ def responsiveness_command(
         out.print(remark)
 
 
-def _response(data: Path, policy: Policy, options: "FileOptions", every_ns: int) -> PolicyResponse:
+def _response(
+    data: Path, policy: Policy, options: "FileOptions", every_ns: int, *, tell: bool
+) -> PolicyResponse:
     from streams.replay.margin_course import margin_course  # noqa: PLC0415 - see above
     from streams.replay.sources import Files  # noqa: PLC0415
 
-    course = margin_course(Files(data, policy, options), policy, every_ns, time.perf_counter_ns)
+    files = Files(data, policy, options)
+    course = margin_course(files, policy, every_ns, time.perf_counter_ns)
+    for note in files.notes if tell else ():
+        typer.echo(note, err=True)
     if not course.maintenance:
         raise Problem(f"{printable(str(data))}: nobody was judged under policy {policy.name!r}")
     return PolicyResponse(

@@ -8,6 +8,7 @@ import typer
 
 from streams.cli.replay.replay_tables import difference_parts, summary_parts
 from streams.cli.simulate.feed_command import speed_of, unix_ms
+from streams.cli.simulate.recording_options import ColumnsOption, MapOption, SymbolOption, reading_of
 from streams.config.invocation import (
     EXIT_MISTAKE,
     EXIT_PROBLEM,
@@ -47,8 +48,8 @@ def replay(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Recording (csv of trades or bars), file of input messages (jsonl), either may be .gz, or a directory "
-            "of such files."
+            help="Recording (csv of trades, marks or bars, plain or packed), file of input messages (jsonl, may be .gz), or a "
+            "directory of such files."
         ),
     ] = None,
     accounts: Annotated[
@@ -70,6 +71,9 @@ def replay(
         str | None, typer.Option("--from", help="Play recordings from here: ISO time, UTC by default.")
     ] = None,
     to_time: Annotated[str | None, typer.Option("--to", help="... up to here.")] = None,
+    renamed: MapOption = None,
+    symbol: SymbolOption = None,
+    columns: ColumnsOption = None,
     speed: Annotated[str, typer.Option(help="Seconds of event time per second, or max.")] = "max",
     events: Annotated[
         Path | None, typer.Option(help="File for the events, one a line; packed where its name ends in .gz.")
@@ -127,6 +131,7 @@ def replay(
                 fresh_seconds=fresh,
                 from_ms=unix_ms("--from", from_time),
                 to_ms=unix_ms("--to", to_time),
+                reading=reading_of(renamed, symbol, columns),
             )
             told = replay_files(Files(data, rules, files), options)
     except FeedError as error:

@@ -48,7 +48,7 @@ def replay_files(files: Files, options: RunOptions) -> Summary:
         asyncio.run(driver.drive(_one_by_one(files.arrivals())))
         if not driver.arrivals:
             raise RecordingError(f"{files.path}: nothing to replay, there is no message in it")
-        return driver.summary(files.rows_left_out, ())
+        return driver.summary(files.rows_left_out, files.notes)
 
 
 async def replay_topics(settings: Settings, options: RunOptions, *, from_first: bool) -> Summary:

@@ -14,13 +14,14 @@ from engine.analytics.stress_scenario import StressScenario
 from engine.policy import Policy
 from engine.policy.reading.toml_text import document_text
 from streams.cli.simulate.feed_command import unix_ms
+from streams.cli.simulate.recording_options import ColumnsOption, MapOption, SymbolOption, reading_of
 from streams.config.invocation import EXIT_MISTAKE, ConfigOption, JsonOption, fail, tell_mistakes
 from streams.config.problem import Problem
 from streams.config.settings import SettingsError, load_policy, load_settings
 from streams.config.stress_scenarios import shipped_scenarios
 from streams.config.terminal import amount, console, json_out, printable, table
 from streams.exchange.feed_errors import FeedError
-from streams.exchange.market.recording import Recording
+from streams.exchange.market.recording import Recording, told_left_out
 from streams.exchange.market.sample_market import quotes
 
 app = typer.Typer(no_args_is_help=True, help="Scenarios of stress.")
@@ -59,7 +60,8 @@ def list_command(
 @tell_mistakes
 def from_recording(
     file: Annotated[
-        Path, typer.Argument(help="Recording (csv or csv.gz of trades or bars).", show_default=False)
+        Path,
+        typer.Argument(help="Recording (csv of trades, marks or bars, plain or packed).", show_default=False),
     ],
     name: Annotated[str | None, typer.Option(help="Of the scenario; default: the file's name.")] = None,
     from_time: Annotated[
@@ -69,6 +71,9 @@ def from_recording(
     up: Annotated[  # noqa: FBT002 - an option of the command line
         bool, typer.Option("--up", help="The moment at which the mean of all coins had risen furthest.")
     ] = False,
+    renamed: MapOption = None,
+    symbol: SymbolOption = None,
+    columns: ColumnsOption = None,
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
     config: ConfigOption = None,
 ) -> None:
@@ -87,10 +92,13 @@ def from_recording(
             speed=1.0,
             from_ms=unix_ms("--from", from_time),
             to_ms=unix_ms("--to", to_time),
+            reading=reading_of(renamed, symbol, columns),
         )
         found = recorded_move(_points(recording, policy), up=up)
     except FeedError as error:
         fail(str(error), EXIT_MISTAKE)
+    for line in told_left_out([recording]):
+        typer.echo(line, err=True)
     if found is None:
         raise Problem(
             f"{printable(str(file))}: at no moment had the mean of all coins {'risen' if up else 'fallen'}"

@@ -15,6 +15,7 @@ from streams.exchange.market.market_path import (
     recording_in,
 )
 from streams.exchange.market.named_scenarios import SCENARIOS, MarketScenario
+from streams.exchange.market.recorded_layout import Reading
 from streams.exchange.market.recording import Recording
 from streams.exchange.market.sample_market import quotes
 from streams.exchange.market.scenario import check_rate
@@ -66,6 +67,7 @@ def make_simulation(
     data: Path | None,
     from_time: str | None,
     to_time: str | None,
+    reading: Reading | None = None,
     ticks_per_second: float,
     orders_per_second: float,
     impact: float,
@@ -84,7 +86,7 @@ def make_simulation(
     else:
         file = recording_in(data)
         window = (unix_ms("--from", from_time), unix_ms("--to", to_time))
-        recording = Recording(file, rules, speed=1.0, from_ms=window[0], to_ms=window[1])
+        recording = Recording(file, rules, speed=1.0, from_ms=window[0], to_ms=window[1], reading=reading)
         chosen = RECORDED
         path, source = RecordedPath(recording, rules), str(file)
         length = recorded_seconds(recording, window[1]) if seconds is None else seconds

@@ -11,10 +11,12 @@ import msgspec
 import typer
 
 from engine.policy import Policy
+from streams.cli.simulate.recording_options import ColumnsOption, MapOption, SymbolOption, reading_of
 from streams.config.invocation import EXIT_MISTAKE, EXIT_PROBLEM, ConfigOption, fail, tell_mistakes
 from streams.config.settings import load_policy, load_settings
 from streams.exchange.feed_errors import BrokerError, FeedError
-from streams.exchange.market.recording import Recording
+from streams.exchange.market.recorded_layout import Reading
+from streams.exchange.market.recording import Recording, told_left_out
 from streams.exchange.market.scenario import Scenario, SyntheticCrash
 from streams.exchange.traders.population import Population
 from streams.exchange.wire.feed import Feed, FeedOptions, FeedSummary
@@ -51,13 +53,17 @@ def feed(
     ] = False,
     seed: Annotated[int, typer.Option(help="The same seed makes the same population and market.")] = 1,
     data: Annotated[
-        Path | None, typer.Option(help="Recording (csv or csv.gz of trades or bars) to play instead.")
+        Path | None,
+        typer.Option(help="Recording (csv of trades, marks or bars, plain or packed) to play instead."),
     ] = None,
     speed: Annotated[str, typer.Option(help="Recorded seconds per second, or max.")] = "60",
     from_time: Annotated[
         str | None, typer.Option("--from", help="Play the recording from here: ISO time, UTC by default.")
     ] = None,
     to_time: Annotated[str | None, typer.Option("--to", help="... up to here.")] = None,
+    renamed: MapOption = None,
+    symbol: SymbolOption = None,
+    columns: ColumnsOption = None,
     policy: Annotated[Path | None, typer.Option(help="Policy file; default: the setting's.")] = None,
     json_output: Annotated[  # noqa: FBT002 - a flag
         bool, typer.Option("--json", help="Print progress (on standard error) and summary as JSON lines.")
@@ -78,6 +84,7 @@ def feed(
             speed=speed,
             from_time=from_time,
             to_time=to_time,
+            reading=reading_of(renamed, symbol, columns),
         )
         population = Population(rules, accounts, seed, scenario.start_prices)
         options = FeedOptions(
@@ -93,6 +100,8 @@ def feed(
     except FeedError as error:
         fail(str(error), EXIT_MISTAKE)
     left_out = scenario.unknown if isinstance(scenario, Recording) else {}
+    for line in told_left_out([scenario] if isinstance(scenario, Recording) else []):
+        typer.echo(line, err=True)
     typer.echo(_as_json(summary, left_out) if json_output else _as_text(summary, left_out))
 
 
@@ -106,6 +115,7 @@ def make_scenario(
     speed: str,
     from_time: str | None,
     to_time: str | None,
+    reading: Reading,
 ) -> Scenario:
     """The market that these options ask for. Raises `FeedError` when they ask for none."""
     if data is None:
@@ -116,6 +126,7 @@ def make_scenario(
         speed=speed_of(speed),
         from_ms=unix_ms("--from", from_time),
         to_ms=unix_ms("--to", to_time),
+        reading=reading,
     )
 
 

@@ -19,6 +19,7 @@ from engine.policy import Policy
 from engine.policy.rules.deleveraging_rules import DeleveragingRules
 from streams.cli.simulate.adl_policies import ACCEPTED, adl_policies
 from streams.cli.simulate.exchange_options import make_simulation, scenario_policy, scenario_rules
+from streams.cli.simulate.recording_options import ColumnsOption, MapOption, SymbolOption, reading_of
 from streams.config.invocation import (
     EXIT_MISTAKE,
     EXIT_PROBLEM,
@@ -32,7 +33,9 @@ from streams.embedded.ports import LOOPBACK
 from streams.exchange.adl_comparison import AdlComparison, adl_row, print_comparison
 from streams.exchange.clearing.conservation import NotConserved
 from streams.exchange.feed_errors import BrokerError, FeedError
+from streams.exchange.market.market_path import RecordedPath
 from streams.exchange.market.named_scenarios import SCENARIOS
+from streams.exchange.market.recording import told_left_out
 from streams.exchange.simulation import Simulation
 from streams.exchange.simulation_report import SimulationSummary, print_summary, summarised
 from streams.exchange.wire.live_simulation import Live, LiveOptions
@@ -52,7 +55,7 @@ _SpeedOption = Annotated[str, typer.Option(help="Seconds of the market per secon
 _DataOption = Annotated[
     Path | None,
     typer.Option(
-        help="Recording (csv or csv.gz of trades or bars), or a directory of such, as the path of prices."
+        help="Recording (csv of trades, marks or bars, plain or packed), or a directory of such, as the path of prices."
     ),
 ]
 _FromTimeOption = Annotated[
@@ -120,6 +123,9 @@ def simulate(
     data: _DataOption = None,
     from_time: _FromTimeOption = None,
     to_time: _ToTimeOption = None,
+    renamed: MapOption = None,
+    symbol: SymbolOption = None,
+    columns: ColumnsOption = None,
     ticks_per_second: _TicksPerSecondOption = 400,
     orders_per_second: _OrdersPerSecondOption = 20,
     impact: _ImpactOption = 1.0,
@@ -159,6 +165,7 @@ def simulate(
             data=data,
             from_time=from_time,
             to_time=to_time,
+            reading=reading_of(renamed, symbol, columns),
             ticks_per_second=ticks_per_second,
             orders_per_second=orders_per_second,
             impact=impact,
@@ -178,6 +185,9 @@ def simulate(
         fail(str(error), EXIT_PROBLEM)
     except FeedError as error:
         fail(str(error), EXIT_MISTAKE)
+    if isinstance(simulation.path, RecordedPath):
+        for line in told_left_out([simulation.path.recording]):
+            typer.echo(line, err=True)
     _say(summary, as_json=as_json)
 
 

@@ -1,6 +1,5 @@
 """The course of a market that no trade of ours has moved: laid out from a scenario, or read from a recording."""
 
-import gzip
 import itertools
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -13,6 +12,8 @@ from numpy.typing import NDArray
 from engine.policy import Policy
 from streams.exchange.feed_errors import FeedError
 from streams.exchange.market.named_scenarios import MarketScenario, Points
+from streams.exchange.market.recorded_symbols import DOLLARS
+from streams.exchange.market.recorded_text import RECORDING_SUFFIXES
 from streams.exchange.market.recording import Recording
 from streams.exchange.market.sample_market import STABLECOIN, coin_of, quotes, start_prices
 from streams.exchange.market.scenario import FeedMark, uneven_rise, walk
@@ -106,20 +107,16 @@ def recording_in(place: Path) -> Path:
     """
     if not place.is_dir():
         return place
-    found = [file for kind in ("trades", "klines", "") for file in sorted(place.glob(f"{kind}*.csv*"))]
+    files = [it for it in sorted(place.iterdir()) if it.name.lower().endswith(RECORDING_SUFFIXES)]
+    found = [it for kind in ("trades", "klines", "") for it in files if it.name.startswith(kind)]
     if not found:
-        raise FeedError(f"--data {place}: no csv or csv.gz file in this directory")
+        raise FeedError(f"--data {place}: no file in this directory ends in {', '.join(RECORDING_SUFFIXES)}")
     return found[0]
 
 
 def recorded_seconds(recording: Recording, to_ms: int | None) -> float:
     """From the first row that is played to the last one. Reads the file to its end."""
-    last = ""
-    opened = gzip.open if recording.path.suffix == ".gz" else open
-    with opened(recording.path, "rt", encoding="utf-8") as lines:
-        for line in lines:
-            last = line
-    end_ms = int(last.split(",", 1)[0])
+    end_ms = recording.end_ms()
     return max((min(end_ms, to_ms or end_ms) - recording.start_ms) / 1000, 1.0)
 
 
@@ -128,8 +125,9 @@ class RecordedPath:
 
     def __init__(self, recording: Recording, policy: Policy) -> None:
         """`recording` gives recorded seconds: its speed is 1."""
+        self.recording = recording
         self.start_prices = recording.start_prices
-        self._coins = {quote.symbol: quote.coin for quote in quotes(policy)}
+        self._coins = _coins(recording, policy)
         self._marks: Iterator[FeedMark] = iter(recording)
         self._next = next(self._marks, None)
         self._prices = {
@@ -138,11 +136,14 @@ class RecordedPath:
         }
         for quote in quotes(policy):
             self._prices.setdefault(quote.coin, float(self.start_prices[quote.symbol]))
+        self._prices |= {coin: float(self.start_prices[symbol]) for symbol, coin in self._coins.items()}
 
     def at(self, second: float) -> Mapping[str, float]:
         """See `MarketPath`."""
         while self._next is not None and self._next.at_seconds <= second:
-            self._prices[self._coins[self._next.symbol]] = float(self._next.price)
+            coin = self._coins.get(self._next.symbol)
+            if coin is not None:
+                self._prices[coin] = float(self._next.price)
             self._next = next(self._marks, None)
         return self._prices
 
@@ -153,3 +154,13 @@ class RecordedPath:
     def silent(self, second: float) -> bool:  # noqa: ARG002 - see `MarketPath`
         """See `MarketPath`."""
         return False
+
+
+def _coins(recording: Recording, policy: Policy) -> dict[str, str]:
+    """The one price symbol of each recorded coin that gives its price in account currency: its index before its contract."""
+    coins: dict[str, str] = {}
+    for quote in sorted(quotes(policy), key=lambda it: it.settle is not None):
+        told = quote.symbol not in recording.constant and (quote.settle is None or quote.settle in DOLLARS)
+        if told and quote.coin not in coins.values():
+            coins[quote.symbol] = quote.coin
+    return coins

@@ -9,10 +9,18 @@ from typing import Any
 import pytest
 
 from engine.policy import PolicyError, parse
-from engine.policy.reading.venue_imports import brackets_policy, filters_policy
+from engine.policy.reading.venue_imports import venue_policy
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
 """Real files, where this checkout has them beside it."""
+
+
+def brackets_policy(text: str) -> str:
+    return venue_policy("binance-brackets", [text], {}).text
+
+
+def filters_policy(*texts: str) -> str:
+    return venue_policy("instrument-filters", texts, {}).text
 
 
 def bracket(
@@ -100,9 +108,9 @@ def test_brackets_when_coin_margined_then_inverse_with_floors_in_coin(symbol: st
     [
         ("", "not in a shape"),
         ("{", "not in a shape"),
-        ("[]", "no symbol"),
-        ("{}", "no symbol"),
-        ('{"a": 1}', "Expected `array`"),
+        ("[]", "the file is a list of 0"),
+        ("{}", "the file is an object with nothing"),
+        ('{"a": 1}', "not in a shape this reads: the file is an object with a. Read are: leverage brackets"),
         (
             answer({"initialLeverage": 1, "maintMarginRatio": 0.5, "cum": 0}),
             "neither notionalFloor nor qtyFloor",
@@ -119,7 +127,6 @@ def test_brackets_when_coin_margined_then_inverse_with_floors_in_coin(symbol: st
         (answer(bracket(0, 125, 0.01, 0)), "tiers.BTCUSDT: need 0 < maintenance_rate <= initial_rate"),
         (answer(FIRST, bracket(50000, 100, 0.005, 51)), "deduction 51 at floor 50000"),
         (answer(bracket(1, 125, 0.004, 0)), "the first tier must have floor 0"),
-        (json.dumps({name: [{"info": FIRST}] for name in ("BTCUSDT", "BTC/USDT:USDT")}), "brackets already"),
     ],
 )
 def test_brackets_when_the_file_is_bad_then_refused_by_name(text: str, words: str) -> None:
@@ -156,7 +163,7 @@ def test_filters_when_given_brackets_then_only_what_both_files_know() -> None:
     policy = parse(text)
     assert set(policy.instruments) == {"BTCUSDT"}
     assert set(policy.tiers) == {"BTCUSDT"}
-    assert "# Left out: NEWUSDT (no brackets)" in text
+    assert "# Left out: NEWUSDT: no brackets" in text
 
 
 def test_filters_when_a_digest_then_the_same_instruments() -> None:
@@ -189,9 +196,9 @@ def test_filters_when_symbol_is_not_ascii_then_a_quoted_key() -> None:
     ("item", "words"),
     [
         ([], "not in a shape"),
-        ({}, "no instrument"),
-        ({"symbols": []}, "no instrument"),
-        ({"symbols": [{"symbol": "BTCUSDT"}]}, "contractType"),
+        ({}, "the file is an object with nothing"),
+        ({"symbols": []}, "the file is an object with symbols; symbols is a list of 0"),
+        ({"symbols": [{"symbol": "BTCUSDT", "baseAsset": "BTC"}]}, "contractType is missing"),
         ({"symbols": [listed(filters=[])]}, "BTCUSDT: no stepSize in a LOT_SIZE filter"),
         ({"symbols": [listed(filters=[{"filterType": "LOT_SIZE"}])]}, "BTCUSDT: no stepSize"),
         (
@@ -199,7 +206,7 @@ def test_filters_when_symbol_is_not_ascii_then_a_quoted_key() -> None:
             "BTCUSDT: stepSize is not a finite number",
         ),
         ({"symbols": [listed(contractType="NEXT_QUARTER", deliveryDate=10**18)]}, "is no time"),
-        ({"BTCUSDT": {"base_asset": "BTC"}}, "quote_asset"),
+        ({"BTCUSDT": {"base_asset": "BTC", "quote_asset": 7}}, "quote_asset is 7, a word is needed"),
     ],
 )
 def test_filters_when_the_file_is_bad_then_refused_by_name(item: object, words: str) -> None:

@@ -76,7 +76,7 @@ def test_bench_book_then_people_get_tables_and_how_to_read_them() -> None:
 
 def test_bench_book_when_given_a_recorded_day_then_replays_all_of_it(tmp_path) -> None:
     # one trade a second, bitcoin falls from 60,000 by a third: whoever is long with leverage is called
-    rows = [f"{1_000 * i},BTCUSD,{60_000 - 100 * i},1" for i in range(200)]
+    rows = [f"{1_760_000_000_000 + 1_000 * i},BTCUSD,{60_000 - 100 * i},1" for i in range(200)]
     day = tmp_path / "day.csv"
     day.write_text("\n".join(["ts_ms,symbol,price,qty", *rows]))
     report = unimargin("bench", "book", *QUICK, "--crash-day", str(day), "--json").json

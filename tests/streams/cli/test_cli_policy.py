@@ -159,3 +159,68 @@ def test_import_when_the_file_is_bad_then_named_with_code_2(
     assert (said.code, said.out) == (2, "")
     assert str(file) in said.err
     assert words in said.err
+
+
+def test_import_files_when_a_row_is_bad_then_told_on_standard_error_and_the_rest_is_a_policy(
+    tmp_path: Path, info: Path
+) -> None:
+    file = tmp_path / "tiers.json"
+    file.write_text(json.dumps([*BRACKETS, {"symbol": "XEUR", "brackets": BRACKETS[0]["brackets"]}]))
+    said = unimargin("policy", "import", "files", str(info), str(file), "--name", "mine")
+    assert said.code == 0
+    assert said.err == "left out: XEUR: which part is the quote asset?\n"
+    assert parse(said.out).name == "mine"
+
+
+def test_import_files_when_the_venue_answered_with_an_error_then_told_with_code_2(tmp_path: Path) -> None:
+    file = tmp_path / "answer.json"
+    file.write_text('{"code": -2015, "msg": "Invalid API-key"}')
+    said = unimargin("policy", "import", "files", str(file))
+    assert (said.code, said.out) == (2, "")
+    assert f"{file}: the venue answered with an error and no data: -2015: Invalid API-key" in said.err
+
+
+@pytest.mark.parametrize("word", ["BTC-USDT", "BTC-USDT=dear", "=5", "BTC-USDT=-1", "BTC-USDT=NaN"])
+def test_import_files_when_a_price_is_none_then_told_with_code_2(info: Path, word: str) -> None:
+    said = unimargin("policy", "import", "files", str(info), "--price", word)
+    assert (said.code, said.out) == (2, "")
+    assert "--price" in said.err
+
+
+def test_list_then_every_policy_that_ships_with_what_it_is_about() -> None:
+    rows = {it["name"]: it for it in unimargin("policy", "list", "--json").json}
+    folder = Path(__file__).parents[3] / "deploy" / "policies"
+    assert set(rows) == {file.stem for file in folder.glob("*.toml")}
+    assert all(len(it["about"]) > 20 for it in rows.values())
+    assert rows["default"]["digest"] == parse((folder / "default.toml").read_text("utf-8")).digest
+    assert "okx-portfolio" in unimargin("policy", "list").out
+
+
+@pytest.mark.parametrize("command", ["show", "init"])
+def test_policy_when_none_of_that_name_ships_then_the_nearest_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = unimargin("policy", command, "../default")
+    assert (said.code, said.out) == (2, "")
+    assert "no policy '../default' ships; did you mean default" in said.err
+    assert "okx-portfolio" in said.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_init_then_a_file_to_start_from_and_never_over_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = unimargin("policy", "init", "default")
+    assert said.code == 0
+    assert "unimargin policy check default.toml" in said.out
+    assert (tmp_path / "default.toml").read_text() == unimargin("policy", "show", "default").out
+    (tmp_path / "default.toml").write_text("mine")
+    again = unimargin("policy", "init", "default")
+    assert again.code == 2
+    assert "default.toml is there already" in again.err
+    assert (tmp_path / "default.toml").read_text() == "mine"
+    assert unimargin("policy", "init", "default", "--force").code == 0
+    missing = unimargin("policy", "init", "default", "--out", "no/such/place.toml")
+    assert (missing.code, "no/such/place.toml: No such file" in missing.err) == (2, True)

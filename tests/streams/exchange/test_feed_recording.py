@@ -139,17 +139,26 @@ def test_rows_slightly_late_then_are_due_at_once(tmp_path: Path, policy: Policy)
         ("", "line 1: the header '' is none of"),
         ("ts_ms,symbol,rate\n1,BTC,0.1\n", "line 1: the header 'ts_ms,symbol,rate' is none of"),
         (f"{TRADES}{T0},BTCUSD,100\n", "line 2: 3 fields, the header names 4"),
-        (f"{TRADES}noon,BTCUSD,100,1\n", "line 2: ts_ms 'noon' is not a whole number"),
-        (f"{ARRIVALS}{T0},BTCUSD,100,1,soon\n", "line 2: recv_ts_ms 'soon' is not a whole number"),
+        (f"{TRADES}noon,BTCUSD,100,1\n", "line 2: ts_ms: time 'noon' is in no unit that is known"),
+        (
+            f"{ARRIVALS}{T0},BTCUSD,100,1,soon\n",
+            "line 2: recv_ts_ms: time 'soon' is in no unit that is known",
+        ),
         (f"{TRADES}{T0},BTCUSD,100,1\n{T0},BTCUSD,dear,1\n", "line 3: price 'dear' is not a number"),
-        (f"{TRADES}{T0},BTCUSD,NaN,1\n", "line 2: price 'NaN' is not a finite number"),
-        (f"{TRADES}{T0},BTCUSD,0,1\n", "line 2: price '0' is not above zero"),
+        (f"{TRADES}{T0},BTCUSD,NaN,1\n", "1 rows left out: no price (the first in line 2)"),
+        (
+            f"{TRADES}{T0},BTCUSD,0,1\n",
+            "1 rows left out: a price that is not above zero (the first in line 2)",
+        ),
         (f"{BARS}{T0},BTCUSD,1,2,x,1,0\n", "line 2: low 'x' is not a number"),
         (
-            f"{TRADES}{T0},BTCUSD,100,1\n{T0 - 1001},BTCUSD,100,1\n",
-            "line 3: time 1759999998999 is 1001 ms before an earlier row's, 1000 ms allowed",
+            f"{TRADES}{T0 - 1},BTCUSD,100,1\n{T0},BTCUSD,100,1\n{T0 - 1001},BTCUSD,100,1\n",
+            "line 4: time 1759999998999 is 1001 ms before an earlier row's, 1000 ms allowed",
         ),
-        (f"{BARS}{T0},BTC,1,1,1,1,0\n{T0 - 1},BTC,1,1,1,1,0\n", "1 ms before an earlier row's, 0 ms allowed"),
+        (
+            f"{BARS}{T0 - 1},BTC,1,1,1,1,0\n{T0},BTC,1,1,1,1,0\n{T0 - 1},BTC,1,1,1,1,0\n",
+            "1 ms before an earlier row's, 0 ms allowed: sort the rows by time",
+        ),
         (TRADES, "no row to play"),
         (f"{TRADES}{T0},BNBUSD,1,1\n", "symbols not priced: BNBUSD"),
     ],
@@ -166,7 +175,7 @@ def test_a_bad_file_then_is_told_by_line_and_rule(
 
 def test_a_file_that_cannot_be_read_then_is_told(tmp_path: Path, policy: Policy) -> None:
     no_gzip = tmp_path / "plain.csv.gz"
-    no_gzip.write_text(TRADES)
+    no_gzip.write_bytes(b"\x1f\x8bplain")
     cut = tmp_path / "cut.csv.gz"
     cut.write_bytes(gzip.compress((TRADES + f"{T0},XRPUSD,2,1\n" * 10_000).encode())[:-20])
     no_text = tmp_path / "latin.csv"

@@ -6,7 +6,9 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from redis.asyncio import Redis
 
+from streams.config.settings import Settings
 from streams.embedded.embedded_redis import EmbeddedRedis
+from streams.kafka.clients import relay_producer
 from streams.store.redis_client import connect
 from tests.support.kafka_server import RealKafka
 
@@ -22,7 +24,5 @@ async def client(real_redis: EmbeddedRedis) -> AsyncIterator[Redis]:
 @pytest.fixture
 async def producer(real_kafka: RealKafka) -> AsyncIterator[AIOKafkaProducer]:
     """As a worker's."""
-    async with AIOKafkaProducer(
-        bootstrap_servers=real_kafka.bootstrap_servers, acks="all", enable_idempotence=True
-    ) as producer:
+    async with relay_producer(Settings(kafka_bootstrap_servers=real_kafka.bootstrap_servers)) as producer:
         yield producer

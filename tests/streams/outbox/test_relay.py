@@ -9,7 +9,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RequestTimedOutError
 from redis.asyncio import Redis
 
+from streams.config.settings import Settings
 from streams.contract.commit import Commit, Lane, OutboxEntry
+from streams.kafka.producer_epochs import raise_epoch
 from streams.observe.metrics import Metrics
 from streams.outbox import relay as relay_module
 from streams.outbox.licence import Licence
@@ -268,10 +270,15 @@ async def test_run_when_an_entry_is_larger_than_kafka_takes_then_relay_error_and
     assert await StoreReader(client).outbox_entries(PARTITION) == 1
 
 
+@pytest.mark.parametrize("counts", [True, False], ids=["the broker counts epochs", "it counts none"])
 async def test_run_when_entries_are_larger_than_kafka_takes_then_told_of_and_passed_over_and_all_others_go_on(
-    store: ShardStore, relay: OutboxRelay, topics: Topics, client: Redis
+    store: ShardStore, relay: OutboxRelay, topics: Topics, client: Redis, *, counts: bool
 ) -> None:
     told: list[bytes] = []
+    if counts:
+        settings = Settings(kafka_bootstrap_servers=topics.kafka.bootstrap_servers)
+        places = [TopicPartition(topic, PARTITION) for topic in (topics.margin_events, topics.liquidations)]
+        relay._licence.give(await raise_epoch(settings, topics.margin_events, places))
 
     async def pass_over(entry: OutboxEntry, error: KafkaError) -> None:
         assert isinstance(error, MessageSizeTooLargeError)

@@ -94,9 +94,13 @@ def test_replay_when_a_file_breaks_off_then_says_where_and_leaves_the_old_events
         ("blank.jsonl", b"\n\n", "nothing to replay"),
         ("empty.csv", b"", "is none of: ts_ms"),
         ("header.csv", b"ts_ms,symbol,price,qty\n", "no row to play"),
-        ("other.csv", b"ts_ms,symbol,price,qty\n1000,DOGSUSD,1,1\n", "no row to play"),
+        ("other.csv", b"ts_ms,symbol,price,qty\n1760000000000,DOGSUSD,1,1\n", "no row to play"),
         ("not.jsonl.gz", b"plain text", "cannot be read"),
-        ("torn.csv", b"ts_ms,symbol,price,qty\n1000,BTCUSD,50000,1\n1001,BTCUSD\n", "line 3: 2 fields"),
+        (
+            "torn.csv",
+            b"ts_ms,symbol,price,qty\n1760000000000,BTCUSD,50000,1\n1760000000001,BTCUSD\n",
+            "line 3: 2 fields",
+        ),
     ],
 )
 def test_replay_when_there_is_nothing_to_play_then_says_so(

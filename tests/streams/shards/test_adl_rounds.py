@@ -22,7 +22,7 @@ from streams.observe.metrics import Metrics
 from streams.shards.adl_rounds import AdlRounds
 from streams.shards.newest import Newest
 from streams.shards.processor import ShardProcessor
-from streams.shards.shard import Condition
+from streams.shards.shard_standing import Condition
 from streams.store.redis_client import StoreUnavailable
 from streams.store.unpaid_store import UnpaidByShard
 from tests.support.builders import account, mark, sample, seconds

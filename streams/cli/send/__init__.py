@@ -1,0 +1,1 @@
+"""`unimargin send`: one message, as a producer of the exchange would send it."""

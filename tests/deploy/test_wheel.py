@@ -1,0 +1,72 @@
+"""The wheel on its own: built, installed outside of the checkout, and used there."""
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+UV = Path(sys.executable).with_name("uv")
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`unimargin` of a wheel, in an environment that has this one's libraries but not this checkout."""
+    place = tmp_path_factory.mktemp("wheel")
+    run(UV, "build", "--quiet", "--wheel", "--out-dir", place, ROOT, cwd=place)
+    (wheel,) = place.glob("*.whl")
+    run(UV, "venv", "--quiet", "--python", sys.executable, place / "venv", cwd=place)
+    run(UV, "pip", "install", "--quiet", "--no-deps", "--python", place / "venv", wheel, cwd=place)
+    (packages,) = (place / "venv").glob("lib/python*/site-packages")
+    # a directory named in a .pth is searched, but its own .pth, which leads to the checkout, is not read
+    (packages / "libraries.pth").write_text(sysconfig.get_path("purelib"))
+    return place / "venv" / "bin" / "unimargin"
+
+
+def run(*words: object, cwd: Path) -> str:
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PYTHON", "UNIMARGIN", "VIRTUAL_ENV"))
+    }
+    done = subprocess.run(
+        [str(it) for it in words], cwd=cwd, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_wheel_when_installed_elsewhere_then_its_own_code_runs(program: Path, tmp_path: Path) -> None:
+    where = run(
+        program.with_name("python"),
+        "-c",
+        "import streams, engine; print(streams.__path__, engine.__path__)",
+        cwd=tmp_path,
+    )
+    assert str(program.parents[1]) in where
+    assert str(ROOT) not in where.replace(str(program.parents[1]), "")
+
+
+def test_policies_when_asked_of_the_wheel_then_each_of_the_checkout_is_there_and_can_be_written(
+    program: Path, tmp_path: Path
+) -> None:
+    known = [it["name"] for it in json.loads(run(program, "policy", "list", "--json", cwd=tmp_path))]
+    files = {file.stem: file for file in (ROOT / "deploy" / "policies").glob("*.toml")}
+    assert known == sorted(files)
+    for name in ("default", "okx-portfolio"):
+        assert run(program, "policy", "show", name, cwd=tmp_path) == files[name].read_text("utf-8")
+    run(program, "policy", "init", "bybit-uta-cross", "--out", "mine.toml", cwd=tmp_path)
+    assert "valid" in run(program, "policy", "check", "mine.toml", cwd=tmp_path)
+    assert [it.name for it in tmp_path.iterdir()] == ["mine.toml"]
+
+
+@pytest.mark.slow
+def test_demo_when_the_wheel_runs_it_then_it_leaves_nothing_where_it_was_called(
+    program: Path, tmp_path: Path
+) -> None:
+    run(program, "demo", "--seconds", "2", "--accounts", "50", cwd=tmp_path)
+    assert list(tmp_path.iterdir()) == []
