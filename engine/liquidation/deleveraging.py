@@ -166,8 +166,11 @@ def _cut(
         # not even all contracts give the money in these shares: then it is they that are spread, as far as that is needed
         units = [Fraction(1)] * len(seats)
         shares = _shares(Fraction(contracts), seats, units, rules.rule)
-        given = sum(share * Fraction(seat.gives) for share, seat in zip(shares, seats, strict=True))
-        shares = [share * min(1, Fraction(money) / given) for share in shares]
+        given = sum(
+            (share * Fraction(seat.gives) for share, seat in zip(shares, seats, strict=True)), Fraction(0)
+        )
+        needed = min(Fraction(1), Fraction(money) / given)
+        shares = [share * needed for share in shares]
     lot = lot_of(closing.instrument.quantity_step)
     cuts, asked, closed, left = [], Fraction(0), Fraction(0), contracts
     for seat, unit, share in zip(seats, units, shares, strict=True):
