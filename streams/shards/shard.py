@@ -247,7 +247,12 @@ class ShardRunner:
 
         Where Redis was rewound nobody else may know that the shard is to be taken over: we do, if it is still ours by the group.
         """
-        self._standing.condition, self._returns = Condition.FENCED, not isinstance(lost, FenceLost)
+        returns = not isinstance(lost, FenceLost)
+        if self.condition is Condition.FENCED:
+            # a beat, a commit and a round may each have waited for the answer that tells it
+            self._returns = self._returns and returns
+            return
+        self._standing.condition, self._returns = Condition.FENCED, returns
         self.processor.judging = False
         for task in self._tasks:
             if task is not asyncio.current_task():
