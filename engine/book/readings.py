@@ -46,6 +46,7 @@ def _struct_with(number: type, kind: type[msgspec.Struct]) -> type[msgspec.Struc
         namespace={name: it for name, it in vars(kind).items() if isinstance(it, property)},
         frozen=True,
         omit_defaults=kind.__struct_config__.omit_defaults,
+        forbid_unknown_fields=kind.__struct_config__.forbid_unknown_fields,
     )
 
 
