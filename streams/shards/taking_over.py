@@ -80,7 +80,7 @@ class TakingOver:
             known, published = await self._load_all()
         except StoreRefused as refused:
             raise ShardStopped(str(refused)) from refused
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise ShardStopped(
                 f"shard {self.shard}: a state in Redis cannot be read, and would be written back with a loss: {error}"
             ) from error
