@@ -22,9 +22,13 @@ class StrictDecoder(Generic[T]):
         self._check = msgspec.json.Decoder(_strict(kind))
         self._decoder = msgspec.json.Decoder(kind)
 
+    def check(self, data: bytes) -> None:
+        """Only look whether it could be decoded."""
+        self._check.decode(data)
+
     def decode(self, data: bytes) -> T:
         """The record that these bytes are."""
-        self._check.decode(data)
+        self.check(data)
         return cast("T", self._decoder.decode(data))
 
 

@@ -16,6 +16,7 @@ import msgspec
 from engine.inputs import Topic
 from engine.numbers import ZERO
 from engine.rejections import RejectionCode
+from engine.strict_decoding import StrictDecoder
 
 
 class Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,14 +52,14 @@ class OpenOrder(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     leg: str | None = None
 
 
-class Late(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Late(msgspec.Struct, frozen=True):
     """What came for an older liquidation once a newer one of the pool had begun."""
 
     liquidation_id: str
     inputs: int
 
 
-class Execution(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+class Execution(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the inputs that name one liquidation have done so far."""
 
     liquidation_id: str
@@ -172,6 +173,7 @@ def plain(orders: object) -> dict[str, OpenOrder]:
 
 _encoder = msgspec.json.Encoder(order="deterministic", enc_hook=plain)
 _decoder = msgspec.json.Decoder(AccountState)
+_strict = StrictDecoder[AccountState](AccountState)
 
 
 def encode(state: AccountState) -> bytes:
@@ -181,4 +183,7 @@ def encode(state: AccountState) -> bytes:
 
 def decode(data: bytes) -> AccountState:
     """Read what `encode` wrote. Raises `msgspec.MsgspecError` for anything else: a broken invariant."""
-    return _decoder.decode(data)
+    state = _decoder.decode(data)
+    if state.executions or state.conversions:
+        _strict.check(data)  # these are told in events as well, where fields may be passed over
+    return state
