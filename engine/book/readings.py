@@ -35,7 +35,8 @@ def _with(number: type, kind: Any) -> Any:
 def _struct_with(number: type, kind: type[msgspec.Struct]) -> type[msgspec.Struct]:
     fields = msgspec.structs.fields(kind)
     changed = [(it.name, _with(number, it.type)) for it in fields]
-    if all(new is it.type for (_, new), it in zip(changed, fields, strict=True)):
+    strict = kind.__struct_config__.forbid_unknown_fields
+    if strict and all(new is it.type for (_, new), it in zip(changed, fields, strict=True)):
         return kind
     return msgspec.defstruct(
         f"{kind.__name__}Of{number.__name__.title()}",
@@ -46,6 +47,7 @@ def _struct_with(number: type, kind: type[msgspec.Struct]) -> type[msgspec.Struc
         namespace={name: it for name, it in vars(kind).items() if isinstance(it, property)},
         frozen=True,
         omit_defaults=kind.__struct_config__.omit_defaults,
+        forbid_unknown_fields=True,  # as `engine.ledger.accounts.decode`
     )
 
 

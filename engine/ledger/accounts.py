@@ -4,6 +4,8 @@ Marks never appear here, so the state does not depend on how prices and inputs w
 keeps its *entry value* (sum of quantity x multiplier x price), not an average price: additions are exact, and
 what a reduction takes out plus what stays is always what was there. Every amount is stored in its canonical
 form (`engine.numbers.canonical`).
+
+A state with a field that this edition does not know is refused, never read without it: it would be written back with a loss.
 """
 
 from collections.abc import Mapping
@@ -14,9 +16,10 @@ import msgspec
 from engine.inputs import Topic
 from engine.numbers import ZERO
 from engine.rejections import RejectionCode
+from engine.strict_decoding import StrictDecoder
 
 
-class Position(msgspec.Struct, frozen=True):
+class Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Open contracts of one symbol."""
 
     quantity: Decimal
@@ -29,7 +32,7 @@ class Position(msgspec.Struct, frozen=True):
 FLAT = Position(quantity=ZERO, entry_value=ZERO)
 
 
-class IsolatedPosition(msgspec.Struct, frozen=True):
+class IsolatedPosition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A position with its own ring-fenced margin; either part may be zero, not both."""
 
     position: Position
@@ -37,7 +40,7 @@ class IsolatedPosition(msgspec.Struct, frozen=True):
     """Settle asset held by this position alone, realised P&L and funding included."""
 
 
-class OpenOrder(msgspec.Struct, frozen=True, omit_defaults=True):
+class OpenOrder(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """What is left of an order that rests in the exchange's book."""
 
     symbol: str
@@ -71,7 +74,7 @@ class Execution(msgspec.Struct, frozen=True, omit_defaults=True):
     """The last older one that something came for meanwhile."""
 
 
-class Stop(msgspec.Struct, frozen=True, omit_defaults=True):
+class Stop(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """Why this topic of the account no longer moves it, and since which input offset."""
 
     code: RejectionCode
@@ -82,7 +85,7 @@ class Stop(msgspec.Struct, frozen=True, omit_defaults=True):
     """The engine failed while it judged the account, which is judged no more until an operator resumes the topic."""
 
 
-class Remembered(msgspec.Struct, frozen=True, array_like=True):
+class Remembered(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Which ids of applied inputs are remembered: those of two generations at most (`engine.ledger.remembering`). Times are event time."""
 
     generation: int
@@ -100,7 +103,7 @@ class Remembered(msgspec.Struct, frozen=True, array_like=True):
     """The newest input whose id was forgotten, or was never remembered because it had an `account_seq`; -1: all are known."""
 
 
-class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
+class Progress(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """How far one input topic has been applied to the account."""
 
     offset: int = -1
@@ -114,7 +117,7 @@ class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
     """Of what the input with the newest `account_seq` said (`engine.ledger.remembering.digest_of`)."""
 
 
-class AccountState(msgspec.Struct, frozen=True, omit_defaults=True):
+class AccountState(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """One account. Mappings are never changed in place; zero entries are never kept."""
 
     account: str
@@ -170,6 +173,7 @@ def plain(orders: object) -> dict[str, OpenOrder]:
 
 _encoder = msgspec.json.Encoder(order="deterministic", enc_hook=plain)
 _decoder = msgspec.json.Decoder(AccountState)
+_strict = StrictDecoder[AccountState](AccountState)
 
 
 def encode(state: AccountState) -> bytes:
@@ -179,4 +183,7 @@ def encode(state: AccountState) -> bytes:
 
 def decode(data: bytes) -> AccountState:
     """Read what `encode` wrote. Raises `msgspec.MsgspecError` for anything else: a broken invariant."""
-    return _decoder.decode(data)
+    state = _decoder.decode(data)
+    if state.executions or state.conversions:
+        _strict.check(data)  # these are told in events as well, where fields may be passed over
+    return state

@@ -95,6 +95,10 @@ class Commands(LazyGroup):
             "streams.cli.quarantine.quarantine_command:app",
             "Records that were set aside because they could not be applied.",
         ),
+        "backup": Source(
+            "streams.cli.backup.backup_command:app",
+            "One file of all that Redis holds: create it while workers run, verify it, restore it.",
+        ),
         "policy": Source(
             "streams.cli.policy.policy_command:app", "Policy files: the rule book of an exchange."
         ),

@@ -59,7 +59,7 @@ class Lane(StrEnum):
     """All else: it may be plenty."""
 
 
-class OutboxEntry(msgspec.Struct, frozen=True):
+class OutboxEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One Kafka record that must be published at least once, exactly as it stands here."""
 
     topic: str

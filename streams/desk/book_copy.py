@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any, NamedTuple, TypeVar
 
+import msgspec
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -187,7 +188,7 @@ class BookCopy(CopiedBook):
             try:
                 await self._refresh()
                 pause_s = self._refresh_s
-            except (RedisError, OSError, StoreError, Problem) as error:
+            except (RedisError, OSError, StoreError, Problem, msgspec.MsgspecError) as error:
                 # the client's words name neither user nor password
                 self.problem = f"{type(error).__name__}: {error}"
                 _log.warning("copy_not_refreshed", error=self.problem)

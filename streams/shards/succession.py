@@ -17,6 +17,7 @@ import msgspec
 from redis.exceptions import RedisError
 
 from engine.events.effects import AccountRisk
+from engine.strict_decoding import StrictDecoder
 from streams.shards.processor import ShardProcessor
 from streams.store.redis_client import passes, repeat
 from streams.store.shard_follower import Changes, ShardFollower
@@ -27,7 +28,7 @@ LOOK_SECONDS = 0.25
 GAP_SECONDS_MAX = 2 * LOOK_SECONDS
 """Of the time between two looks so much counts as silence: who was paused has not listened."""
 
-_risk_decoder = msgspec.json.Decoder(AccountRisk)
+_risk_decoder = StrictDecoder[AccountRisk](AccountRisk)
 
 
 class Silence:

@@ -25,6 +25,7 @@ from engine.events.effects import Stream
 from engine.inputs import Mark, Topic
 from engine.ladder.breaker import BreakerState
 from engine.liquidation.adl_risk import AdlState
+from engine.strict_decoding import StrictDecoder
 from streams.contract.commit import Commit
 from streams.kafka.log_reader import LogReader
 from streams.shards.giving_way import give_way
@@ -33,16 +34,17 @@ from streams.shards.judging import Judging
 from streams.shards.log_memory import LogMemory
 from streams.shards.read_back import ReadBack
 from streams.shards.shard_parts import ShardParts
-from streams.shards.shard_standing import Condition
+from streams.shards.shard_standing import Condition, ShardStopped
 from streams.shards.succession import Succession, decoded_risks
+from streams.store.shard_store import StoreRefused
 from streams.store.snapshot_store import Snapshot
 
 CATCH_UP_PASSES = 2
 """The second reads what came to one topic while the other was read, so that both end at about the same instant."""
 
 _log = structlog.get_logger()
-_breaker_decoder = msgspec.json.Decoder(BreakerState)
-_adl_decoder = msgspec.json.Decoder(dict[str, AdlState])
+_breaker_decoder = StrictDecoder[BreakerState](BreakerState)
+_adl_decoder = StrictDecoder[dict[str, AdlState]](dict[str, AdlState])
 
 
 class TakingOver:
@@ -74,7 +76,14 @@ class TakingOver:
 
     async def take_over(self) -> None:
         """Become the owner and catch up. Raises ShardStopped, `UnlistedHolding`, ShardLost and TrailLost."""
-        known, published = await self._load_all()
+        try:
+            known, published = await self._load_all()
+        except StoreRefused as refused:
+            raise ShardStopped(str(refused)) from refused
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise ShardStopped(
+                f"shard {self.shard}: a state in Redis cannot be read, and would be written back with a loss: {error}"
+            ) from error
         async with self._open_log() as log:
             await self._check_logs(log, known)
             self._begin_reading()

@@ -7,7 +7,9 @@ id is looked for in one hash, or a few where an account has become much busier.
 
 from collections.abc import Iterator, Sequence
 
-from engine.ledger.remembering import OLD_LIST
+from engine.inputs import Topic
+from engine.ledger.accounts import AccountState
+from engine.ledger.remembering import OLD_LIST, generations
 from streams.contract.commit import Commit, SoughtId
 from streams.store.store_keys import Argument, ShardKeys
 
@@ -34,6 +36,18 @@ def forgotten_keys(keys: ShardKeys, commit: Commit) -> list[str]:
         else:
             found += [keys.ids(topic, account, generation, bucket) for bucket in _all_buckets(ids, expected)]
     return found
+
+
+def remembered_keys(keys: ShardKeys, state: AccountState) -> tuple[list[str], list[str]]:
+    """Where the ids that an account remembers may lie: the hashes, some of which may not exist, and the lists of an old edition."""
+    hashes, lists = list[str](), list[str]()
+    for topic in Topic:
+        for number, ids, expected in generations(state.progress(topic)):
+            if number == OLD_LIST:
+                lists.append(keys.old_ids(topic, state.account))
+            else:
+                hashes += [keys.ids(topic, state.account, number, it) for it in _all_buckets(ids, expected)]
+    return hashes, lists
 
 
 def lookups(keys: ShardKeys, sought: Sequence[SoughtId]) -> tuple[list[SoughtId], list[str], list[Argument]]:

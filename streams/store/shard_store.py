@@ -18,6 +18,8 @@ What the answers mean
     fenced      ... or earlier: Redis was rewound to before we took over  StoreRewound
     rewound     Redis is older than an answer it gave: restored, emptied StoreRewound
     watermark   the caller and Redis disagree about the next input       WatermarkMismatch
+    newer       an edition has written that knows more than this one     StoreRefused
+    restoring   a backup is being restored, or was in part               StoreRefused
     (silence)   Redis is away, full or read-only for too long            StoreUnavailable
 After any of them this object is done: its process ends, or takes the shard over again. So it is after a cancelled
 call, whose outcome nobody knows.
@@ -28,7 +30,7 @@ All keys of shard N carry the hash tag `{shard-N}`: they live on one node of a R
 They belong to this module alone; a key of another type is a broken invariant.
 
     unimargin:{shard-N}:fence                  number of take-overs
-    unimargin:{shard-N}:meta                   hash: owner, token, role, taken_ms, beat, commit, watermark:<topic>, log:<topic>,
+    unimargin:{shard-N}:meta                   hash: owner, token, role, format, taken_ms, beat, commit, watermark:<topic>, log:<topic>,
                                                published:<topic>, outbox_head, liquidations_head, withdrawn:<lane>
     unimargin:{shard-N}:accounts               hash: account -> state
     unimargin:{shard-N}:orders:<account>       hash: order id -> open order, of accounts with many
@@ -61,6 +63,7 @@ from streams.store.id_hashes import forgotten_keys, id_hashes, lookups
 from streams.store.redis_client import StoreError, bounded, repeat, scan_hash
 from streams.store.shard_follower import Changes, Role, ShardFollower
 from streams.store.snapshot_store import Snapshot, SnapshotStore, read_snapshot, read_states
+from streams.store.store_format import FORMAT, newer, restoring
 from streams.store.store_keys import (
     LOG,
     OUTBOX_HEAD,
@@ -94,6 +97,7 @@ IDS_ASKED_TOGETHER = 4000
 _LANES = (Lane.LIQUIDATIONS, Lane.ORDINARY)
 """In the order of the script's keys."""
 _entry_decoder = msgspec.msgpack.Decoder(OutboxEntry)
+_REFUSALS: dict[object, Callable[[str], str]] = {b"newer": newer, b"restoring": restoring}
 
 
 class ShardLost(StoreError):  # noqa: N818 - it names what happened
@@ -110,6 +114,10 @@ class StoreRewound(ShardLost):
 
 class EpochLost(ShardLost):
     """Kafka knows a later owner of the shard's event topics, who may be one by Redis' word too. Nothing was written."""
+
+
+class StoreRefused(StoreError):  # noqa: N818 - it names what happened
+    """Nobody of this edition may own the shard, or nobody at all yet. Nothing was written."""
 
 
 class WatermarkMismatch(StoreError):  # noqa: N818 - it names what happened
@@ -177,7 +185,7 @@ class ShardStore:
     async def take_over(self, edition: str = "") -> ShardImage:
         """Become the owner, whoever owned it, and read everything, by a snapshot of the edition where there is one.
 
-        Raises StoreUnavailable.
+        Raises StoreRefused or StoreUnavailable.
         """
         meta = await self._own([])
         if meta is None:
@@ -201,7 +209,7 @@ class ShardStore:
     async def take_over_from(self, follower: ShardFollower) -> ShardImage | None:
         """Become the owner after the one that `follower` follows; None where it is not the owner any more.
 
-        The accounts and risks of the image are those that changed since the follower looked last. Raises StoreUnavailable, and
+        The accounts and risks of the image are those that changed since the follower looked last. Raises StoreRefused, StoreUnavailable, and
         TrailLost when what changed cannot be known: then this object is done.
         """
         meta = await self._own([follower.token])
@@ -362,11 +370,13 @@ class ShardStore:
             own.snapshot_next,
             own.changed_next,
         ]
-        args = [self._owner, self._token, self._role, TRAIL_ENTRIES_MAX, *expected]
+        args = [self._owner, self._token, self._role, TRAIL_ENTRIES_MAX, FORMAT, *expected]
         answer = await self._repeat(lambda: bounded(self._take_over(keys=keys, args=args)), "take-over")
         if not answer:
             return None
         fence, flat_meta = answer
+        if fence in _REFUSALS:
+            raise StoreRefused(f"shard {self.shard}: {_REFUSALS[fence](flat_meta.decode(errors='replace'))}")
         meta = parse_meta(int(fence), dict(zip(flat_meta[::2], flat_meta[1::2], strict=True)))
         self._fence, self._commits, self._outbox_heads = meta.fence, meta.commit, dict(meta.outbox_heads)
         self._taken_ms = meta.taken_ms

@@ -1,5 +1,6 @@
 """The names of a shard's keys in Redis and of the fields of its meta hash; `streams.store.shard_store` says what they hold."""
 
+import sys
 from collections.abc import Mapping
 
 import msgspec
@@ -25,35 +26,35 @@ class ShardKeys:
                 f"prefix {prefix!r}: braces would move the keys of a shard apart in a Redis Cluster"
             )
         self.shard = shard
-        self._root = f"{prefix}:{{shard-{shard}}}"
-        self.fence = f"{self._root}:fence"
-        self.meta = f"{self._root}:meta"
-        self.accounts = f"{self._root}:accounts"
-        self.risks = f"{self._root}:risks"
+        self.root = f"{prefix}:{{shard-{shard}}}"
+        self.fence = f"{self.root}:fence"
+        self.meta = f"{self.root}:meta"
+        self.accounts = f"{self.root}:accounts"
+        self.risks = f"{self.root}:risks"
         self.outboxes = {
-            Lane.LIQUIDATIONS: f"{self._root}:outbox-liquidations",
-            Lane.ORDINARY: f"{self._root}:outbox",
+            Lane.LIQUIDATIONS: f"{self.root}:outbox-liquidations",
+            Lane.ORDINARY: f"{self.root}:outbox",
         }
-        self.marks = f"{self._root}:marks"
-        self.breaker = f"{self._root}:breaker"
-        self.adl = f"{self._root}:adl"
-        self.snapshot = f"{self._root}:snapshot"
-        self.changed = f"{self._root}:changed"
-        self.snapshot_next = f"{self._root}:snapshot-next"
-        self.changed_next = f"{self._root}:changed-next"
-        self.trail = f"{self._root}:trail"
+        self.marks = f"{self.root}:marks"
+        self.breaker = f"{self.root}:breaker"
+        self.adl = f"{self.root}:adl"
+        self.snapshot = f"{self.root}:snapshot"
+        self.changed = f"{self.root}:changed"
+        self.snapshot_next = f"{self.root}:snapshot-next"
+        self.changed_next = f"{self.root}:changed-next"
+        self.trail = f"{self.root}:trail"
 
     def orders(self, account: str) -> str:
         """A hash of the account's open orders, where they are stored apart from its state."""
-        return f"{self._root}:orders:{account}"
+        return f"{self.root}:orders:{account}"
 
     def ids(self, topic: str, account: str, generation: int, bucket: str) -> str:
         """A hash of some of the ids of a generation, as `streams.store.id_hashes` names it."""
-        return f"{self._root}:ids:{topic}:{generation}:{bucket}:{account}"
+        return f"{self.root}:ids:{topic}:{generation}:{bucket}:{account}"
 
     def old_ids(self, topic: str, account: str) -> str:
         """The list of an account's input ids in `topic`, as editions before generations kept them."""
-        return f"{self._root}:seen:{topic}:{account}"
+        return f"{self.root}:seen:{topic}:{account}"
 
 
 class ShardMeta(msgspec.Struct, frozen=True):
@@ -76,6 +77,8 @@ class ShardMeta(msgspec.Struct, frozen=True):
     """Entries ever cut from the outbox of each lane."""
     snapshot: str
     """Edition of the snapshot; "" where there is none."""
+    format: int
+    """Of what its owners have written (`streams.store.store_format`)."""
 
 
 def parse_meta(fence: int, fields: Mapping[bytes, bytes]) -> ShardMeta:
@@ -91,7 +94,13 @@ def parse_meta(fence: int, fields: Mapping[bytes, bytes]) -> ShardMeta:
         logs=parse_logs(texts),
         outbox_heads={lane: int(texts.get(field, 0)) for lane, field in OUTBOX_HEAD.items()},
         snapshot=texts.get("snapshot", ""),
+        format=_format(texts.get("format", "1")),
     )
+
+
+def _format(text: str) -> int:
+    """What is no number is of an edition that nobody here knows."""
+    return int(text) if text.isascii() and text.isdecimal() else sys.maxsize
 
 
 def parse_logs(texts: Mapping[str, str]) -> dict[str, str]:

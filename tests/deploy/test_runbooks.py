@@ -22,6 +22,14 @@ def test_runbook_answers_the_four_questions_in_order(path):
         assert len(section.partition("\n")[2].split()) >= 8, section
 
 
+def test_backup_page_names_commands_that_exist():
+    text = (RUNBOOKS.parent / "redis" / "backup-and-restore.md").read_text()
+    commands = re.findall(r"(?:`|^    )unimargin (backup \w+|account show|doctor)", text, flags=re.MULTILINE)
+    assert set(commands) >= {"backup create", "backup verify", "backup restore", "doctor"}
+    for command in commands:
+        assert_command_exists(command.split())
+
+
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 def test_runbook_names_alerts_commands_and_services_that_exist(path):
     text = path.read_text()

@@ -18,6 +18,7 @@ from streams.config.terminal import printable
 from streams.kafka.topic_access import LogBounds
 from streams.store.policy_store import policy_in_force
 from streams.store.redis_access import address, open_redis, read_state, shard_count
+from streams.store.store_format import FORMAT, newer
 from streams.store.store_keys import ShardMeta
 from streams.store.store_reader import StoreReader
 
@@ -136,6 +137,10 @@ def _shard(shard: int, meta: ShardMeta, outbox: int, logs: dict[Topic, LogBounds
     name = f"shard {shard}"
     if not meta.fence:
         return warn(name, "no worker has taken it over", "start a worker")
+    if meta.format > FORMAT:
+        return failed(
+            name, newer(str(meta.format)), "runbook MarginShardStopped: a newer edition has written"
+        )
     marks = {topic: meta.watermarks.get(topic, 0) for topic in Topic}
     places = ", ".join(
         f"{topic} {mark}" + (f" of {logs[topic].end}" if topic in logs else "")

@@ -3,8 +3,12 @@
 -- KEYS  1 fence   2 meta   3 trail   4 snapshot   5 accounts changed since   6 snapshot being written
 --       7 accounts changed since its begin
 -- ARGV  1 owner (for people)   2 token (drawn anew for every ownership)   3 role: worker | standby
---       4 bound on the trail   5 the token to take the shard from, or nothing: from whoever has it
--- Returns {fence, meta as field, value, ...}, or {} where the token is not that of argument 5.
+--       4 bound on the trail   5 the format of what the owner writes
+--       6 the token to take the shard from, or nothing: from whoever has it
+-- Returns {fence, meta as field, value, ...}, or {} where the token is not that of argument 6, or {word, detail} where nobody may
+-- have the shard: newer, stored format | restoring, id of the backup. Nothing is written then.
+--
+-- An owner that writes an older format would lose what it does not know, so it gets nothing. A shard without a number is of the first.
 --
 -- The counter alone would not do: after Redis was emptied it starts again and would repeat a number that an owner
 -- from before still believes in. The token never repeats.
@@ -23,8 +27,17 @@ if before == ARGV[2] then
   -- repeated after a lost answer
   return {redis.call('GET', KEYS[1]), redis.call('HGETALL', KEYS[2])}
 end
-if ARGV[5] and before ~= ARGV[5] then
+if ARGV[6] and before ~= ARGV[6] then
   return {}
+end
+local restoring = redis.call('HGET', KEYS[2], 'restoring')
+if restoring then
+  return {'restoring', restoring}
+end
+local format = redis.call('HGET', KEYS[2], 'format')
+-- what is no number is of an edition that nobody here knows
+if format and (tonumber(format) or math.huge) > tonumber(ARGV[5]) then
+  return {'newer', format}
 end
 
 local vouched = redis.call('HGET', KEYS[2], 'snapshot_token')
@@ -40,7 +53,7 @@ local now = redis.call('TIME')
 local taken_ms = tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000)
 taken_ms = math.max(taken_ms, tonumber(redis.call('HGET', KEYS[2], 'taken_ms') or '0') + 1)
 redis.call('HSET', KEYS[2], 'owner', ARGV[1], 'token', ARGV[2], 'role', ARGV[3], 'commit', '0',
-  'taken_ms', string.format('%.0f', taken_ms))
+  'format', ARGV[5], 'taken_ms', string.format('%.0f', taken_ms))
 if vouched then
   redis.call('HSET', KEYS[2], 'snapshot_token', ARGV[2])
 end
