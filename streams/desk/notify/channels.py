@@ -1,9 +1,10 @@
-"""How a notice leaves the process: signed webhooks, PagerDuty, and everything that apprise knows.
+"""How a notice leaves the process: signed webhooks, PagerDuty, Alertmanager, and everything that apprise knows.
 
 What an error says may hold an address, and an address is a secret: only its type and an HTTP status are told.
 """
 
 import asyncio
+import base64
 import hashlib
 import logging
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from standardwebhooks import Webhook
 
 from streams.config.settings import SettingsError
 from streams.contract.cloudevents import rfc3339
-from streams.desk.notify.desk_notices import Notice, words_of
+from streams.desk.notify.desk_notices import Notice, Urgency, words_of
 from streams.desk.notify.notify_rules import SecretSource, TargetKind, TargetRules
 from streams.desk.notify.rules_file import secret_of
 
@@ -42,6 +43,8 @@ class Channel(Protocol):
 
     incidents: bool
     """It keeps something open until it is told the end."""
+    aggregates: bool
+    """It gets digests alone."""
 
     async def send(self, notice: Notice) -> None:
         """Return once the target took it. Raises `UndeliveredError`, `RefusedError`."""
@@ -50,7 +53,7 @@ class Channel(Protocol):
 class WebhookChannel:
     """A POST as Standard Webhooks say; the id is the event's for as often as it comes."""
 
-    incidents = False
+    incidents = aggregates = False
 
     def __init__(self, http: aiohttp.ClientSession, url: str, signer: Webhook, timeout: float) -> None:
         self._http, self._url, self._signer, self._timeout = http, url, signer, timeout
@@ -79,7 +82,7 @@ class WebhookChannel:
 class PagerDutyChannel:
     """Events v2: the episode is the incident. An update triggers it again; a digest is an incident that a person closes."""
 
-    incidents = True
+    incidents, aggregates = True, False
 
     def __init__(self, http: aiohttp.ClientSession, endpoint: str, key: str, timeout: float) -> None:
         self._http, self._endpoint, self._key, self._timeout = http, endpoint, key, timeout
@@ -107,10 +110,37 @@ class PagerDutyChannel:
         await _post(self._http, self._endpoint, msgspec.json.encode(body), headers, self._timeout)
 
 
+class AlertmanagerChannel:
+    """Alertmanager v2: an alert for each rule and type, with how many there were; it ends by itself."""
+
+    incidents, aggregates = False, True
+
+    def __init__(self, http: aiohttp.ClientSession, url: str, timeout: float) -> None:
+        self._http, self._url, self._timeout = http, f"{url.rstrip('/')}/api/v2/alerts", timeout
+
+    async def send(self, notice: Notice) -> None:
+        """State what there was."""
+        severity = "critical" if notice.urgency is Urgency.CRITICAL else "warning"
+        alerts = [
+            {
+                "labels": {
+                    "alertname": "UnimarginEvents",
+                    "type": name,
+                    "rule": notice.rule,
+                    "severity": severity,
+                },
+                "annotations": {"summary": f"{count} x {name}", "description": f"Rule {notice.rule}."},
+            }
+            for name, count in notice.types.items()
+        ]
+        headers = {"Content-Type": "application/json"}
+        await _post(self._http, self._url, msgspec.json.encode(alerts), headers, self._timeout)
+
+
 class AppriseChannel:
     """Chat, mail and the like. They know no ids: a message that comes twice says the same id in its text."""
 
-    incidents = False
+    incidents = aggregates = False
 
     def __init__(self, url: str, timeout: float, place: str) -> None:
         logging.getLogger("apprise").setLevel(logging.CRITICAL)  # it writes addresses
@@ -150,19 +180,36 @@ def channel_of(name: str, rules: TargetRules, http: aiohttp.ClientSession) -> Ch
     place = f"[targets.{name}] "
     match rules.kind:
         case TargetKind.WEBHOOK:
-            url = secret("url", rules.url)
-            if not url.startswith(("https://", "http://")):
-                raise SettingsError(f"{place}url: it is no http(s) address")
-            try:
-                signer = Webhook(secret("secret", rules.secret))
-            except (ValueError, RuntimeError):
-                raise SettingsError(f"{place}secret: it is not base64") from None
-            return WebhookChannel(http, url, signer, rules.timeout_seconds)
+            signer = _signer(secret("secret", rules.secret), place)
+            return WebhookChannel(
+                http, _http_url(secret("url", rules.url), place), signer, rules.timeout_seconds
+            )
+        case TargetKind.ALERTMANAGER:
+            return AlertmanagerChannel(
+                http, _http_url(secret("url", rules.url), place), rules.timeout_seconds
+            )
         case TargetKind.PAGERDUTY:
             key = secret("routing_key", rules.routing_key)
             return PagerDutyChannel(http, rules.endpoint, key, rules.timeout_seconds)
         case TargetKind.APPRISE:
             return AppriseChannel(secret("url", rules.url), rules.timeout_seconds, f"{place}url")
+
+
+def _http_url(url: str, place: str) -> str:
+    if not url.startswith(("https://", "http://")):
+        raise SettingsError(f"{place}url: it is no http(s) address")
+    return url
+
+
+def _signer(secret: str, place: str) -> Webhook:
+    """The library drops what is no base64 and signs with the rest: refuse it instead."""
+    try:
+        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        key = b""
+    if not key:
+        raise SettingsError(f"{place}secret: it is not base64")
+    return Webhook(key)
 
 
 async def _post(

@@ -48,8 +48,8 @@ class TargetQueue:
         self._name, self._rules, self._channel = name, rules, channel
         self._store, self._metrics = store, metrics
         self._queue: asyncio.Queue[Pending] = asyncio.Queue()
-        self._held: dict[str, Pending] = {}
-        """For the digest, by change."""
+        self._held: dict[str, list[Pending]] = {}
+        """For the digest, by change: the first is told, or the next where the first's partition has gone to another process."""
         self._sent = 0
         self._window_ends = 0.0
         self._down = False
@@ -78,19 +78,21 @@ class TargetQueue:
             return None
 
     async def _open_window(self) -> None:
-        held, self._held = [it for it in self._held.values() if it.wanted()], {}
+        held = [[it for it in same if it.wanted()] for same in self._held.values()]
+        self._held = {}
         self._sent, self._window_ends = 0, time.monotonic() + self._rules.digest_seconds
-        if not held:
+        notices = [same[0].notice for same in held if same]
+        if not notices:
             return
         self._sent = 1
-        notices = [it.notice for it in held]
-        if len(notices) == 1:
+        if len(notices) == 1 and not self._channel.aggregates:
             await self._deliver(notices[0], notices)
         else:
             await self._deliver(digest_of(notices, self._name), notices)
             self._metrics.digested_total.labels(self._name).inc(len(notices))
-        for it in held:
-            it.done()
+        for same in held:
+            for it in same:
+                it.done()
 
     async def _take(self, pending: Pending) -> None:
         if not pending.wanted():
@@ -98,10 +100,12 @@ class TargetQueue:
         notice = pending.notice
         closes = self._channel.incidents and notice.resolved
         reason = await self._insist(lambda: self._store.known(self._name, notice))
-        if reason is None and notice.change in self._held:
-            reason = Suppressed.SAME_CHANGE
-            if self._held[notice.change].notice.id == notice.id:
-                reason = Suppressed.ALREADY_TOLD
+        if reason is Suppressed.EPISODE_OVER and not self._channel.incidents:
+            reason = None
+        held = self._held.get(notice.change)
+        if reason is None and held is not None:
+            same = any(it.notice.id == notice.id for it in held)
+            reason = Suppressed.ALREADY_TOLD if same else Suppressed.SAME_CHANGE
         if (
             reason is None
             and not notice.loud
@@ -111,26 +115,16 @@ class TargetQueue:
             reason = Suppressed.QUIET
         if reason is not None:
             self._metrics.suppressed_total.labels(self._name, reason.value).inc()
-            self._settle(pending)
-        elif self._sent < self._rules.digest_above or closes:
+            if held is None:
+                pending.done()
+            else:
+                held.append(pending)  # done with the one that is told in its stead
+        elif closes or (self._sent < self._rules.digest_above and not self._channel.aggregates):
             self._sent += 1
             await self._deliver(notice, [notice])
             pending.done()
         else:
-            self._held[notice.change] = pending
-
-    def _settle(self, pending: Pending) -> None:
-        """Done, but not before the event that is held in its stead."""
-        held = self._held.get(pending.notice.change)
-        if held is None:
-            pending.done()
-            return
-
-        def both() -> None:
-            held.done()
-            pending.done()
-
-        self._held[pending.notice.change] = held._replace(done=both)
+            self._held[notice.change] = [pending]
 
     async def _deliver(self, message: Notice, told: Sequence[Notice]) -> None:
         """Return once the target took it or it is a dead letter."""

@@ -20,7 +20,7 @@ from streams.desk.notify.desk_notices import Matcher, Notice, Urgency, notice_of
 from streams.desk.notify.event_reader import EventReader, event_of
 from streams.desk.notify.notify_metrics import NotifyMetrics
 from streams.desk.notify.notify_rules import NotifyRules
-from streams.desk.notify.told_store import DeadLetter, ToldStore
+from streams.desk.notify.told_store import DeadLetter, Suppressed, ToldStore
 from streams.kafka.clients import open_reader, partition_counts
 from streams.observe.health_server import HealthServer
 from streams.store.redis_access import client_of, open_redis
@@ -137,7 +137,10 @@ async def _again(letter: DeadLetter, channels: dict[str, Channel], store: ToldSt
     channel = channels.get(letter.target)
     if channel is None:
         return "the rules have no such target any more"
-    error = await _once(channel, letter.notice)
+    error = None
+    over = await store.known(letter.target, letter.notice) is Suppressed.EPISODE_OVER
+    if not (over and channel.incidents):
+        error = await _once(channel, letter.notice)
     if error is None:
         await store.remember(letter.target, [letter.notice])
         await store.forget(letter)

@@ -31,6 +31,8 @@ class TargetKind(StrEnum):
     """Events v2: one incident an episode."""
     APPRISE = "apprise"
     """Chat, mail and whatever else `apprise` knows an address form of."""
+    ALERTMANAGER = "alertmanager"
+    """Alertmanager v2: how many events of each type, and of no account."""
 
 
 class SecretSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,7 +59,7 @@ class TargetRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     kind: TargetKind
     url: SecretSource | None = None
-    """webhook, apprise."""
+    """webhook, apprise; alertmanager: its root, as `http://alertmanager:9093`."""
     secret: SecretSource | None = None
     """webhook: the key that signs, base64 as Standard Webhooks want it, with or without `whsec_`."""
     routing_key: SecretSource | None = None
@@ -69,7 +71,7 @@ class TargetRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     give_up_seconds: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 120.0
     """For so long a message is tried again before it becomes a dead letter."""
     digest_above: Annotated[int, msgspec.Meta(ge=1)] = 20
-    """Messages in one `digest_seconds`; what comes beyond is told in one message at its end."""
+    """Messages in one `digest_seconds`; what comes beyond is told in one message at its end. An alertmanager gets nothing else."""
     digest_seconds: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 60.0
     quiet: QuietHours | None = None
 

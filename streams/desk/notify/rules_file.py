@@ -29,6 +29,7 @@ _NEEDS = {
     TargetKind.WEBHOOK: ("url", "secret"),
     TargetKind.PAGERDUTY: ("routing_key",),
     TargetKind.APPRISE: ("url",),
+    TargetKind.ALERTMANAGER: ("url",),
 }
 _SECRETS = ("url", "secret", "routing_key")
 

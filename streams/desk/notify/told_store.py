@@ -20,6 +20,8 @@ class Suppressed(StrEnum):
     """The target took it before."""
     SAME_CHANGE = "same_change"
     """The target was told of this change of the episode by another event."""
+    EPISODE_OVER = "episode_over"
+    """The target was told the end of the episode: an incident is not opened again by an event from before."""
     QUIET = "quiet"
     """The target's quiet hours."""
 
@@ -47,17 +49,22 @@ class ToldStore:
         self._seconds = max(1, int(remember_days * SECONDS_PER_DAY))
 
     async def known(self, target: str, notice: Notice) -> Suppressed | None:
-        """Why the target needs not be told."""
-        told, change = await self._redis.mget(self._key(target, notice.id), self._key(target, notice.change))
+        """Why the target needs not be told; that the episode is over counts only for one that keeps incidents."""
+        names = (notice.id, notice.change, _end(notice.episode_id or notice.id))
+        told, change, over = await self._redis.mget(*(self._key(target, it) for it in names))
         if told is not None:
             return Suppressed.ALREADY_TOLD
-        return None if change is None else Suppressed.SAME_CHANGE
+        if change is not None:
+            return Suppressed.SAME_CHANGE
+        return None if over is None else Suppressed.EPISODE_OVER
 
     async def remember(self, target: str, notices: Sequence[Notice]) -> None:
         """The target took them."""
+        names = {name for it in notices for name in (it.id, it.change)}
+        names |= {_end(it.episode_id) for it in notices if it.resolved and it.episode_id is not None}
         pipe = self._redis.pipeline(transaction=False)
-        for key in {self._key(target, name) for it in notices for name in (it.id, it.change)}:
-            pipe.set(key, b"1", ex=self._seconds)
+        for name in names:
+            pipe.set(self._key(target, name), b"1", ex=self._seconds)
         await pipe.execute()
 
     async def bury(self, letter: DeadLetter) -> None:
@@ -81,3 +88,7 @@ class ToldStore:
     def _key(self, target: str, name: str) -> str:
         digest = hashlib.sha256(name.encode()).hexdigest()[:32]
         return f"{self._prefix}:told:{target}:{digest}"
+
+
+def _end(episode_id: str) -> str:
+    return f"the end of {episode_id}"

@@ -11,6 +11,7 @@ import pytest
 
 from engine.events.effects import EventType, RiskEvent
 from engine.ladder import Band
+from streams.config.settings import SettingsError
 from streams.desk.notify.channels import channel_of
 from streams.desk.notify.deliveries import Pending, TargetQueue
 from streams.desk.notify.desk_notices import notice_of
@@ -160,6 +161,25 @@ async def test_digest_when_the_process_ends_before_it_then_nothing_in_it_is_done
     assert receiver.event_ids == ["a0/x/1"]
 
 
+async def test_change_when_held_and_its_partition_goes_then_the_other_event_of_it_is_told(
+    receiver, redis_url_db
+):
+    opened = msgspec.structs.replace(
+        said_of("a", 1, EventType.REDUCE_ONLY_OPENED), episode_id="e", previous_band=Band.HEALTHY
+    )
+    entered = msgspec.structs.replace(opened, type=EventType.LIQUIDATION_ENTERED, id="a/y/1")
+    ours = True
+    async with desk_of(redis_url_db, msgspec.structs.replace(HOOK, digest_above=1, digest_seconds=1)) as desk:
+        desk.say(said_of("first", 1, EventType.CALL_OPENED))
+        desk.queue.offer(Pending(notice_of(opened, "a-rule"), lambda: ours, desk._count))
+        desk.say(entered)
+        await desk.until(lambda: desk.count("margin_notify_suppressed_total", reason="same_change") == 1)
+        assert desk.done == 1
+        ours = False
+        await desk.until(lambda: desk.done == 2)
+    assert receiver.event_ids == ["first/x/1", "a/y/1"]
+
+
 async def test_quiet_hours_when_on_then_only_what_is_never_quiet_is_told(receiver, redis_url_db):
     now = datetime.now(UTC)
     hours = QuietHours(f"{now - timedelta(hours=1):%H:%M}", f"{now + timedelta(hours=1):%H:%M}", "UTC")
@@ -194,6 +214,10 @@ async def test_pagerduty_when_an_episode_runs_then_one_incident_from_trigger_to_
         async with desk_of(redis_url_db, rules) as desk:
             desk.say(*told)
             await desk.until(lambda: desk.done == 3)
+            late = msgspec.structs.replace(told[0], type=EventType.LIQUIDATION_ENTERED, id="a/y/1", time_ns=9)
+            desk.say(late)
+            await desk.until(lambda: desk.done == 4)
+        assert desk.count("margin_notify_suppressed_total", reason="episode_over") == 1
     bodies = [it.body for it in events.got]
     assert [it["event_action"] for it in bodies] == ["trigger", "trigger", "resolve"]
     assert {it["dedup_key"] for it in bodies} == {"the-episode"}
@@ -212,3 +236,39 @@ async def test_apprise_when_its_service_is_away_then_tried_again_until_it_took_i
             service.status = 200
             await desk.until(lambda: desk.done == 1)
     assert "a/x/1" in service.got[-1].body["message"]
+
+
+async def test_alertmanager_when_many_events_come_then_counts_by_type_and_no_account(
+    monkeypatch, redis_url_db
+):
+    with HookReceiver(signed=False) as service:
+        monkeypatch.setenv("ALERTS", f"http://127.0.0.1:{service.port}")
+        rules = TargetRules(kind=TargetKind.ALERTMANAGER, url=SecretSource(env="ALERTS"), digest_seconds=1)
+        async with desk_of(redis_url_db, rules) as desk:
+            desk.say(*(said_of(f"acc{number}", 1, EventType.CALL_OPENED) for number in range(40)))
+            desk.say(said_of("acc99", 1, EventType.LIQUIDATION_ENTERED))
+            await desk.until(lambda: desk.done == 41)
+    alerts = [alert for got in service.got for alert in got.body]
+    assert len(service.got) <= 3
+    counts: dict[str, int] = {}
+    for alert in alerts:
+        count, _, kind = alert["annotations"]["summary"].partition(" x ")
+        counts[kind] = counts.get(kind, 0) + int(count)
+    assert counts == {"margin.call.opened": 40, "liquidation.entered": 1}
+    assert {it["labels"]["alertname"] for it in alerts} == {"UnimarginEvents"}
+    assert "acc" not in str(alerts)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("HOOK_SECRET", "whsec_"), ("HOOK_SECRET", "no base64!"), ("HOOK_URL", "ftp://there")],
+)
+async def test_channel_when_its_secret_is_unusable_then_refused_without_saying_it(
+    receiver, monkeypatch, variable, value
+):
+    assert receiver.port
+    monkeypatch.setenv(variable, value)
+    async with aiohttp.ClientSession() as http:
+        with pytest.raises(SettingsError, match=r"\[targets.desk\]") as error:
+            channel_of("desk", HOOK, http)
+    assert value not in str(error.value)
