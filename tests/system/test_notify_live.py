@@ -1,5 +1,7 @@
 """The notifier on a real Kafka and a real Redis: killed in the middle, two that share the work, dead letters sent again."""
 
+import json
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -16,6 +18,7 @@ from tests.support.cluster import Cluster
 from tests.support.hook_receiver import SECRET, HookReceiver
 from tests.support.notify_process import NotifyProcess
 from tests.support.waiting import wait_for
+from tests.support.workers import Worker
 
 pytestmark = pytest.mark.system
 
@@ -94,6 +97,24 @@ def test_notifier_when_killed_again_and_again_then_nothing_lost_and_twice_only_u
             time.sleep(1)
             assert len(hook.got) == told
             say(f"{len(said)} events, {len(notifier.statuses)} kills, {twice} told twice")
+
+
+def test_dry_run_when_events_come_then_says_who_would_hear_and_sends_nothing(
+    cluster: Cluster, env: dict[str, str], tmp_path: Path
+) -> None:
+    rules, log = rules_in(tmp_path, 120), tmp_path / "dry.log"
+    said = tell(cluster, range(10))
+    words = (sys.executable, "-m", "streams.cli", "notify", "run", str(rules), "--dry-run")
+    with Worker("dry", {**env, "UNIMARGIN_NOTIFY_FROM": "earliest"}, log, command=words) as dry:
+
+        def lines() -> list[dict[str, object]]:
+            return [json.loads(it) for it in log.read_text().splitlines() if it.startswith('{"targets"')]
+
+        wait_for("all are named", lambda: {it["id"] for it in lines()} == said)
+        assert all(it["targets"] == {"desk": "all"} for it in lines())
+        assert dry.terminate() == 0
+    with cluster.client() as client:
+        assert client.keys("*notify*") == []
 
 
 def test_two_notifiers_when_one_is_killed_then_the_other_tells_the_rest(

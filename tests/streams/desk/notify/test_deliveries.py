@@ -1,9 +1,14 @@
 """One target's queue against a real Redis and real receivers: told once, digests, dead letters, quiet hours, incidents."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import shutil
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.request import urlopen
 
 import aiohttp
 import msgspec
@@ -21,6 +26,7 @@ from streams.desk.notify.told_store import ToldStore
 from streams.store.redis_client import connect
 from tests.streams.cli.test_cli_events import said_of
 from tests.support.hook_receiver import SECRET, HookReceiver
+from tests.support.waiting import wait_for
 
 WAIT_S = 30.0
 HOOK = TargetRules(
@@ -239,24 +245,53 @@ async def test_apprise_when_its_service_is_away_then_tried_again_until_it_took_i
 
 
 async def test_alertmanager_when_many_events_come_then_counts_by_type_and_no_account(
-    monkeypatch, redis_url_db
+    monkeypatch, redis_url_db, tmp_path
 ):
-    with HookReceiver(signed=False) as service:
-        monkeypatch.setenv("ALERTS", f"http://127.0.0.1:{service.port}")
-        rules = TargetRules(kind=TargetKind.ALERTMANAGER, url=SecretSource(env="ALERTS"), digest_seconds=1)
+    with real_alertmanager(tmp_path) as url:
+        monkeypatch.setenv("ALERTS", url)
+        rules = TargetRules(kind=TargetKind.ALERTMANAGER, url=SecretSource(env="ALERTS"), digest_seconds=3)
         async with desk_of(redis_url_db, rules) as desk:
             desk.say(*(said_of(f"acc{number}", 1, EventType.CALL_OPENED) for number in range(40)))
             desk.say(said_of("acc99", 1, EventType.LIQUIDATION_ENTERED))
             await desk.until(lambda: desk.done == 41)
-    alerts = [alert for got in service.got for alert in got.body]
-    assert len(service.got) <= 3
-    counts: dict[str, int] = {}
-    for alert in alerts:
-        count, _, kind = alert["annotations"]["summary"].partition(" x ")
-        counts[kind] = counts.get(kind, 0) + int(count)
-    assert counts == {"margin.call.opened": 40, "liquidation.entered": 1}
+        async with aiohttp.ClientSession() as http, http.get(f"{url}/api/v2/alerts") as said:
+            alerts = await said.json()
+    assert desk.count("margin_notify_sent_total") == 1
+    assert {it["annotations"]["summary"] for it in alerts} == {
+        "40 x margin.call.opened",
+        "1 x liquidation.entered",
+    }
     assert {it["labels"]["alertname"] for it in alerts} == {"UnimarginEvents"}
     assert "acc" not in str(alerts)
+
+
+@contextmanager
+def real_alertmanager(directory: Path) -> Iterator[str]:
+    config = directory / "alertmanager.yml"
+    config.write_text("route: {receiver: none}\nreceivers: [{name: none}]\n")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    binary = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
+    assert binary, "alertmanager is not installed (Debian package: prometheus-alertmanager)"
+    command = [binary, f"--config.file={config}", f"--storage.path={directory / 'data'}"]
+    command += [f"--web.listen-address=127.0.0.1:{port}", "--cluster.listen-address="]
+    with (directory / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{port}"
+
+    def is_ready() -> bool:
+        with suppress(OSError):
+            urlopen(f"{url}/-/ready", timeout=1).close()
+            return True
+        return False
+
+    try:
+        wait_for("alertmanager is ready", is_ready)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
 
 
 @pytest.mark.parametrize(
