@@ -24,6 +24,10 @@ class Commands(LazyGroup):
             "streams.cli.api.api_key_command:api_key",
             "Make a key of the HTTP API: say it once on standard error, and print the lines for UNIMARGIN_API_KEYS_FILE.",
         ),
+        "notify": Source(
+            "streams.cli.notify.notify_command:app",
+            "Tell people of events: webhooks, PagerDuty, chat and mail, by the rules of a file.",
+        ),
         "doctor": Source(
             "streams.cli.doctor.doctor_command:doctor",
             "Check settings, broker, topics, Redis, clocks, policy and shards; exit code 1 if anything fails.",

@@ -118,6 +118,17 @@ class Settings(BaseSettings):
     api_stream_write_seconds: float = Field(default=10.0, ge=0.1)
     """A listener that takes nothing for so long is dropped."""
 
+    notify_host: str = "127.0.0.1"
+    """Where `unimargin notify run` answers /metrics, /livez and /readyz."""
+    notify_port: int = Field(default=9110, ge=0, le=65535)
+    """0 takes a free port and says which in the log."""
+    notify_from: Literal["latest", "earliest"] = "latest"
+    """Where a notifier begins in a partition that it has no position in yet."""
+    notify_remember_days: float = Field(default=7.0, gt=0, le=365)
+    """For so long Redis remembers which event was told to whom: some 200 bytes each."""
+    notify_events_max: int = Field(default=20_000, ge=100)
+    """Events that wait for their delivery; a notifier with more reads no further."""
+
     stall_seconds: float = Field(default=30.0, ge=1)
     """A loop with work waiting and no progress for this long ends the process."""
     standby_patience_seconds: float = Field(default=3.0, ge=1, le=60)

@@ -29,6 +29,7 @@ from streams.kafka.log_ends import LogEnds
 from streams.kafka.log_reader import FOLLOW_WAIT_MS, open_log
 from streams.kafka.producer_epochs import raise_shard_epoch
 from streams.observe.cascade import Cascade
+from streams.observe.health_server import HealthServer
 from streams.observe.heat_map_gauges import HeatMapGauges
 from streams.observe.loop_lag import measure_loop_lag
 from streams.observe.metrics import Metrics
@@ -56,7 +57,6 @@ from streams.store.shard_follower import Role, ShardFollower
 from streams.store.shard_store import ShardStore
 from streams.store.unpaid_store import exchange_unpaid
 from streams.worker.group_member import GroupMember
-from streams.worker.health_server import HealthServer
 from streams.worker.policy_gate import PolicyGate
 from streams.worker.proving import Proofs
 from streams.worker.stand_in import StandIn

@@ -9,6 +9,7 @@ import pytest
 
 from streams.config.settings import Settings, load_policy, load_settings
 from streams.desk.api_keys import load_keys
+from streams.desk.notify.rules_file import load_rules
 from tests.deploy.commands import assert_command_exists
 from tests.deploy.files import ROOT, compose
 
@@ -56,7 +57,7 @@ def test_broker_and_state_sit_on_internal_networks_only():
     networks = compose()["networks"]
     internal = {name for name, network in networks.items() if network.get("internal")}
     for name, service in SERVICES.items():
-        if name not in PUBLISHED | {"alertmanager"}:
+        if name not in PUBLISHED | {"alertmanager", "notify"}:
             assert set(service["networks"]) <= internal, name
 
 
@@ -146,6 +147,19 @@ def test_api_is_only_started_on_request_and_listens_where_its_healthcheck_and_pr
     assert api["ports"] == [f"127.0.0.1:{port}:{port}"]
     assert f"http://127.0.0.1:{port}/livez" in api["healthcheck"]["test"][3]
     assert f"api:{port}" in (ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text()
+
+
+def test_notifier_is_only_started_on_request_and_listens_where_its_healthcheck_and_prometheus_look():
+    notify = SERVICES["notify"]
+    assert notify["profiles"] == ["notify"]
+    port = notify["environment"]["UNIMARGIN_NOTIFY_PORT"]
+    assert "ports" not in notify
+    assert f"http://127.0.0.1:{port}/livez" in notify["healthcheck"]["test"][3]
+    assert f"notify:{port}" in (ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text()
+
+
+def test_rules_of_the_notifier_that_are_committed_are_rules():
+    assert load_rules(ROOT / "deploy" / "notify" / "notify.toml").rules
 
 
 def test_keys_that_are_committed_let_nobody_in():

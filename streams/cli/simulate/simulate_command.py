@@ -269,7 +269,7 @@ async def _live(live: Live, simulation: Simulation, metrics_port: int | None) ->
     server = None
     if metrics_port is not None:
         from streams.exchange.wire.exchange_metrics import registry_of  # noqa: PLC0415 - only this option serves them
-        from streams.worker.health_server import HealthServer  # noqa: PLC0415
+        from streams.observe.health_server import HealthServer  # noqa: PLC0415
 
         server = HealthServer(LOOPBACK, metrics_port, registry_of(simulation), dict)
         await server.start()

@@ -1,4 +1,4 @@
-"""The worker's own HTTP address: /metrics, /livez, /readyz. Faust's web server stays off."""
+"""A process's own HTTP address: /metrics, /livez, /readyz. Faust's web server stays off."""
 
 from collections.abc import Callable
 

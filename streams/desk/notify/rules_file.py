@@ -1,0 +1,170 @@
+"""A rules file, read and checked: every mistake is told with its table, its line where it is known, and the nearest name."""
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Collection
+from decimal import Decimal
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from engine.events.adl_events import AdlEventType
+from engine.events.breaker_events import BreakerEventType
+from engine.events.effects import EventType
+from engine.ladder import Band
+from engine.marks.outages import OutageKind
+from engine.policy.reading.shape_faults import shape_fault
+from streams.config.settings import SettingsError
+from streams.desk.notify.notify_rules import EventRule, NotifyRules, SecretSource, TargetKind, TargetRules
+
+TYPES = tuple(it.value for kinds in (EventType, BreakerEventType, OutageKind, AdlEventType) for it in kinds)
+"""Of every event that the topics carry."""
+
+_NEEDS = {
+    TargetKind.WEBHOOK: ("url", "secret"),
+    TargetKind.PAGERDUTY: ("routing_key",),
+    TargetKind.APPRISE: ("url",),
+    TargetKind.ALERTMANAGER: ("url",),
+}
+_SECRETS = ("url", "secret", "routing_key")
+
+
+def load_rules(file: Path) -> NotifyRules:
+    """Read and check the rules. Raises `SettingsError` naming the file, the table and the rule it breaks."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"rules file {file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"rules file {file}: not UTF-8 text") from None
+    try:
+        document = tomllib.loads(text, parse_float=Decimal)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"rules file {file}: not valid TOML: {error}") from None
+    try:
+        rules = msgspec.convert(document, NotifyRules)
+    except msgspec.ValidationError as error:
+        said = _table_fault(document, text) or shape_fault(str(error), text, NotifyRules)
+        raise SettingsError(f"rules file {file}: {said}") from None
+    fault = _fault(rules)
+    if fault is not None:
+        table, said = fault
+        raise SettingsError(f"rules file {file}: {_line(text, table)}[{table}]: {said}")
+    return rules
+
+
+def secret_of(source: SecretSource, place: str) -> str:
+    """The secret itself. Raises `SettingsError` naming where it is looked for, never what is there."""
+    if source.file is not None:
+        try:
+            found = Path(source.file).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise SettingsError(f"{place}: secret file {source.file}: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise SettingsError(f"{place}: secret file {source.file}: not UTF-8 text") from None
+        where = f"secret file {source.file}"
+    else:
+        found, where = os.environ.get(source.env or "", "").strip(), f"environment variable {source.env}"
+    if not found:
+        raise SettingsError(f"{place}: {where} is empty or not there")
+    return found
+
+
+def _table_fault(document: dict[str, Any], text: str) -> str | None:
+    """The first table of a target or a rule that has not its shape, and how, with the nearest key or word."""
+    for section, kind in (("targets", TargetRules), ("rules", EventRule)):
+        tables = document.get(section)
+        for name, table in tables.items() if isinstance(tables, dict) else ():
+            try:
+                msgspec.convert(table, kind)
+            except msgspec.ValidationError as error:
+                said = shape_fault(str(error), _only(text, f"{section}.{name}"), kind)
+                word = re.search(r"Invalid enum value '([^']*)'", said)
+                nearest = (
+                    _nearest(word[1], [it.value for kinds in (Band, TargetKind) for it in kinds])
+                    if word
+                    else ""
+                )
+                return f"[{section}.{name}]: {said}{nearest}"
+    return None
+
+
+def _only(text: str, table: str) -> str:
+    """The lines of one table and of those within it, where they stand."""
+    inside, kept = False, []
+    for line in text.splitlines():
+        header = _header(line)
+        if header is not None:
+            inside = header == table or header.startswith(f"{table}.")
+        kept.append(line if inside else "")
+    return "\n".join(kept)
+
+
+def _header(line: str) -> str | None:
+    said = line.partition("#")[0].strip()
+    return said.strip("[] ").replace('"', "") if said.startswith("[") and said.endswith("]") else None
+
+
+def _fault(rules: NotifyRules) -> tuple[str, str] | None:
+    """The first table that breaks a rule, and how."""
+    for name, target in rules.targets.items():
+        if said := _target_fault(target):
+            return f"targets.{name}", said
+    for name, rule in rules.rules.items():
+        if said := _rule_fault(rule, rules):
+            return f"rules.{name}", said
+    if not rules.rules:
+        return "rules", "there is no rule, so nobody would hear of anything"
+    return None
+
+
+def _target_fault(target: TargetRules) -> str | None:
+    needed = _NEEDS[target.kind]
+    for key in _SECRETS:
+        source: SecretSource | None = getattr(target, key)
+        if (source is None) == (key in needed):
+            verb = "needs" if source is None else "has no use for"
+            return f"a target of kind {target.kind.value} {verb} `{key}`"
+        if source is not None and (source.env is None) == (source.file is None):
+            return f"`{key}` wants either `env` or `file`"
+    if target.quiet is not None:
+        try:
+            ZoneInfo(target.quiet.zone)
+        except (KeyError, ValueError, OSError):
+            return f"`quiet.zone`: no time zone is named {target.quiet.zone!r}"
+        if target.quiet.begin == target.quiet.end:
+            return "`quiet`: `from` and `to` are the same time"
+    return None
+
+
+def _rule_fault(rule: EventRule, rules: NotifyRules) -> str | None:
+    if not rule.types and not rule.entered:
+        return "it wants `types` or `entered`: what is it to tell of?"
+    for pattern in rule.types:
+        if not any(fnmatchcase(it, pattern) for it in TYPES):
+            return f"`types`: no event is of type {pattern!r}{_nearest(pattern, TYPES)}"
+    for names, known, what in (
+        (rule.targets, rules.targets, "target"),
+        (rule.groups, rules.groups, "group"),
+    ):
+        for name in names:
+            if name not in known:
+                return f"`{what}s`: there is no {what} {name!r}{_nearest(name, known)}"
+    return None
+
+
+def _nearest(name: str, known: Collection[str]) -> str:
+    found = difflib.get_close_matches(name, known, 1, 0.0)
+    return f"; did you mean {found[0]!r}?" if found else ""
+
+
+def _line(text: str, table: str) -> str:
+    for number, line in enumerate(text.splitlines(), start=1):
+        if _header(line) == table:
+            return f"line {number}: "
+    return ""
