@@ -135,7 +135,11 @@ def options(
         typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version and leave."),
     ] = False,
 ) -> None:
-    """Streaming risk pipeline for unified margin."""
+    """Streaming risk pipeline for unified margin.
+
+    With --json a command prints one JSON document, also where nothing is found: amounts are strings, a list may be empty. Commands that
+    tell one thing after the other (events tail, explain, shadow) print one object a line.
+    """
     if any(name.upper().startswith("UNIMARGIN_") for name in os.environ):
         _refuse_unknown_variables()
 

@@ -17,7 +17,7 @@ from streams.cli.explain.explain_tables import renderables
 from streams.config.invocation import (
     EXIT_PROBLEM,
     ConfigOption,
-    JsonOption,
+    JsonLinesOption,
     NewestOfAccount,
     run,
     tell_mistakes,
@@ -41,7 +41,7 @@ def explain(
         Path | None,
         typer.Option(help="The policy that the event was judged under [default: UNIMARGIN_POLICY_FILE]"),
     ] = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
+    as_json: JsonLinesOption = False,  # noqa: FBT002 - an option of the command line
     config: ConfigOption = None,
 ) -> None:
     """Rebuild an account from the log at the inputs that an event names, judge it again, and compare.

@@ -19,6 +19,7 @@ from streams.cli.breaker.breaker_words import said_of
 from streams.cli.events.outage_words import outage_in_words
 from streams.cli.explain.explain_compare import Published, event_prices
 from streams.cli.explain.explain_replay import AccountReplay
+from streams.cli.explain.near_ids import NearIds
 from streams.cli.liquidations.adl_words import risk_in_words
 from streams.config.problem import Problem
 from streams.config.settings import Settings, SettingsError
@@ -53,17 +54,20 @@ async def find_event(settings: Settings, consumer: AIOKafkaConsumer, event_id: s
     _, stream = stream_of(event_id)
     places = await find_places(settings, [stream])
     wanted = event_id.encode()
-    found = [
-        record
-        async for record in read_to_end(consumer, places)
-        if any(name == "ce_id" and value == wanted for name, value in record.headers)
-    ]
+    found, near = [], NearIds(event_id)
+    async for record in read_to_end(consumer, places):
+        borne = next((value for name, value in record.headers if name == "ce_id"), None)
+        if borne == wanted:
+            found.append(record)
+        elif borne is not None:
+            near.see(borne.decode(errors="replace"))
     read = [it for it in found if not isinstance(decode_event(it.value), Rejection)]
     found = (
         read or found[:1]
     )  # somebody else's record that bears the id hides no event; alone it is told as what it is
     if not found:
-        raise Problem(f"no event {event_id!r} in topic {stream}{await _trimmed(consumer, places)}")
+        trimmed = await _trimmed(consumer, places)
+        raise Problem(f"no event {event_id!r} in topic {stream}{trimmed}{near.words()}")
     return _distinct(map(_published, found))
 
 

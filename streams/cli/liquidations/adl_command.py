@@ -22,6 +22,7 @@ from streams.answers.holders import Held, holders_of
 from streams.answers.shelf import open_shelf
 from streams.cli.liquidations.adl_report import HeldSide, queue_report, queue_summary, queue_table
 from streams.config.invocation import ConfigOption, JsonOption, run, tell_mistakes
+from streams.config.near_names import did_you_mean, near_names
 from streams.config.settings import Settings, SettingsError, load_policy, load_settings
 from streams.config.terminal import console, json_out
 from streams.kafka.fund_reader import read_funds
@@ -71,7 +72,9 @@ def adl(
     policy = _under(load_policy(settings.policy_file), asked)
     listed = policy.instruments.get(symbol)
     if listed is None or listed.kind is InstrumentKind.SPOT:
-        raise SettingsError(f"SYMBOL {symbol!r}: not a contract of this policy")
+        contracts = [it for it, of in policy.instruments.items() if of.kind is not InstrumentKind.SPOT]
+        near = did_you_mean(near_names(symbol, contracts), "names are as in the policy file")
+        raise SettingsError(f"SYMBOL {symbol!r}: not a contract of this policy; {near}")
     deficit = _payable("--shortfall", shortfall)
     given = None if fund is None else _payable("--fund", fund)
     if deficit and price is None:

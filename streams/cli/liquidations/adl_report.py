@@ -11,7 +11,7 @@ from engine.liquidation.adl import AdlCandidate, ranked
 from engine.liquidation.adl_risk import AdlState
 from engine.liquidation.deficit_cover import DeficitCover, cover_deficit
 from engine.liquidation.deleveraging import Closing
-from engine.numbers import ZERO, divide, exact
+from engine.numbers import ZERO, canonical, divide, exact
 from engine.policy import Policy
 from engine.policy.rules.deleveraging_rules import DeleveragingRules
 from streams.cli.liquidations.adl_words import standing_in_words
@@ -37,11 +37,13 @@ class QueueRow(msgspec.Struct, frozen=True, kw_only=True):
     notional: Decimal
     unrealised_pnl: Decimal
     equity: Decimal
-    """What backs the position before its unrealised P&L."""
+    """Of the pool that the position is in, as `unimargin account show` has it, but for funding that is not settled yet."""
+    backing: Decimal
+    """What backs the position before its unrealised P&L: that equity without it."""
     profit_share: Decimal | None
-    """Unrealised P&L / equity; None without equity of its own."""
+    """Unrealised P&L / backing; None without backing of its own."""
     leverage: Decimal | None
-    """Notional / equity; None without equity of its own."""
+    """Notional / backing; None without backing of its own."""
     neutral: bool
     """Hedged in the underlying; asked only where the policy cuts such accounts last."""
     closed: Decimal
@@ -91,7 +93,7 @@ def queue_report(
     rules = policy.deleveraging
     queue = ranked(candidates, rules.ranking)
     with exact():
-        profit = sum((winner.unrealised_pnl for winner in queue), ZERO)
+        profit = canonical(sum((winner.unrealised_pnl for winner in queue), ZERO))
     cover = cover_deficit(shortfall, fund, [] if closing is None else [(closing, candidates)], rules)
     cuts = {(cut.account, cut.position, cut.isolated): cut for cut in cover.cuts}
     rows = []
@@ -106,7 +108,8 @@ def queue_report(
             quantity=winner.quantity,
             notional=winner.notional,
             unrealised_pnl=winner.unrealised_pnl,
-            equity=winner.equity,
+            equity=_with_profit(winner),
+            backing=winner.equity,
             profit_share=divide(winner.unrealised_pnl, winner.equity) if backed else None,
             leverage=divide(winner.notional, winner.equity) if backed else None,
             neutral=winner.neutral,
@@ -131,6 +134,11 @@ def queue_report(
     )
 
 
+def _with_profit(winner: AdlCandidate) -> Decimal:
+    with exact():
+        return canonical(winner.equity + winner.unrealised_pnl)
+
+
 def queue_table(report: QueueReport) -> Table:
     """The queue, the first to be closed first."""
     numbers = [
@@ -138,7 +146,8 @@ def queue_table(report: QueueReport) -> Table:
         "contracts",
         "notional",
         "unrealised P&L",
-        "P&L / equity",
+        "equity",
+        "P&L / backing",
         "leverage",
         "closes",
         "at",
@@ -154,6 +163,7 @@ def queue_table(report: QueueReport) -> Table:
             amount(row.quantity),
             amount(row.notional, _PLACES),
             amount(row.unrealised_pnl, _PLACES),
+            amount(row.equity, _PLACES),
             amount(row.profit_share, _RATIO_PLACES),
             amount(row.leverage, _PLACES),
             amount(row.closed or None),

@@ -102,6 +102,13 @@ def test_adl_when_holders_are_in_profit_then_by_profit_times_leverage_and_who_pa
     assert [row["price"] for row in shown["queue"]] == ["105", "108", None]
     assert D(shown["cover"]["uncovered"]) == 0
 
+    for row in shown["queue"]:
+        pools = unimargin("account", "show", row["account"], "--json", env=redis_env).json["pools"]
+        mine = next(
+            it for it in pools if it["position"] == ("BTC-PERP" if row["mode"] == "isolated" else None)
+        )
+        assert row["equity"] == mine["equity"], row["account"]
+        assert D(row["equity"]) - D(row["backing"]) == D(row["unrealised_pnl"])
     said = unimargin(*words, env=redis_env).out
     assert "of 170 the fund pays 50, 2 positions give up 120 (queue by deficit)" in said
     assert "3 of 4 positions are in profit, by 650 together" in said
