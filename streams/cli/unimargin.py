@@ -32,6 +32,10 @@ class Commands(LazyGroup):
             "streams.cli.demo.demo_command:demo",
             "Watch a market crash: 5,000 accounts, live margin calls, liquidations executed, nothing to set up.",
         ),
+        "quickstart": Source(
+            "streams.cli.quickstart.quickstart_command:quickstart",
+            "See a first margin call in under a minute: one deposit, one fill, prices that fall; each message is printed as it is sent.",
+        ),
         "feed": Source(
             "streams.cli.simulate.feed_command:feed",
             "Feed a demo market into Kafka: made-up accounts, then prices that crash (or a recording).",
