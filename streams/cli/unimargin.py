@@ -20,6 +20,10 @@ class Commands(LazyGroup):
             "streams.cli.api.api_command:api",
             "Serve the HTTP API: accounts, what-if, stress, liquidations, events as they happen.",
         ),
+        "mcp": Source(
+            "streams.cli.mcp.mcp_command:mcp",
+            "Serve read-only MCP tools on standard input and output: account show, riskiest accounts, what-if, explain.",
+        ),
         "api-key": Source(
             "streams.cli.api.api_key_command:api_key",
             "Make a key of the HTTP API: say it once on standard error, and print the lines for UNIMARGIN_API_KEYS_FILE.",

@@ -1,5 +1,6 @@
 """`unimargin quickstart` as a user runs it: a process of its own, everything real, nothing left behind."""
 
+import asyncio
 import os
 import re
 import signal
@@ -8,6 +9,8 @@ import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+
+from mcp import Client, StdioServerParameters
 
 from streams.embedded.supervisor import unimargin
 from tests.support.cli import NOWHERE, Said
@@ -34,6 +37,13 @@ def ended(home: Path, *words: str, **env: str) -> Said:
     process = started(home, *words, **env)
     out, err = process.communicate(timeout=SECONDS_MAX)
     return Said(process.returncode, out, err)
+
+
+async def explained_by_tool(event_id: str, env: dict[str, str]) -> Any:
+    """What a client of `unimargin mcp` hears of the event."""
+    first, *words = unimargin("mcp")
+    async with Client(StdioServerParameters(command=first, args=words, env={**os.environ, **env})) as client:
+        return (await client.call_tool("explain_event", {"event_id": event_id})).structured_content
 
 
 def assert_called(report: dict[str, Any]) -> None:
@@ -92,6 +102,8 @@ def test_quickstart_when_kept_then_its_commands_work_and_another_runs_against_it
         (event,) = re.findall(r"unimargin explain (\S+)", text)
         explained = command("explain", event, env=env)
         assert (explained.code, "MATCHES" in explained.out) == (0, True), explained.out
+        by_tool = asyncio.run(explained_by_tool(event, env))
+        assert by_tool == {"explanations": command("explain", event, "--json", env=env).json_lines}
 
         other = ended(tmp_path, "--no-embedded", "--json", **env)
         assert other.code == 0, other.err

@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 
 from engine.ladder import Band
+from streams.answers.account_list import ListQuestion, Sort, list_accounts
 from streams.answers.account_read import read_account
 from streams.answers.account_report import report
 from streams.cli.account.account_capital import capital
 from streams.cli.account.account_concentration import concentration_command
 from streams.cli.account.account_funding import funding
-from streams.cli.account.account_list import ListQuestion, Sort, list_accounts
 from streams.cli.account.account_list_table import list_renderables
 from streams.cli.account.account_may_open import may_open_command
 from streams.cli.account.account_requirements import requirements_command

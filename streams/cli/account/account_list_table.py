@@ -6,7 +6,7 @@ from decimal import Decimal
 from rich.console import RenderableType
 from rich.text import Text
 
-from streams.cli.account.account_list import AccountList, ListedAccount, Sort
+from streams.answers.account_list import AccountList, ListedAccount, Sort
 from streams.cli.account.account_moves import percent
 from streams.cli.account.account_tables import RATIO_PLACES
 from streams.config.terminal import amount, band_text, printable, table

@@ -9,7 +9,7 @@ from engine.events.effects import AccountRisk
 from engine.ladder import Band, LadderState
 from engine.ledger.accounts import AccountState, Progress, Stop
 from engine.rejections import RejectionCode
-from streams.cli.account import account_list
+from streams.answers import account_list
 from tests.support.builders import account
 from tests.support.cli import unimargin
 from tests.support.cli_state import leave_state, marks_now
