@@ -42,14 +42,17 @@ async def read_account(settings: Settings, account: str) -> AccountReading:
         try:
             return await account_reading(shelf, account, policy)
         except UnknownAccount as unknown:
-            near = await _near_accounts(shelf, account)
-            raise (
-                UnknownAccount(f"{unknown}; {did_you_mean(map(printable, near), '')}") if near else unknown
-            ) from None
+            raise await with_near_names(unknown, shelf, account) from None
+
+
+async def with_near_names(unknown: UnknownAccount, shelf: Shelf, account: str) -> UnknownAccount:
+    """The same refusal with the names that a person may have meant. It reads many accounts: not for what programs ask."""
+    near = await _near_accounts(shelf, account)
+    return UnknownAccount(f"{unknown}; {did_you_mean(map(printable, near), '')}") if near else unknown
 
 
 async def _near_accounts(shelf: Shelf, account: str) -> list[str]:
-    """Names like this one, among the first `NEAR_ACCOUNTS_MAX`. All are looked through, so only a person's question asks this."""
+    """Names like this one, among the first `NEAR_ACCOUNTS_MAX`."""
     names: list[str] = []
     for shard in range(await shelf.shard_count()):
         async for name, _ in shelf.accounts(shard):

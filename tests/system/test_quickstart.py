@@ -102,6 +102,12 @@ def test_quickstart_when_kept_then_its_commands_work_and_another_runs_against_it
         (event,) = re.findall(r"unimargin explain (\S+)", text)
         explained = command("explain", event, env=env)
         assert (explained.code, "MATCHES" in explained.out) == (0, True), explained.out
+        mistyped = command("explain", f"{event}7", env=env)
+        assert (mistyped.code, f"did you mean {account}/margin-events/" in mistyped.err) == (1, True), (
+            mistyped.err
+        )
+        mistyped = command("explain", "--account", account.upper(), env=env)
+        assert (mistyped.code, f"did you mean {account}?" in mistyped.err) == (1, True), mistyped.err
         by_tool = asyncio.run(explained_by_tool(event, env))
         assert by_tool == {"explanations": command("explain", event, "--json", env=env).json_lines}
 

@@ -83,7 +83,6 @@ def adl(
         )
     now_ns = time.time_ns()
     holders = run(_holders(settings, policy, (symbol, side.value), now_ns))
-    candidates = holders.by_side[symbol, side.value]
     closing = None
     if deficit and price is not None and holders.prices is not None:
         at = _payable("--price", price, signed=symbol in policy.price_scales)
@@ -91,7 +90,7 @@ def adl(
     paying = fund_of(symbol, run(read_funds(settings))) if settings.fund_topic_enabled else None
     risk = None if paying is None else run(_standing(settings, symbol))
     in_fund = _in_fund(paying, holders.prices, policy) if given is None else given
-    report = queue_report(candidates, symbol, side, risk, deficit, in_fund, closing, limit, policy, now_ns)
+    report = queue_report(holders, symbol, side, risk, deficit, in_fund, closing, limit, policy, now_ns)
     if as_json:
         json_out(report)
         return
@@ -103,7 +102,7 @@ def adl(
 
 async def _holders(settings: Settings, policy: Policy, side: tuple[str, Side], now_ns: int) -> Held:
     async with open_shelf(settings) as shelf:
-        return await holders_of(shelf, policy, [side], now_ns)
+        return await holders_of(shelf, policy, [side], now_ns, with_equities=True)
 
 
 async def _standing(settings: Settings, symbol: str) -> AdlState:

@@ -7,13 +7,14 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from engine.liquidation.adl import AdlCandidate, ranked
+from engine.liquidation.adl import ranked
 from engine.liquidation.adl_risk import AdlState
 from engine.liquidation.deficit_cover import DeficitCover, cover_deficit
 from engine.liquidation.deleveraging import Closing
 from engine.numbers import ZERO, canonical, divide, exact
 from engine.policy import Policy
 from engine.policy.rules.deleveraging_rules import DeleveragingRules
+from streams.answers.holders import Held
 from streams.cli.liquidations.adl_words import standing_in_words
 from streams.config.terminal import amount, printable, table
 
@@ -37,9 +38,9 @@ class QueueRow(msgspec.Struct, frozen=True, kw_only=True):
     notional: Decimal
     unrealised_pnl: Decimal
     equity: Decimal
-    """Of the pool that the position is in, as `unimargin account show` has it, but for funding that is not settled yet."""
+    """Of the pool that the position is in, as `unimargin account show` has it."""
     backing: Decimal
-    """What backs the position before its unrealised P&L: that equity without it."""
+    """What backs the position before its unrealised P&L: that equity without it, and of an isolated one without funding not settled yet."""
     profit_share: Decimal | None
     """Unrealised P&L / backing; None without backing of its own."""
     leverage: Decimal | None
@@ -78,7 +79,7 @@ class QueueReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def queue_report(
-    candidates: list[AdlCandidate],
+    holders: Held,
     symbol: str,
     side: HeldSide,
     risk: AdlState | None,
@@ -90,7 +91,7 @@ def queue_report(
     now_ns: int,
 ) -> QueueReport:
     """`closing`: what is taken over; None where nothing is asked about. `limit`: rows of the queue."""
-    rules = policy.deleveraging
+    rules, candidates = policy.deleveraging, holders.by_side[symbol, side.value]
     queue = ranked(candidates, rules.ranking)
     with exact():
         profit = canonical(sum((winner.unrealised_pnl for winner in queue), ZERO))
@@ -108,7 +109,7 @@ def queue_report(
             quantity=winner.quantity,
             notional=winner.notional,
             unrealised_pnl=winner.unrealised_pnl,
-            equity=_with_profit(winner),
+            equity=holders.equities[winner.account, winner.position, winner.isolated],
             backing=winner.equity,
             profit_share=divide(winner.unrealised_pnl, winner.equity) if backed else None,
             leverage=divide(winner.notional, winner.equity) if backed else None,
@@ -132,11 +133,6 @@ def queue_report(
         cover=cover,
         queue=tuple(rows),
     )
-
-
-def _with_profit(winner: AdlCandidate) -> Decimal:
-    with exact():
-        return canonical(winner.equity + winner.unrealised_pnl)
 
 
 def queue_table(report: QueueReport) -> Table:

@@ -145,6 +145,8 @@ def test_show_when_the_account_is_mistyped_then_the_nearest_is_offered(redis_env
     said = unimargin("account", "show", "Alcie", env=redis_env)
     assert (said.code, said.out) == (1, "")
     assert "unknown account 'Alcie': none of 2 shards in Redis holds it; did you mean alice?" in said.err
+    said = unimargin("account", "resume", "Alcie", "--topic", "fills", "--reason", "mended", env=redis_env)
+    assert (said.code, "did you mean alice?" in said.err) == (1, True)
 
 
 def test_show_when_a_balance_is_tiny_then_its_own_digits_and_not_0(redis_env: dict[str, str]) -> None:
