@@ -9,10 +9,15 @@ from engine.marks.mark_book import Prices
 from engine.policy import Policy
 from streams.answers.account_report import believed, check_listed
 from streams.answers.shelf import Shelf, open_shelf
+from streams.config.near_names import did_you_mean, near_names
 from streams.config.problem import Problem
 from streams.config.settings import Settings, load_policy
+from streams.config.terminal import printable
 from streams.store.redis_access import read_risk, read_state
 from streams.store.store_reader import StoredAccount
+
+NEAR_ACCOUNTS_MAX = 50_000
+"""Of which a mistyped name may be one: comparing them takes about a second."""
 
 
 class UnknownAccount(Problem):
@@ -34,7 +39,27 @@ async def read_account(settings: Settings, account: str) -> AccountReading:
     """Read an account and its shard's marks. Raises `Problem`."""
     policy = load_policy(settings.policy_file)
     async with open_shelf(settings) as shelf:
-        return await account_reading(shelf, account, policy)
+        try:
+            return await account_reading(shelf, account, policy)
+        except UnknownAccount as unknown:
+            raise await with_near_names(unknown, shelf, account) from None
+
+
+async def with_near_names(unknown: UnknownAccount, shelf: Shelf, account: str) -> UnknownAccount:
+    """The same refusal with the names that a person may have meant. It reads many accounts: not for what programs ask."""
+    near = await _near_accounts(shelf, account)
+    return UnknownAccount(f"{unknown}; {did_you_mean(map(printable, near), '')}") if near else unknown
+
+
+async def _near_accounts(shelf: Shelf, account: str) -> list[str]:
+    """Names like this one, among the first `NEAR_ACCOUNTS_MAX`."""
+    names: list[str] = []
+    for shard in range(await shelf.shard_count()):
+        async for name, _ in shelf.accounts(shard):
+            names.append(name)
+            if len(names) >= NEAR_ACCOUNTS_MAX:
+                return near_names(account, names)
+    return near_names(account, names)
 
 
 async def account_reading(shelf: Shelf, account: str, policy: Policy) -> AccountReading:

@@ -1,6 +1,5 @@
 """What a user asks to change of an account: prices that move, orders that fill, deposits; and what of it cannot be meant. Pure."""
 
-import difflib
 from collections.abc import Collection, Sequence
 from decimal import Decimal
 from typing import Literal
@@ -13,6 +12,7 @@ from engine.marks.mark_book import Prices
 from engine.policy import Policy
 from engine.policy.rules.policy_switches import InstrumentKind
 from engine.position_keys import leg_of, symbol_of
+from streams.config.near_names import did_you_mean, near_names
 from streams.config.settings import SettingsError
 
 
@@ -93,5 +93,4 @@ def _no_target(name: str, policy: Policy) -> str:
 
 
 def _near(name: str, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(name.upper(), list(known), n=2)
-    return f"did you mean {' or '.join(near)}?" if near else "names are as in the policy file"
+    return did_you_mean(near_names(name, known), "names are as in the policy file")

@@ -1,14 +1,17 @@
 """Holders of contracts over all accounts of all shards, as candidates for deleveraging."""
 
 from collections.abc import Collection
+from decimal import Decimal
 from typing import NamedTuple
 
 import msgspec
 
+from engine.events.pools import CROSS, pool_figures
 from engine.liquidation.adl import AdlCandidate
 from engine.liquidation.adl_holders import Side, adl_candidates
 from engine.margin.listed_part import listed_part
 from engine.marks.mark_book import Prices
+from engine.numbers import canonical
 from engine.policy import Policy
 from streams.answers.account_report import believed
 from streams.answers.shelf import Shelf
@@ -22,10 +25,20 @@ class Held(NamedTuple):
     """By contract and side, by account: equal ranks keep that order."""
     prices: Prices | None
     """Those of the last shard that was read; None without a shard."""
+    equities: dict[tuple[str, str, bool], Decimal]
+    """Where they were asked for, by account, position and whether it is isolated: equity of the pool that it is in."""
 
 
-async def holders_of(shelf: Shelf, policy: Policy, sides: Collection[tuple[str, Side]], now_ns: int) -> Held:
+async def holders_of(
+    shelf: Shelf,
+    policy: Policy,
+    sides: Collection[tuple[str, Side]],
+    now_ns: int,
+    *,
+    with_equities: bool = False,
+) -> Held:
     """Everybody who holds one of these sides."""
+    equities: dict[tuple[str, str, bool], Decimal] = {}
     found: dict[tuple[str, Side], dict[str, list[AdlCandidate]]] = {side: {} for side in sides}
     named = {symbol: msgspec.json.encode(symbol)[1:-1] for symbol, _ in sides}
     prices = None
@@ -38,8 +51,11 @@ async def holders_of(shelf: Shelf, policy: Policy, sides: Collection[tuple[str, 
                 continue
             state = listed_part(read_state(account, data), policy)
             for symbol, side in asked:
-                found[symbol, side][account] = adl_candidates(state, symbol, side, prices, policy)
-    by_side = {
-        side: [it for _, candidates in sorted(of.items()) for it in candidates] for side, of in found.items()
-    }
-    return Held(by_side, prices)
+                candidates = adl_candidates(state, symbol, side, prices, policy)
+                found[symbol, side][account] = candidates
+                for it in candidates if with_equities else ():
+                    pool = it.position if it.isolated else CROSS
+                    equity = pool_figures(state, pool, prices, policy).equity
+                    equities[account, it.position, it.isolated] = canonical(equity)
+    by_side = {side: [it for _, mine in sorted(of.items()) for it in mine] for side, of in found.items()}
+    return Held(by_side, prices, equities)

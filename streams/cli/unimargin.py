@@ -20,6 +20,10 @@ class Commands(LazyGroup):
             "streams.cli.api.api_command:api",
             "Serve the HTTP API: accounts, what-if, stress, liquidations, events as they happen.",
         ),
+        "mcp": Source(
+            "streams.cli.mcp.mcp_command:mcp",
+            "Serve read-only MCP tools on standard input and output: account show, riskiest accounts, what-if, explain.",
+        ),
         "api-key": Source(
             "streams.cli.api.api_key_command:api_key",
             "Make a key of the HTTP API: say it once on standard error, and print the lines for UNIMARGIN_API_KEYS_FILE.",
@@ -35,6 +39,10 @@ class Commands(LazyGroup):
         "demo": Source(
             "streams.cli.demo.demo_command:demo",
             "Watch a market crash: 5,000 accounts, live margin calls, liquidations executed, nothing to set up.",
+        ),
+        "quickstart": Source(
+            "streams.cli.quickstart.quickstart_command:quickstart",
+            "See a first margin call in under a minute: one deposit, one fill, prices that fall; each message is printed as it is sent.",
         ),
         "feed": Source(
             "streams.cli.simulate.feed_command:feed",
@@ -143,7 +151,11 @@ def options(
         typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version and leave."),
     ] = False,
 ) -> None:
-    """Streaming risk pipeline for unified margin."""
+    """Streaming risk pipeline for unified margin.
+
+    With --json a command prints one JSON document, also where nothing is found: amounts are strings, a list may be empty. Commands that
+    tell one thing after the other (events tail, explain, shadow) print one object a line.
+    """
     if any(name.upper().startswith("UNIMARGIN_") for name in os.environ):
         _refuse_unknown_variables()
 

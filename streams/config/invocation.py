@@ -24,7 +24,13 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", help="File of UNIMARGIN_NAME=value lines; the environment wins over it."),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="For scripts: JSON instead of a table.")]
+JsonOption = Annotated[
+    bool,
+    typer.Option("--json", help="For scripts: one JSON document instead of a table, also of nothing found."),
+]
+JsonLinesOption = Annotated[
+    bool, typer.Option("--json", help="For scripts: one JSON object a line, each as it is told.")
+]
 LastPricesOption = Annotated[
     bool,
     typer.Option("--last-prices", help="Count as if the last saved prices were fresh, however old they are."),

@@ -69,10 +69,12 @@ def band_text(band: Band) -> Text:
 
 
 def amount(value: Decimal | None, places: int = SHOWN_PLACES) -> str:
-    """A number for people: thousands separated, at most `places` decimal places; "-" for None."""
+    """A number for people: thousands separated, at most `places` decimal places but for what would look like 0; "-" for None."""
     if value is None:
         return "-"
     text = f"{value:,.{places}f}"
+    if value and not any(it in "123456789" for it in text):
+        return every_digit(value)  # 0 would say that there is nothing
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 from engine.events.adl_events import AdlEvent, AdlEventType
 from engine.events.breaker_events import BreakerEvent, BreakerEventType
-from engine.events.effects import RiskEvent, Stream
+from engine.events.effects import EventType, RiskEvent, Stream
 from engine.events.price_events import PriceEvent
 from engine.marks.outages import OutageKind
 from streams.contract.commit import OutboxEntry
@@ -32,6 +32,11 @@ _DECODE_OTHER: dict[str, Callable[[bytes], BreakerEvent | PriceEvent | AdlEvent]
     **{kind.value: msgspec.json.Decoder(PriceEvent).decode for kind in OutageKind},
     **{kind.value: msgspec.json.Decoder(AdlEvent).decode for kind in AdlEventType},
 }
+
+
+def event_types() -> list[str]:
+    """Every type of event that this version knows, as `ce_type` says it."""
+    return [*(it.value for it in EventType), *_DECODE_OTHER]
 
 
 def read_event(value: bytes) -> Event:

@@ -19,6 +19,7 @@ from engine.marks.mark_book import Prices
 from streams.answers.account_read import AccountReading, account_reading
 from streams.answers.account_report import AccountReport, believed
 from streams.answers.account_report import report as account_report
+from streams.answers.account_rows import RiskRow, risk_row
 from streams.answers.account_stress_report import (
     DEFAULT_MOVES,
     DEFAULT_VOLATILITIES,
@@ -37,7 +38,7 @@ from streams.desk.book_copy import at_once
 from streams.desk.escaped_paths import account_named
 from streams.desk.problem_details import mistaken, responses
 from streams.desk.questions import OrderQuestion
-from streams.desk.ranking import Rank, RiskRow, risk_row
+from streams.desk.ranking import Rank
 
 PAGE_MAX = 500
 

@@ -8,25 +8,17 @@ with pauses, so that a core is at most a third busy with it. What an answer *say
 import asyncio
 import time
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
 from typing import NamedTuple
 
-import msgspec
-
 from engine.events.effects import AccountRisk
-from engine.events.pools import CROSS, pool_figures
-from engine.ladder import SEVERITY, Band, LadderState
-from engine.ladder.controls import account_controls
+from engine.ladder import SEVERITY, Band
 from engine.ladder.states import CallKind, Controls
 from engine.ledger.accounts import AccountState
-from engine.margin.figures import Figures
-from engine.margin.isolated_pool import judged_isolated
-from engine.margin.listed_part import listed_part
 from engine.marks.mark_book import Prices
-from engine.numbers import canonical
 from engine.policy import Policy
 from engine.position_keys import symbol_of
 from streams.answers.account_report import believed
+from streams.answers.account_rows import comparable, most_urgent_call, strictest_controls, worst_pool
 from streams.config.problem import Problem
 from streams.desk.book_copy import BookCopy, Entry
 
@@ -41,8 +33,6 @@ ORDER_SECONDS = 0.5
 """Sorting 100,000 takes 0.1 s."""
 ROUND_SECONDS = 5.0
 """Healthy accounts are gone through no more often than this."""
-
-_CALLS = {call: place for place, call in enumerate(CallKind)}
 
 
 class Rank(NamedTuple):
@@ -63,31 +53,6 @@ class Rank(NamedTuple):
     def place(self) -> tuple[int, float, str]:
         """What it is ordered by."""
         return self[:3]
-
-
-class RiskRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One account in the list; figures are those of the pool whose band it shows, in account currency."""
-
-    account: str
-    shard: int
-    band: Band
-    """The worst among its pools."""
-    position: str | None
-    """Of the isolated position whose pool that is; None for the shared pool."""
-    controls: Controls
-    """The strictest of its pools'."""
-    call: CallKind
-    """The most urgent of its pools'."""
-    deadline_ns: int | None
-    episode_id: str | None
-    ratio: Decimal | None
-    equity: Decimal
-    collateral_value: Decimal
-    maintenance_margin: Decimal
-    shortfall_to_call: Decimal
-    shortfall_to_liquidation: Decimal
-    degraded: bool
-    stopped: bool
 
 
 class Ranking:
@@ -187,61 +152,11 @@ def rank_of(state: AccountState, risk: AccountRisk, shard: int, prices: Prices, 
     held = {*state.positions, *state.isolated}
     return Rank(
         severity=-SEVERITY[ladder.band],
-        ratio=_float(figures.ratio),
+        ratio=comparable(figures.ratio),
         account=state.account,
         shard=shard,
         band=ladder.band,
-        controls=_controls(risk, stopped=state.stopped),
-        call=_call(risk),
+        controls=strictest_controls(risk, stopped=state.stopped),
+        call=most_urgent_call(risk),
         symbols=frozenset(map(symbol_of, held)),
     )
-
-
-def risk_row(state: AccountState, risk: AccountRisk, shard: int, prices: Prices, policy: Policy) -> RiskRow:
-    """The row of an account at `prices`."""
-    pool, ladder, figures = worst_pool(state, risk, prices, policy)
-    return RiskRow(
-        account=state.account,
-        shard=shard,
-        band=ladder.band,
-        position=pool or None,
-        controls=_controls(risk, stopped=state.stopped),
-        call=_call(risk),
-        deadline_ns=ladder.deadline_ns,
-        episode_id=ladder.episode_id,
-        ratio=figures.ratio,
-        equity=canonical(figures.equity),
-        collateral_value=canonical(figures.collateral_value),
-        maintenance_margin=canonical(figures.maintenance_margin),
-        shortfall_to_call=canonical(figures.shortfall(policy.ladder.margin_call)),
-        shortfall_to_liquidation=canonical(figures.shortfall(policy.ladder.liquidation)),
-        degraded=figures.degraded,
-        stopped=state.stopped,
-    )
-
-
-def worst_pool(
-    state: AccountState, risk: AccountRisk, prices: Prices, policy: Policy
-) -> tuple[str, LadderState, Figures]:
-    """The pool in the worst band, of several in it the one with the lowest ratio. What the policy does not list is left out, as it is judged."""
-    state = listed_part(state, policy)
-    pools = [CROSS, *sorted({*judged_isolated(state), *risk.pools} - {CROSS})]
-    found = []
-    for pool in pools:
-        ladder = risk.pools.get(pool, LadderState())
-        figures = pool_figures(state, pool, prices, policy, ladder)
-        found.append(((-SEVERITY[ladder.band], _float(figures.ratio), pool), ladder, figures))
-    (_, _, pool), ladder, figures = min(found, key=lambda it: it[0])
-    return pool, ladder, figures
-
-
-def _controls(risk: AccountRisk, *, stopped: bool) -> Controls:
-    return Controls.LOCKED if stopped else account_controls(risk.pools, risk.pools)
-
-
-def _call(risk: AccountRisk) -> CallKind:
-    return max((it.call for it in risk.pools.values()), key=_CALLS.__getitem__, default=CallKind.NONE)
-
-
-def _float(ratio: Decimal | None) -> float:
-    return float("inf") if ratio is None else float(ratio)

@@ -90,7 +90,7 @@ def test_api_beside_a_worker_when_the_market_falls_then_it_answers_and_tells_wha
             assert said.status == 200, said.body
             assert timeless(said.data) == timeless(shown.json), path
         assert api.ask("/episodes").data["items"][0]["account"] == "owner"
-        assert api.ask("/breaker").data == unimargin("breaker", "show", "--json", env=env).json_lines
+        assert api.ask("/breaker").data == unimargin("breaker", "show", "--json", env=env).json
         say(f"{len(heard)} events heard, the last {heard[-1].data['event']['type']}")
 
 

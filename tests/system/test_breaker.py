@@ -1,6 +1,5 @@
 """A job writes absurd funding to every account: nobody is liquidated for it, whatever becomes of the worker, until an operator decides."""
 
-import json
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -62,10 +61,11 @@ class Run:
         return Counter(event.type for event in self.said())[kind]
 
     def breakers(self) -> list[dict[str, object]]:
-        """`unimargin breaker show --json`: one line a shard."""
+        """`unimargin breaker show --json`: one item a shard."""
         said = unimargin("breaker", "show", "--json", env=self.env)
         assert said.code == 0, said.err
-        return [json.loads(line) for line in said.out.splitlines()]
+        found: list[dict[str, object]] = said.json
+        return found
 
 
 @pytest.fixture

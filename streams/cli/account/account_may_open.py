@@ -1,8 +1,8 @@
 """`unimargin account may-open`: would this order be allowed? The question a trading desk asks before it sends one."""
 
-from decimal import Decimal, InvalidOperation
 from typing import Annotated
 
+import msgspec
 import typer
 from rich.console import RenderableType
 from rich.text import Text
@@ -10,9 +10,11 @@ from rich.text import Text
 from engine.analytics.pre_trade import OrderReason
 from engine.inputs import MarginMode
 from engine.ledger.accounts import OpenOrder
-from engine.numbers import amount_fault, canonical, exact
-from streams.answers.account_read import read_account
+from engine.numbers import exact
+from streams.answers.account_read import AccountReading, read_account
+from streams.answers.asked_changes import AskedOrder, order_at
 from streams.answers.order_report import HedgeLeg, MayOpenReport, Side, order_report
+from streams.cli.whatif.whatif_args import above_zero, number, order_of
 from streams.config.invocation import (
     EXIT_PROBLEM,
     AccountArgument,
@@ -39,55 +41,78 @@ _WORDS = {
 @tell_mistakes
 def may_open_command(
     account: AccountArgument,
-    symbol: Annotated[str, typer.Option(help="The instrument, as the policy lists it.", show_default=False)],
-    side: Annotated[Side, typer.Option(help="Of the order.", show_default=False)],
+    order: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SYMBOL buy|sell QTY [PRICE] [long|short]",
+            help="The order, as `unimargin whatif` takes it; without PRICE at its mark.",
+            show_default=False,
+        ),
+    ] = None,
+    symbol: Annotated[
+        str | None, typer.Option(help="The order in parts: its instrument.", show_default=False)
+    ] = None,
+    side: Annotated[Side | None, typer.Option(help="... its side.", show_default=False)] = None,
     quantity: Annotated[
-        str, typer.Option(help="Contracts, or base units of a spot pair.", show_default=False)
-    ],
-    price: Annotated[str, typer.Option(help="Limit price.", show_default=False)],
+        str | None, typer.Option(help="... contracts, or base units of a spot pair.", show_default=False)
+    ] = None,
+    price: Annotated[str | None, typer.Option(help="... limit price.", show_default=False)] = None,
     isolated: Annotated[  # noqa: FBT002 - an option of the command line
         bool, typer.Option("--isolated", help="With its own margin, not the shared pool's.")
     ] = False,
     reduce_only: Annotated[  # noqa: FBT002 - an option of the command line
         bool, typer.Option("--reduce-only", help="May only make a position smaller.")
     ] = False,
-    leg: Annotated[HedgeLeg | None, typer.Option(help="In hedge mode: the leg it belongs to.")] = None,
+    leg: Annotated[HedgeLeg | None, typer.Option(help="... in hedge mode the leg it belongs to.")] = None,
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
     config: ConfigOption = None,
 ) -> None:
-    """Say whether an order may open, what it requires, and what stays available. Exit code 0: allowed, 1: refused."""
-    size, limit = _above_zero("--quantity", quantity), _number("--price", price)
-    order = OpenOrder(
-        symbol=symbol,
-        quantity=size if side is Side.BUY else -size,
-        price=limit,
-        isolated=isolated,
-        reduce_only=reduce_only,
-        leg=None if leg is None else leg.value,
-    )
-    report = order_report(run(read_account(load_settings(config), account)), order)
+    """Say whether an order may open, what it requires, and what stays available. Exit code 0: allowed, 1: refused.
+
+    Example: unimargin account may-open alice --order BTC-PERP buy 0.5 60000
+    """
+    asked = _asked(order, symbol, side, quantity, price, leg)
+    read = run(read_account(load_settings(config), account))
+    resting = msgspec.structs.replace(_open_order(asked, read), isolated=isolated, reduce_only=reduce_only)
+    report = order_report(read, resting)
     present(report, _renderables, as_json=as_json)
     if not report.allowed:
         raise typer.Exit(EXIT_PROBLEM)
 
 
-def _number(option: str, text: str) -> Decimal:
-    """A decimal number. Raises `SettingsError`."""
-    try:
-        value = Decimal(text)
-    except InvalidOperation:
-        raise SettingsError(f"{option} {text!r} is not a number; write it like 0.25") from None
-    fault = amount_fault(value)
-    if fault is not None:
-        raise SettingsError(f"{option} {text!r} {fault}")
-    return canonical(value)
+def _asked(
+    order: str | None,
+    symbol: str | None,
+    side: Side | None,
+    quantity: str | None,
+    price: str | None,
+    leg: HedgeLeg | None,
+) -> AskedOrder:
+    """The order, from one option or from its parts. Raises `SettingsError`."""
+    if order is not None:
+        if any(it is not None for it in (symbol, side, quantity, price, leg)):
+            raise SettingsError(
+                "--order says all of it: leave --symbol, --side, --quantity, --price and --leg out"
+            )
+        return order_of(order)
+    if symbol is None or side is None or quantity is None or price is None:
+        raise SettingsError(
+            "say the order: --order SYMBOL buy|sell QTY [PRICE], or all of --symbol, --side, --quantity and --price"
+        )
+    return AskedOrder(
+        symbol=symbol,
+        side=side.value,
+        quantity=above_zero("--quantity", quantity, "; --side says buy or sell"),
+        price=number("--price", price),
+        leg=None if leg is None else leg.value,
+    )
 
 
-def _above_zero(option: str, text: str) -> Decimal:
-    value = _number(option, text)
-    if value <= 0:
-        raise SettingsError(f"{option} {text!r} must be above zero; --side says buy or sell")
-    return value
+def _open_order(asked: AskedOrder, read: AccountReading) -> OpenOrder:
+    if asked.price is None:
+        return order_at(asked, read.state, read.prices, read.policy)
+    size = asked.quantity if asked.side == "buy" else -asked.quantity
+    return OpenOrder(symbol=asked.symbol, quantity=size, price=asked.price, leg=asked.leg)
 
 
 def _renderables(report: MayOpenReport) -> list[RenderableType]:

@@ -13,7 +13,7 @@ import typer
 from engine.inputs import Resume, Topic
 from engine.ledger.accounts import Stop
 from engine.rejections import Rejection, RejectionCode
-from streams.answers.account_read import find_account
+from streams.answers.account_read import UnknownAccount, find_account, with_near_names
 from streams.answers.account_report import stops
 from streams.answers.shelf import open_shelf
 from streams.config.invocation import ConfigOption, JsonOption, OptionalAccount, run, tell_mistakes
@@ -121,7 +121,10 @@ async def _resume(
     from streams.kafka.topic_access import open_producer  # noqa: PLC0415
 
     async with open_shelf(settings) as shelf:
-        found = await find_account(shelf, entry.account)
+        try:
+            found = await find_account(shelf, entry.account)
+        except UnknownAccount as unknown:
+            raise await with_near_names(unknown, shelf, entry.account) from None
     state = read_state(entry.account, found.state)
     if topic.value not in stops(state):
         others = ", ".join(stops(state)) or "nothing"

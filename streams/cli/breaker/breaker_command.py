@@ -37,8 +37,7 @@ def show(
     settings = load_settings(config)
     found = run(_states(settings))
     if as_json:
-        for it in found:
-            json_out(it)
+        json_out(found)
         return
     out = console()
     opened = [it for it in found if it.open]

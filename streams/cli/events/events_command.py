@@ -22,9 +22,11 @@ from streams.cli.breaker.breaker_words import said_of
 from streams.cli.events.outage_words import outage_in_words
 from streams.cli.liquidations.adl_words import risk_in_words
 from streams.cli.liquidations.plan_words import plan_in_short
-from streams.config.invocation import AccountFilter, ConfigOption, JsonOption, run, tell_mistakes
-from streams.config.settings import Settings, load_settings
+from streams.config.invocation import AccountFilter, ConfigOption, JsonLinesOption, run, tell_mistakes
+from streams.config.near_names import did_you_mean, near_names
+from streams.config.settings import Settings, SettingsError, load_settings
 from streams.config.terminal import BAND_STYLES, amount, console, json_out, printable
+from streams.contract.cloudevents import event_types
 from streams.contract.published_event import decode_event
 from streams.kafka.topic_access import ConsumerRecord, find_places, open_reader
 
@@ -85,11 +87,12 @@ def tail(
         ),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="End after this many events.")] = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
+    as_json: JsonLinesOption = False,  # noqa: FBT002 - an option of the command line
     config: ConfigOption = None,
 ) -> None:
     """Print events as they are published, until Ctrl-C. An event may come twice, under the same ce_id."""
     settings = load_settings(config)
+    _check_type(type_prefix or "")
     band = None if entered is None else Band(entered.value)
     try:
         run(
@@ -106,6 +109,14 @@ def tail(
         )
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
+
+
+def _check_type(prefix: str) -> None:
+    """Raise `SettingsError` for what no type of event begins with: it would follow for ever and show nothing."""
+    known = [*event_types()]
+    if not any(it.startswith(prefix) for it in known):
+        near = did_you_mean(near_names(prefix, known), f"there are {', '.join(known)}")
+        raise SettingsError(f"--type {prefix!r}: no type of event begins like this; {near}")
 
 
 def _streams(topic: Topics, entered: Band | None) -> list[Stream]:
@@ -141,7 +152,7 @@ async def _tail(
         if as_json:
             json_out(_as_json(record, headers))
         else:
-            out.print(_as_line(record, headers), soft_wrap=True)
+            out.print(event_line(record, headers), soft_wrap=True)
         shown += 1
         if shown == limit:
             return
@@ -185,7 +196,8 @@ def _as_json(record: ConsumerRecord, headers: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _as_line(record: ConsumerRecord, headers: dict[str, str]) -> Text:
+def event_line(record: ConsumerRecord, headers: dict[str, str]) -> Text:
+    """An event for people, on one line; `headers` tell of one that this version cannot read."""
     event = decode_event(record.value)
     if isinstance(event, Rejection):
         place = f"{record.topic}/{record.partition}/{record.offset}"

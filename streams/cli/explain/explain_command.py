@@ -17,7 +17,7 @@ from streams.cli.explain.explain_tables import renderables
 from streams.config.invocation import (
     EXIT_PROBLEM,
     ConfigOption,
-    JsonOption,
+    JsonLinesOption,
     NewestOfAccount,
     run,
     tell_mistakes,
@@ -41,7 +41,7 @@ def explain(
         Path | None,
         typer.Option(help="The policy that the event was judged under [default: UNIMARGIN_POLICY_FILE]"),
     ] = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
+    as_json: JsonLinesOption = False,  # noqa: FBT002 - an option of the command line
     config: ConfigOption = None,
 ) -> None:
     """Rebuild an account from the log at the inputs that an event names, judge it again, and compare.
@@ -54,7 +54,7 @@ def explain(
     if event_id is not None:
         stream_of(event_id)
     book = load_policy(policy or settings.policy_file)
-    found = run(_explain(settings, book, event_id, account))
+    found = run(explained_events(settings, book, event_id, account))
     for shown in found:
         if as_json:
             json_out(shown)
@@ -66,7 +66,7 @@ def explain(
         raise typer.Exit(EXIT_PROBLEM)
 
 
-async def _explain(
+async def explained_events(
     settings: Settings, policy: Policy, event_id: str | None, account: str | None
 ) -> list[Explanation]:
     """One explanation for each different record that bears the id; of an honest log there is one."""

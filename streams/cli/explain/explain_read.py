@@ -19,9 +19,12 @@ from streams.cli.breaker.breaker_words import said_of
 from streams.cli.events.outage_words import outage_in_words
 from streams.cli.explain.explain_compare import Published, event_prices
 from streams.cli.explain.explain_replay import AccountReplay
+from streams.cli.explain.near_ids import ACCOUNTS_MAX, NearIds
 from streams.cli.liquidations.adl_words import risk_in_words
+from streams.config.near_names import did_you_mean, near_names
 from streams.config.problem import Problem
 from streams.config.settings import Settings, SettingsError
+from streams.config.terminal import printable
 from streams.contract.published_event import decode_event
 from streams.contract.record import Record, taken_in_ns
 from streams.kafka.topic_access import ConsumerRecord, LogBounds, find_places, read_between, read_to_end
@@ -53,17 +56,20 @@ async def find_event(settings: Settings, consumer: AIOKafkaConsumer, event_id: s
     _, stream = stream_of(event_id)
     places = await find_places(settings, [stream])
     wanted = event_id.encode()
-    found = [
-        record
-        async for record in read_to_end(consumer, places)
-        if any(name == "ce_id" and value == wanted for name, value in record.headers)
-    ]
+    found, near = [], NearIds(event_id)
+    async for record in read_to_end(consumer, places):
+        borne = next((value for name, value in record.headers if name == "ce_id"), None)
+        if borne == wanted:
+            found.append(record)
+        elif borne is not None:
+            near.see(borne.decode(errors="replace"))
     read = [it for it in found if not isinstance(decode_event(it.value), Rejection)]
     found = (
         read or found[:1]
     )  # somebody else's record that bears the id hides no event; alone it is told as what it is
     if not found:
-        raise Problem(f"no event {event_id!r} in topic {stream}{await _trimmed(consumer, places)}")
+        trimmed = await _trimmed(consumer, places)
+        raise Problem(f"no event {event_id!r} in topic {stream}{trimmed}{near.words()}")
     return _distinct(map(_published, found))
 
 
@@ -72,14 +78,19 @@ async def newest_event(settings: Settings, consumer: AIOKafkaConsumer, account: 
     places = await find_places(settings, list(Stream))
     key = account.encode()
     newest: Published | None = None
+    others: set[str] = set()
     async for record in read_to_end(consumer, places):
+        if record.key != key and len(others) < ACCOUNTS_MAX:
+            others.add((record.key or b"").decode(errors="replace"))
         # whatever else bears the key was not said by a worker
         if record.key == key and isinstance(decode_event(record.value), RiskEvent):
             published = _published(record)
             if newest is None or _age(published.event) >= _age(newest.event):
                 newest = published
     if newest is None:
-        raise Problem(f"nothing was ever said of account {account!r}{await _trimmed(consumer, places)}")
+        near = list(map(printable, near_names(account, others)))
+        hint = f"; {did_you_mean(near, '')}" if near else ""
+        raise Problem(f"nothing was ever said of account {account!r}{await _trimmed(consumer, places)}{hint}")
     return await find_event(settings, consumer, newest.event.id)
 
 

@@ -22,6 +22,7 @@ from streams.answers.holders import Held, holders_of
 from streams.answers.shelf import open_shelf
 from streams.cli.liquidations.adl_report import HeldSide, queue_report, queue_summary, queue_table
 from streams.config.invocation import ConfigOption, JsonOption, run, tell_mistakes
+from streams.config.near_names import did_you_mean, near_names
 from streams.config.settings import Settings, SettingsError, load_policy, load_settings
 from streams.config.terminal import console, json_out
 from streams.kafka.fund_reader import read_funds
@@ -71,7 +72,9 @@ def adl(
     policy = _under(load_policy(settings.policy_file), asked)
     listed = policy.instruments.get(symbol)
     if listed is None or listed.kind is InstrumentKind.SPOT:
-        raise SettingsError(f"SYMBOL {symbol!r}: not a contract of this policy")
+        contracts = [it for it, of in policy.instruments.items() if of.kind is not InstrumentKind.SPOT]
+        near = did_you_mean(near_names(symbol, contracts), "names are as in the policy file")
+        raise SettingsError(f"SYMBOL {symbol!r}: not a contract of this policy; {near}")
     deficit = _payable("--shortfall", shortfall)
     given = None if fund is None else _payable("--fund", fund)
     if deficit and price is None:
@@ -80,7 +83,6 @@ def adl(
         )
     now_ns = time.time_ns()
     holders = run(_holders(settings, policy, (symbol, side.value), now_ns))
-    candidates = holders.by_side[symbol, side.value]
     closing = None
     if deficit and price is not None and holders.prices is not None:
         at = _payable("--price", price, signed=symbol in policy.price_scales)
@@ -88,7 +90,7 @@ def adl(
     paying = fund_of(symbol, run(read_funds(settings))) if settings.fund_topic_enabled else None
     risk = None if paying is None else run(_standing(settings, symbol))
     in_fund = _in_fund(paying, holders.prices, policy) if given is None else given
-    report = queue_report(candidates, symbol, side, risk, deficit, in_fund, closing, limit, policy, now_ns)
+    report = queue_report(holders, symbol, side, risk, deficit, in_fund, closing, limit, policy, now_ns)
     if as_json:
         json_out(report)
         return
@@ -100,7 +102,7 @@ def adl(
 
 async def _holders(settings: Settings, policy: Policy, side: tuple[str, Side], now_ns: int) -> Held:
     async with open_shelf(settings) as shelf:
-        return await holders_of(shelf, policy, [side], now_ns)
+        return await holders_of(shelf, policy, [side], now_ns, with_equities=True)
 
 
 async def _standing(settings: Settings, symbol: str) -> AdlState:

@@ -7,13 +7,14 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from engine.liquidation.adl import AdlCandidate, ranked
+from engine.liquidation.adl import ranked
 from engine.liquidation.adl_risk import AdlState
 from engine.liquidation.deficit_cover import DeficitCover, cover_deficit
 from engine.liquidation.deleveraging import Closing
-from engine.numbers import ZERO, divide, exact
+from engine.numbers import ZERO, canonical, divide, exact
 from engine.policy import Policy
 from engine.policy.rules.deleveraging_rules import DeleveragingRules
+from streams.answers.holders import Held
 from streams.cli.liquidations.adl_words import standing_in_words
 from streams.config.terminal import amount, printable, table
 
@@ -37,11 +38,13 @@ class QueueRow(msgspec.Struct, frozen=True, kw_only=True):
     notional: Decimal
     unrealised_pnl: Decimal
     equity: Decimal
-    """What backs the position before its unrealised P&L."""
+    """Of the pool that the position is in, as `unimargin account show` has it."""
+    backing: Decimal
+    """What backs the position before its unrealised P&L: that equity without it, and of an isolated one without funding not settled yet."""
     profit_share: Decimal | None
-    """Unrealised P&L / equity; None without equity of its own."""
+    """Unrealised P&L / backing; None without backing of its own."""
     leverage: Decimal | None
-    """Notional / equity; None without equity of its own."""
+    """Notional / backing; None without backing of its own."""
     neutral: bool
     """Hedged in the underlying; asked only where the policy cuts such accounts last."""
     closed: Decimal
@@ -76,7 +79,7 @@ class QueueReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def queue_report(
-    candidates: list[AdlCandidate],
+    holders: Held,
     symbol: str,
     side: HeldSide,
     risk: AdlState | None,
@@ -88,10 +91,10 @@ def queue_report(
     now_ns: int,
 ) -> QueueReport:
     """`closing`: what is taken over; None where nothing is asked about. `limit`: rows of the queue."""
-    rules = policy.deleveraging
+    rules, candidates = policy.deleveraging, holders.by_side[symbol, side.value]
     queue = ranked(candidates, rules.ranking)
     with exact():
-        profit = sum((winner.unrealised_pnl for winner in queue), ZERO)
+        profit = canonical(sum((winner.unrealised_pnl for winner in queue), ZERO))
     cover = cover_deficit(shortfall, fund, [] if closing is None else [(closing, candidates)], rules)
     cuts = {(cut.account, cut.position, cut.isolated): cut for cut in cover.cuts}
     rows = []
@@ -106,7 +109,8 @@ def queue_report(
             quantity=winner.quantity,
             notional=winner.notional,
             unrealised_pnl=winner.unrealised_pnl,
-            equity=winner.equity,
+            equity=holders.equities[winner.account, winner.position, winner.isolated],
+            backing=winner.equity,
             profit_share=divide(winner.unrealised_pnl, winner.equity) if backed else None,
             leverage=divide(winner.notional, winner.equity) if backed else None,
             neutral=winner.neutral,
@@ -138,7 +142,8 @@ def queue_table(report: QueueReport) -> Table:
         "contracts",
         "notional",
         "unrealised P&L",
-        "P&L / equity",
+        "equity",
+        "P&L / backing",
         "leverage",
         "closes",
         "at",
@@ -154,6 +159,7 @@ def queue_table(report: QueueReport) -> Table:
             amount(row.quantity),
             amount(row.notional, _PLACES),
             amount(row.unrealised_pnl, _PLACES),
+            amount(row.equity, _PLACES),
             amount(row.profit_share, _RATIO_PLACES),
             amount(row.leverage, _PLACES),
             amount(row.closed or None),

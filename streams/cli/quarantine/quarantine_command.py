@@ -36,8 +36,7 @@ def list_records(
     settings = load_settings(config)
     total, newest = run(_newest(settings, account, limit))
     if as_json:
-        for record in newest:
-            json_out(record.as_json())
+        json_out({"total": total, "records": [record.as_json() for record in newest]})
         return
     console().print(
         _table(f"Quarantine: {total} records" + (f", the newest {limit}" if total > limit else ""), newest)

@@ -73,7 +73,7 @@ def send(
     found = outgoing(_text(message, file), topic, rules)
     if isinstance(found, Rejection):
         raise Problem(f"{found.code}: {printable(found.detail)}. Nothing was sent")
-    sent = run(_sent(settings, found, partitions, dry_run=dry_run))
+    sent = run(send_message(settings, found, partitions, dry_run=dry_run))
     if as_json:
         json_out(sent)
         return
@@ -98,7 +98,10 @@ def _text(message: str | None, file: Path | None) -> str:
         raise SettingsError(f"{printable(str(file or 'standard input'))}: not UTF-8 text") from None
 
 
-async def _sent(settings: Settings, message: Outgoing, partitions: int | None, *, dry_run: bool) -> Sent:
+async def send_message(
+    settings: Settings, message: Outgoing, partitions: int | None, *, dry_run: bool
+) -> Sent:
+    """Send it, or say where it would go. Raises `Problem`."""
     topics = {"fills": settings.topic_fills, "ledger": settings.topic_ledger, PRICES: settings.topic_prices}
     topic = topics[message.role]
     count = partitions or await _count(settings, topic, message)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from streams.config.invocation import ConfigOption, JsonOption, run, tell_mistakes
+from streams.config.invocation import ConfigOption, JsonLinesOption, run, tell_mistakes
 from streams.config.settings import load_policy, load_settings
 
 
@@ -15,7 +15,7 @@ def shadow(
     seconds: Annotated[
         float | None, typer.Option(min=0, help="End after so many seconds [default: at Ctrl-C]")
     ] = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
+    as_json: JsonLinesOption = False,  # noqa: FBT002 - an option of the command line
     config: ConfigOption = None,
 ) -> None:
     """Read the live topics under the policy in force and under another one, and print who would stand in another band.

@@ -14,6 +14,7 @@ from engine.marks.notices import Notice
 from streams.answers.shelf import open_shelf
 from streams.answers.symbols_report import SymbolView, read_symbols
 from streams.config.invocation import ConfigOption, JsonOption, run, tell_mistakes
+from streams.config.near_names import did_you_mean, near_names
 from streams.config.problem import Problem
 from streams.config.settings import Settings, load_policy, load_settings
 from streams.config.terminal import amount, console, json_out, printable, table
@@ -40,10 +41,12 @@ def show(
     """Show mark, age, doubt, second source and the newest refusal of every listed symbol, or of one."""
     views = run(_read(load_settings(config)))
     if symbol is not None:
+        known = [view.symbol for view in views]
         views = [view for view in views if view.symbol == symbol]
         if not views:
+            near = did_you_mean(map(printable, near_names(symbol, known)), "names are as in the policy file")
             raise Problem(
-                f"{printable(symbol)!r} is no price symbol of the policy, and none such was refused"
+                f"{printable(symbol)!r} is no price symbol of the policy, and none such was refused; {near}"
             )
     if as_json:
         json_out(views if symbol is None else views[0])

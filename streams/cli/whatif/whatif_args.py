@@ -1,4 +1,4 @@
-"""What a user asks `unimargin whatif`, read from the words of the command line."""
+"""What a user asks `unimargin whatif` and of an order, read from the words of the command line."""
 
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
@@ -45,7 +45,7 @@ def shock_of(text: str) -> AskedShock:
     name, _, move = text.rpartition("=")
     if not name or not move.endswith("%"):
         raise SettingsError(f"--shock {text!r}: write it like BTC=-15% or ALL=+5%")
-    percent = _number("--shock", move.removesuffix("%").strip())
+    percent = number("--shock", move.removesuffix("%").strip())
     fraction = canonical(percent.scaleb(-2))
     if fraction <= -ONE:
         raise SettingsError(f"--shock {text!r}: a price cannot fall by 100 % or more")
@@ -62,9 +62,13 @@ def order_of(text: str) -> AskedOrder:
             "in hedge mode"
         )
     side: Literal["buy", "sell"] = "buy" if words[1] == "buy" else "sell"
-    price = _number("--order", words[_ORDER_WORDS]) if len(words) > _ORDER_WORDS else None
+    price = number("--order", words[_ORDER_WORDS]) if len(words) > _ORDER_WORDS else None
     return AskedOrder(
-        symbol=words[0], leg=leg, side=side, quantity=_above_zero("--order", words[2]), price=price
+        symbol=words[0],
+        leg=leg,
+        side=side,
+        quantity=above_zero("--order", words[2], "; the side says buy or sell"),
+        price=price,
     )
 
 
@@ -73,7 +77,7 @@ def deposit_of(text: str) -> AskedDeposit:
     words = text.split()
     if len(words) != _DEPOSIT_WORDS:
         raise SettingsError(f"--deposit {text!r}: write ASSET AMOUNT, like USDT 5000")
-    return AskedDeposit(words[0], _above_zero("--deposit", words[1]))
+    return AskedDeposit(words[0], above_zero("--deposit", words[1]))
 
 
 def _order_length(rest: Sequence[str]) -> int:
@@ -100,7 +104,8 @@ def _is_number(word: str) -> bool:
         return False
 
 
-def _number(option: str, text: str) -> Decimal:
+def number(option: str, text: str) -> Decimal:
+    """A decimal number. Raises `SettingsError`."""
     try:
         value = Decimal(text)
     except InvalidOperation:
@@ -112,9 +117,9 @@ def _number(option: str, text: str) -> Decimal:
         return canonical(value)
 
 
-def _above_zero(option: str, text: str) -> Decimal:
-    value = _number(option, text)
+def above_zero(option: str, text: str, hint: str = "") -> Decimal:
+    """A decimal number above zero. Raises `SettingsError`; `hint` ends its message."""
+    value = number(option, text)
     if value <= 0:
-        hint = "; the side says buy or sell" if option == "--order" else ""
         raise SettingsError(f"{option}: {text!r} must be above zero{hint}")
     return value

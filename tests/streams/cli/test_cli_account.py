@@ -153,7 +153,9 @@ def test_list_when_the_policy_does_not_list_what_one_holds_then_it_is_degraded_a
 ) -> None:
     odd = account({"DOGE": 1, "USD": 5}, {"DOGE-PERP": (1, 1)}, name="odd")
     leave_state(redis_env["UNIMARGIN_REDIS_URL"], 0, [odd, ALICE], marks=marks_now(QUOTES))
-    rows = {it["account"]: it for it in unimargin("account", "list", "--json", env=redis_env).json_lines}
+    rows = {
+        it["account"]: it for it in unimargin("account", "list", "--json", env=redis_env).json["accounts"]
+    }
     assert rows.keys() == {"alice", "odd"}
     assert (rows["odd"]["degraded"], rows["odd"]["stopped"], rows["odd"]["equity"]) == (True, False, "5")
 
@@ -189,7 +191,7 @@ def test_list_then_worst_first_and_limited(redis_env: dict[str, str]) -> None:
     leave_state(url, 2, [account({"USD": 3}, name="carl"), stopped("dora")], risks[1:])
 
     def listed(*words: str) -> list[tuple[str, int, str]]:
-        rows = unimargin("account", "list", "--json", *words, env=redis_env).json_lines
+        rows = unimargin("account", "list", "--json", *words, env=redis_env).json["accounts"]
         return [(row["account"], row["shard"], row["band"]) for row in rows]
 
     everyone = [

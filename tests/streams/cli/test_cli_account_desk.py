@@ -239,10 +239,10 @@ def test_may_open_when_the_account_is_stopped_then_refused_and_named(redis_env: 
     [
         (("--symbol", "usd-prep"), "did you mean USD-PERP"),
         (("--symbol", "ZZZ"), "named as in the policy file"),
-        (("--quantity", "ten"), "--quantity 'ten' is not a number"),
+        (("--quantity", "ten"), "--quantity: 'ten' is not a number"),
         (("--quantity", "-1"), "--side says buy or sell"),
         (("--quantity", "0"), "above zero"),
-        (("--price", "NaN"), "--price 'NaN' is not a finite number"),
+        (("--price", "NaN"), "--price: 'NaN' is not a finite number"),
         (("--price", "0"), "--price '0' must be above zero"),
         (("--price", "-5"), "--price '-5' must be above zero"),
         (("--price", "1e-30"), "18 digits"),

@@ -1,6 +1,5 @@
 """`unimargin breaker`: what is held, and sending what an operator decides."""
 
-import json
 from decimal import Decimal
 
 import msgspec
@@ -72,8 +71,7 @@ def test_show_when_a_shard_holds_then_cause_share_and_the_largest_are_told(redis
         "[red]whale",
     ):
         assert part in " ".join(said.out.split()), (part, said.out)
-    lines = unimargin("breaker", "show", "--json", env=redis_env).out.splitlines()
-    first, second = map(json.loads, lines)
+    first, second = unimargin("breaker", "show", "--json", env=redis_env).json
     assert (first["shard"], first["open"], second["shard"], second["open"]) == (0, False, 1, True)
     assert second["state"]["opening"]["cause"]["inputs"][0]["kinds"] == {"funding_payment": 12, "deposit": 1}
 
@@ -82,6 +80,10 @@ def test_show_when_nothing_is_held_then_says_so(redis_env, redis_url_db):
     store(redis_url_db, 0, BreakerState(openings=2))
     said = unimargin("breaker", "show", env=redis_env)
     assert (said.code, "nothing is held" in said.out) == (0, True)
+
+
+def test_show_when_there_is_no_shard_then_an_empty_list(redis_env):
+    assert unimargin("breaker", "show", "--json", env=redis_env).json == []
 
 
 def test_show_when_redis_holds_what_this_version_cannot_read_then_a_problem(redis_env, redis_url_db):

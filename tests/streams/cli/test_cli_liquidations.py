@@ -8,7 +8,7 @@ import pytest
 from engine.events.effects import AccountRisk
 from engine.ladder import Band, LadderState, Request
 from engine.liquidation.adl_risk import AdlLevel, AdlState
-from tests.support.builders import account
+from tests.support.builders import SAMPLE, account
 from tests.support.cli import unimargin
 from tests.support.cli_state import leave_adl, leave_state, marks_now
 from tests.support.sender import Sender
@@ -102,6 +102,13 @@ def test_adl_when_holders_are_in_profit_then_by_profit_times_leverage_and_who_pa
     assert [row["price"] for row in shown["queue"]] == ["105", "108", None]
     assert D(shown["cover"]["uncovered"]) == 0
 
+    for row in shown["queue"]:
+        pools = unimargin("account", "show", row["account"], "--json", env=redis_env).json["pools"]
+        mine = next(
+            it for it in pools if it["position"] == ("BTC-PERP" if row["mode"] == "isolated" else None)
+        )
+        assert row["equity"] == mine["equity"], row["account"]
+        assert D(row["equity"]) - D(row["backing"]) == D(row["unrealised_pnl"])
     said = unimargin(*words, env=redis_env).out
     assert "of 170 the fund pays 50, 2 positions give up 120 (queue by deficit)" in said
     assert "3 of 4 positions are in profit, by 650 together" in said
@@ -209,3 +216,25 @@ def test_fund_when_its_topic_holds_something_else_then_the_record_is_named(fund_
 def test_liquidations_when_the_fund_is_not_stated_then_nobody_is_said_to_pay(redis_env):
     leave(redis_env, liquidated("bankrupt", -30, Band.BANKRUPT), liquidated("other", 20))
     assert unimargin("liquidations", "--json", env=redis_env).json["items"][0]["plan"]["cover"] is None
+
+
+@pytest.mark.parametrize("mode", ["cross", "isolated"])
+def test_adl_when_the_policy_counts_accrued_funding_then_equity_still_is_that_of_the_account(
+    redis_env, tmp_path, mode
+):
+    path = tmp_path / "accruing.toml"
+    path.write_text(f"{SAMPLE}\n[pool]\nfunding_accrual = true\n")
+    env = redis_env | {"UNIMARGIN_POLICY_FILE": str(path)}
+    held = {"BTC-PERP": (-10, 110)}
+    ring = {"BTC-PERP": (-10, 110, 100)}
+    state = account({"USDT": 100}, held, name="a") if mode == "cross" else account(isolated=ring, name="a")
+    marks = [
+        msgspec.structs.replace(it, funding_rate=D("0.5")) if it.symbol == "BTC-PERP" else it
+        for it in marks_now(QUOTES)
+    ]
+    leave_state(redis_env["UNIMARGIN_REDIS_URL"], 0, [state], marks=marks)
+    (row,) = unimargin("adl", "BTC-PERP", "short", "--json", env=env).json["queue"]
+    pools = unimargin("account", "show", "a", "--json", env=env).json["pools"]
+    pool = next(it for it in pools if bool(it["position"]) is (mode == "isolated"))
+    # half of 1,000 in an interval of hours: what accrues between the two questions is less than a cent or two
+    assert D(row["equity"]) == pytest.approx(D(pool["equity"]), abs=D("0.1"))

@@ -57,7 +57,7 @@ def replayed(kafka: RealKafka, topic: str) -> list[tuple[bytes | None, bytes | N
 
 
 def test_list_when_json_then_every_record_once_with_its_bytes(env: dict[str, str]) -> None:
-    found = unimargin("quarantine", "list", "--json", env=env).json_lines
+    found = unimargin("quarantine", "list", "--json", env=env).json["records"]
     assert len(found) == 7
     assert found[1] == {
         "ce_id": f"{env['UNIMARGIN_TOPIC_FILLS']}/2/10",
@@ -165,7 +165,9 @@ def test_replay_when_only_the_place_is_kept_then_the_bytes_come_from_where_they_
     stop = Rejection(RejectionCode.ACCOUNT_STOPPED, "stopped")
     kept = [quarantine_entry(quarantine, fills, 3, n, b"alice", records[n], stop) for n in (0, 2)]
     publish(cli_kafka, [place_only(it) for it in kept])
-    assert [it["value"] for it in unimargin("quarantine", "list", "--json", env=own_inputs).json_lines] == [
+    assert [
+        it["value"] for it in unimargin("quarantine", "list", "--json", env=own_inputs).json["records"]
+    ] == [
         "",
         "",
     ]
@@ -199,7 +201,7 @@ def test_list_when_somebody_else_wrote_to_the_topic_then_shown_and_never_replaye
 ) -> None:
     stray = OutboxEntry(env["UNIMARGIN_TOPIC_QUARANTINE"], 0, b"dave", b"stray", (), "none")
     publish(cli_kafka, [stray])
-    assert unimargin("quarantine", "list", "--json", env=env).json_lines[-1]["reason"] == "foreign"
+    assert unimargin("quarantine", "list", "--json", env=env).json["records"][-1]["reason"] == "foreign"
     assert unimargin("quarantine", "replay", "--account", "dave", env=env).code == 1
 
 

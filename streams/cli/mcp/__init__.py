@@ -1,0 +1,1 @@
+"""`unimargin mcp`: the desk's questions as tools of a language model."""

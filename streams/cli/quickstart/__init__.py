@@ -1,0 +1,1 @@
+"""`unimargin quickstart`: a first margin call."""
