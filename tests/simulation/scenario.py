@@ -6,6 +6,7 @@ import hashlib
 import logging
 import random
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -37,7 +38,7 @@ from tests.support.sender import topic_of
 from tests.support.trader import Trader
 
 BEGIN_NS = 1_750_000_000 * 10**9
-TRADED_S = 4.0
+TRADED_S = 3.0
 """How long inputs, prices and faults come."""
 REST_S_MAX = 120.0
 """After which everything must be told."""
@@ -112,7 +113,7 @@ class Scenario:
         assert isinstance(process, SimWorker)
         process.dead, process.ended = True, f"{reason}: {error!r}"
         if not isinstance(error, StoreUnavailable):
-            self.broken.append(process.ended)
+            self.broken.append("".join(traceback.format_exception(error)))
         self._note(f"{process.name} ended: {process.ended}")
 
     async def live(self) -> Stored:
@@ -126,7 +127,7 @@ class Scenario:
         await asyncio.gather(*exchange, trouble)
         copies.cancel()
         self._moving = False
-        await asyncio.sleep(self._rng.uniform(0, 6))  # what is late comes
+        await asyncio.sleep(self._rng.uniform(0, 4))  # what is late comes
         last = self._begin_worker(kill=True)
         stored = await self._rest(last)
         prices.cancel()

@@ -68,6 +68,8 @@ class Partition:
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.writer = Writer()
+        self._decided = 0
+        """Below it no transaction is open."""
 
     def add(
         self,
@@ -88,8 +90,12 @@ class Partition:
 
     def stable(self) -> int:
         """Where the oldest open transaction begins, else the end."""
-        opened = (it.offset for it in self.entries if it.transaction and it.transaction.committed is None)
-        return next(opened, len(self.entries))
+        while self._decided < len(self.entries):
+            transaction = self.entries[self._decided].transaction
+            if transaction is not None and transaction.committed is None:
+                break
+            self._decided += 1
+        return self._decided
 
     def records(self) -> list[Entry]:
         """What a reader of committed records sees."""
@@ -126,6 +132,8 @@ class Broker:
         partition = self.partition(topic)
         writer = partition.writer
         _, epoch, sequence = batch.signed
+        if epoch < 0:  # of a producer that the broker does not count
+            return self._append(partition, batch)
         if epoch < writer.epoch:
             raise InvalidProducerEpoch
         if epoch > writer.epoch:
@@ -136,11 +144,15 @@ class Broker:
                 return offset
         if sequence != writer.next_sequence:
             raise OutOfOrderSequenceNumber
+        first = self._append(partition, batch)
+        writer.recent.append((sequence, first))
+        writer.next_sequence += len(batch.records)
+        return first
+
+    def _append(self, partition: Partition, batch: "Batch") -> int:
         first = len(partition.entries)
         for key, value, headers in batch.records:
             partition.add(key, value, self.clock_ns() // 10**6, headers)
-        writer.recent.append((sequence, first))
-        writer.next_sequence += len(batch.records)
         return first
 
     async def raise_epoch(self, _: int) -> ProducerEpoch:
@@ -208,16 +220,14 @@ class Consumer:
         until_s = loop.time() + timeout_ms / 1000
         while True:
             await asyncio.sleep(self._rng.uniform(0.0001, 0.003))
-            if self._rng.random() < self._broker.share / 10:
+            if len(self._positions) > 1 and self._rng.random() < self._broker.share / 10:
                 raise KafkaConnectionError("the connection to the broker is lost")
             found = {} if self._broker.away else self._taken(places, max_records)
             if found or loop.time() >= until_s:
                 return found
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(self._rng.uniform(0.01, 0.08))
 
-    def _taken(
-        self, places: Sequence[TopicPartition], max_records: int
-    ) -> dict[TopicPartition, list[Entry]]:
+    def _taken(self, places: Sequence[TopicPartition], max_records: int) -> dict[TopicPartition, list[Entry]]:
         found = {}
         for place in places:
             partition, begin = self._broker.partition(place.topic), self._positions[place]
@@ -311,4 +321,3 @@ class Producer:
         if fate in {"late", "unanswered", "lost"}:
             loop.call_later(rng.uniform(0.02, 0.5), settle, KafkaTimeoutError(), context=network)
         return answer
-

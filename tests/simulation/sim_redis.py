@@ -39,9 +39,7 @@ class RedisServer:
         self._lua = LuaRuntime(encoding=None, unpack_returned_tuples=False)
         self._table = self._lua.table_from
         self._scripts: dict[str, Any] = {}
-        self._lua.globals().redis = self._lua.table_from(
-            {b"call": self._called, b"pcall": self._protected}
-        )
+        self._lua.globals().redis = self._lua.table_from({b"call": self._called, b"pcall": self._protected})
 
     def copy(self) -> Data:
         """As a file would hold it."""
@@ -231,7 +229,9 @@ class RedisServer:
         stream = self._of(key, Stream)
         name = _number(number)
         if stream and name <= stream[-1][0]:
-            raise ResponseError("ERR The ID specified in XADD is equal or smaller than the target stream top item")
+            raise ResponseError(
+                "ERR The ID specified in XADD is equal or smaller than the target stream top item"
+            )
         self.data[key] = stream
         stream.append((name, dict(zip(fields[::2], fields[1::2], strict=True))))
         del stream[: max(0, len(stream) - int(most))]

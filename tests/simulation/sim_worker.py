@@ -179,7 +179,7 @@ class SimWorker(Process):
                         self._priced += 1
                     await self.shards.on_instants(instants)
             self._ready.set()
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(self._around.rng.uniform(0.01, 0.08))
 
     async def _clock(self) -> None:
         while True:

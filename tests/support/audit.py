@@ -30,6 +30,7 @@ from engine.ledger.executions import execution_of
 from engine.liquidation.planner import liquidation_plan
 from engine.margin.dust import without_dust
 from engine.margin.figures import Figures
+from engine.margin.isolated_pool import judged_isolated
 from engine.marks.fact_checks import KEPT
 from engine.marks.mark_book import Prices
 from engine.numbers import canonical, exact
@@ -392,7 +393,7 @@ def unsettled_of(policy: Policy, stored: Stored, prices: dict[str, Mark]) -> str
     view = Prices(prices, frozenset())
     for account, state in stored.states.items():
         pools = stored.risks.get(account, AccountRisk(account)).pools
-        for pool in {"", *state.isolated, *pools}:
+        for pool in {"", *judged_isolated(state), *pools}:
             ladder = pools.get(pool, LadderState())
             figures = pool_figures(state, pool, view, policy)
             settled = LadderState(ladder.band, ladder.episode_id, ladder.degraded)
