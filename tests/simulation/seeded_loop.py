@@ -28,8 +28,8 @@ PROCESS: ContextVar[Process | None] = ContextVar("process", default=None)
 """Whose code runs; None for the servers and the network."""
 
 
-class Stalled(AssertionError):
-    """Nothing is ready and no timer runs, or time is up."""
+class Stalled(AssertionError):  # noqa: N818 - it tells what happened
+    """Nothing is ready and no timer runs."""
 
 
 class SeededLoop(asyncio.BaseEventLoop):

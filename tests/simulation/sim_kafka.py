@@ -9,6 +9,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextvars import Context
+from functools import partial
 from typing import NamedTuple
 
 from aiokafka import TopicPartition
@@ -124,7 +125,7 @@ class Broker:
     async def trip(self) -> None:
         """To the broker, or back; while it is away a client asks again and again."""
         await asyncio.sleep(self._rng.uniform(0.0001, 0.003))
-        while self.away:
+        while self.away:  # noqa: ASYNC110 - nobody tells a client
             await asyncio.sleep(self._rng.uniform(0.02, 0.2))
 
     def append(self, topic: str, batch: "Batch") -> int:
@@ -254,7 +255,14 @@ class Batch:
         self.signed = (-1, -1, -1)
         self._bytes = 0
 
-    def append(self, *, timestamp: None, key: bytes | None, value: bytes, headers: Headers) -> object:
+    def append(
+        self,
+        *,
+        timestamp: None,  # noqa: ARG002 - as aiokafka has it
+        key: bytes | None,
+        value: bytes,
+        headers: Headers,
+    ) -> object:
         size = len(key or b"") + len(value)
         if self.records and self._bytes + size > BATCH_BYTES_MAX:
             return None
@@ -287,7 +295,13 @@ class Producer:
     async def partitions_for(self, _: str) -> set[int]:
         return {0}
 
-    async def send_batch(self, batch: Batch, topic: str, *, partition: int) -> asyncio.Future[Acknowledged]:
+    async def send_batch(
+        self,
+        batch: Batch,
+        topic: str,
+        *,
+        partition: int,  # noqa: ARG002 - there is one
+    ) -> asyncio.Future[Acknowledged]:
         """The fate of a batch: it may come `late`, when its sender was told that it failed; `twice`; or be `unanswered`, or `lost`."""
         loop, rng, broker = asyncio.get_running_loop(), self._rng, self._broker
         answer: asyncio.Future[Acknowledged] = loop.create_future()
@@ -298,26 +312,27 @@ class Producer:
         if broker.away:
             fate = rng.choice(("late", "lost"))
 
-        def settle(said: Acknowledged | KafkaError) -> None:
-            if not answer.done() and isinstance(said, Acknowledged):
-                answer.set_result(said)
-            elif not answer.done():
-                answer.set_exception(said)
-
-        def arrive(heard: bool) -> None:  # noqa: FBT001
+        def arrive(*, heard: bool) -> None:
             said: Acknowledged | KafkaError
             try:
                 said = Acknowledged(broker.append(topic, batch))
             except KafkaError as error:
                 said = error
             if heard:
-                loop.call_later(rng.uniform(0.0001, 0.01), settle, said, context=network)
+                loop.call_later(rng.uniform(0.0001, 0.01), _settle, answer, said, context=network)
 
         there_s = rng.uniform(0.0001, 0.01)
         if fate in {"taken", "twice", "unanswered"}:
-            loop.call_later(there_s, arrive, fate != "unanswered", context=network)
+            loop.call_later(there_s, partial(arrive, heard=fate != "unanswered"), context=network)
         if fate in {"twice", "late"}:
-            loop.call_later(rng.uniform(0.02, 5), arrive, False, context=network)  # noqa: FBT003
+            loop.call_later(rng.uniform(0.02, 5), partial(arrive, heard=False), context=network)
         if fate in {"late", "unanswered", "lost"}:
-            loop.call_later(rng.uniform(0.02, 0.5), settle, KafkaTimeoutError(), context=network)
+            loop.call_later(rng.uniform(0.02, 0.5), _settle, answer, KafkaTimeoutError(), context=network)
         return answer
+
+
+def _settle(answer: asyncio.Future[Acknowledged], said: Acknowledged | KafkaError) -> None:
+    if not answer.done() and isinstance(said, Acknowledged):
+        answer.set_result(said)
+    elif not answer.done():
+        answer.set_exception(said)

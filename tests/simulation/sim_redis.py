@@ -277,12 +277,6 @@ class RedisClient:
         fate, network = self._faults.fate(), Context()
         lost = RedisConnectionError("Connection closed by server.")
 
-        def settle(result: Any, error: Exception | None) -> None:
-            if not answer.done() and error is not None:
-                answer.set_exception(error)
-            elif not answer.done():
-                answer.set_result(result)
-
         def arrive(*, heard: bool) -> None:
             result, error = None, None
             if self._faults.away:
@@ -293,7 +287,7 @@ class RedisClient:
                 except ResponseError as refused:
                     error = refused
             if heard:
-                loop.call_later(rng.uniform(0.0001, 0.003), settle, result, error, context=network)
+                loop.call_later(rng.uniform(0.0001, 0.003), _settle, answer, result, error, context=network)
 
         there_s = rng.uniform(0.0001, 0.003)
         if fate in {"answered", "unanswered"}:
@@ -301,7 +295,7 @@ class RedisClient:
         if fate == "late":
             loop.call_later(rng.uniform(0.01, 3), partial(arrive, heard=False), context=network)
         if fate in {"refused", "unanswered", "late"}:
-            loop.call_later(there_s + rng.uniform(0.0001, 0.05), settle, None, lost, context=network)
+            loop.call_later(there_s + rng.uniform(0.0001, 0.05), _settle, answer, None, lost, context=network)
         return await answer
 
     def register_script(self, text: str) -> Callable[..., Awaitable[Any]]:
@@ -311,10 +305,11 @@ class RedisClient:
 
         return run
 
-    def pipeline(self, *, transaction: bool) -> "RedisPipeline":
-        return RedisPipeline(self, transaction)
+    def pipeline(self, *, transaction: bool) -> "RedisPipeline":  # noqa: ARG002 - it always is one
+        return RedisPipeline(self)
 
-    async def hscan(self, key: str, *, cursor: int, count: int) -> tuple[int, dict[bytes, bytes]]:
+    async def hscan(self, key: str, **_: int) -> tuple[int, dict[bytes, bytes]]:
+        """All at once."""
         return 0, await self._call("hgetall", key)
 
     def hset(self, key: str, mapping: Mapping[str, bytes]) -> Awaitable[int]:
@@ -331,9 +326,9 @@ class RedisClient:
 
 
 class RedisPipeline:
-    """Commands that go out together; all of one moment where it is a transaction, as here always."""
+    """Commands that go out together; all of one moment."""
 
-    def __init__(self, client: RedisClient, transaction: bool) -> None:  # noqa: FBT001
+    def __init__(self, client: RedisClient) -> None:
         self._client, self._calls = client, list[tuple[str, tuple[object, ...]]]()
 
     def __getattr__(self, name: str) -> Callable[..., "RedisPipeline"]:
@@ -350,3 +345,10 @@ class RedisPipeline:
 
 def _flat(args: Iterable[object]) -> list[object]:
     return [it for arg in args for it in (arg if isinstance(arg, list) else [arg])]
+
+
+def _settle(answer: asyncio.Future[Any], result: Any, error: Exception | None) -> None:
+    if not answer.done() and error is not None:
+        answer.set_exception(error)
+    elif not answer.done():
+        answer.set_result(result)

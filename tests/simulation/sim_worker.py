@@ -1,12 +1,12 @@
 """A worker as `streams.worker.app` builds it, of one shard, without Faust: what the group tells it the scenario tells it here."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import copy_context
 from functools import partial
 from typing import NamedTuple
-import random
 
 from engine.book.columnar_book import ColumnarBook
 from engine.inputs import Topic
