@@ -51,5 +51,5 @@ lint: setup
 	@$(VENV)/bin/lint-imports
 
 lock: setup
-	@$(UV) pip compile -q pyproject.toml --extra demo --group dev --universal --python-version 3.11 \
+	@$(UV) pip compile -q pyproject.toml --extra demo --extra desk --group dev --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-emit-find-links -o requirements.lock

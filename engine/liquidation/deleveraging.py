@@ -157,15 +157,20 @@ def _cut(
     closing: Closing, seats: list[_Seat], rules: DeleveragingRules, contracts: Decimal, money: Decimal
 ) -> list[AdlCut]:
     """Cuts among these that close `contracts`, or give `money`, as the policy counts it. Inside `exact()`."""
-    if money <= 0 and rules.size is DeleveragedSize.DEFICIT:
-        return []
     by_money = rules.size is DeleveragedSize.DEFICIT
+    if contracts <= 0 or (by_money and money <= 0):
+        return []
     units = [Fraction(seat.gives) if by_money else Fraction(1) for seat in seats]
     shares = _shares(Fraction(money if by_money else contracts), seats, units, rules.rule)
     if by_money and sum(share / unit for share, unit in zip(shares, units, strict=True)) > contracts:
-        # not even all contracts give the money: then it is they that are spread
+        # not even all contracts give the money in these shares: then it is they that are spread, as far as that is needed
         units = [Fraction(1)] * len(seats)
         shares = _shares(Fraction(contracts), seats, units, rules.rule)
+        given = sum(
+            (share * Fraction(seat.gives) for share, seat in zip(shares, seats, strict=True)), Fraction(0)
+        )
+        needed = min(Fraction(1), Fraction(money) / given)
+        shares = [share * needed for share in shares]
     lot = lot_of(closing.instrument.quantity_step)
     cuts, asked, closed, left = [], Fraction(0), Fraction(0), contracts
     for seat, unit, share in zip(seats, units, shares, strict=True):

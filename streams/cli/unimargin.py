@@ -16,6 +16,14 @@ class Commands(LazyGroup):
             "streams.cli.worker.worker_command:worker",
             "Run a worker: consume fills, ledger and prices, judge, publish. Several share the load.",
         ),
+        "api": Source(
+            "streams.cli.api.api_command:api",
+            "Serve the HTTP API: accounts, what-if, stress, liquidations, events as they happen.",
+        ),
+        "api-key": Source(
+            "streams.cli.api.api_key_command:api_key",
+            "Make a key of the HTTP API: say it once on standard error, and print the lines for UNIMARGIN_API_KEYS_FILE.",
+        ),
         "doctor": Source(
             "streams.cli.doctor.doctor_command:doctor",
             "Check settings, broker, topics, Redis, clocks, policy and shards; exit code 1 if anything fails.",

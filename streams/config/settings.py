@@ -93,6 +93,31 @@ class Settings(BaseSettings):
     """0 takes a free port and says which in the log."""
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
 
+    api_host: str = "127.0.0.1"
+    """Where `unimargin api` listens. Anywhere but on loopback it asks for keys."""
+    api_port: int = Field(default=9109, ge=0, le=65535)
+    """0 takes a free port and says which in the log."""
+    api_keys_file: Path | None = None
+    """Who may ask: names, roles and hashes of keys (`unimargin api-key`)."""
+    api_open_on_loopback: bool = False
+    """Whether who asks from this machine needs no key, and may do all but what an operator does. Not behind a proxy on this machine."""
+    api_requests_per_minute: int = Field(default=600, ge=1)
+    """Of one key, where the file does not say otherwise; and of one address without a key, or with a wrong one."""
+    api_refresh_seconds: float = Field(default=0.5, ge=0.05, le=60)
+    """How often the copy that questions are answered from is brought up to date with Redis, however many ask."""
+    api_stale_seconds: float = Field(default=5.0, ge=1)
+    """A copy that has not agreed with Redis for so long answers nothing any more."""
+    api_book_seconds: float = Field(default=5.0, ge=0)
+    """For how long an answer over all accounts (stress, heat map, liquidations) is given again without being computed again."""
+    api_stream_clients: int = Field(default=1000, ge=1)
+    """Listeners to /stream at a time."""
+    api_stream_buffer_events: int = Field(default=20_000, ge=16)
+    """Newest events kept, for listeners that come back and for /events: some 3 KB each."""
+    api_stream_heartbeat_seconds: float = Field(default=15.0, ge=0.1, le=300)
+    """A stream without anything to tell sends a comment this often, so that nothing between takes it for dead."""
+    api_stream_write_seconds: float = Field(default=10.0, ge=0.1)
+    """A listener that takes nothing for so long is dropped."""
+
     stall_seconds: float = Field(default=30.0, ge=1)
     """A loop with work waiting and no progress for this long ends the process."""
     standby_patience_seconds: float = Field(default=3.0, ge=1, le=60)

@@ -27,14 +27,7 @@ SHARDS_PROBED = 256
 @asynccontextmanager
 async def open_redis(settings: Settings) -> AsyncIterator[Redis]:
     """A connected client. Raises `Problem` when Redis does not answer, then or in the body."""
-    try:
-        client = connect(settings.redis_url.get_secret_value())
-    except ValueError:
-        # The client's words would repeat the address, and with it the password.
-        raise SettingsError(
-            "UNIMARGIN_REDIS_URL: not an address of the form redis://[user:password@]host:port/db "
-            "(rediss:// for TLS)"
-        ) from None
+    client = client_of(settings)
     try:
         await _ping(client)
         yield client
@@ -45,6 +38,18 @@ async def open_redis(settings: Settings) -> AsyncIterator[Redis]:
         ) from None
     finally:
         await client.aclose()
+
+
+def client_of(settings: Settings) -> Redis:
+    """A client that connects at the first call; close it. Raises `SettingsError` for an address that is none."""
+    try:
+        return connect(settings.redis_url.get_secret_value())
+    except ValueError:
+        # The client's words would repeat the address, and with it the password.
+        raise SettingsError(
+            "UNIMARGIN_REDIS_URL: not an address of the form redis://[user:password@]host:port/db "
+            "(rediss:// for TLS)"
+        ) from None
 
 
 def address(settings: Settings) -> str:

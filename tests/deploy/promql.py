@@ -3,6 +3,7 @@
 import re
 from typing import NamedTuple
 
+from streams.desk.api_metrics import ApiMetrics
 from streams.observe.metrics import Metrics
 
 KEYWORDS = {"and", "or", "unless", "by", "without", "on", "ignoring", "offset", "bool", "group_left"}
@@ -35,10 +36,10 @@ def grouping_labels(expr: str) -> set[str]:
 
 
 def defined_samples() -> dict[str, set[str]]:
-    """Return the sample names a worker can expose, each with its labels, read off the real registry."""
-    registry = Metrics().registry
+    """Return the sample names a worker or the API can expose, each with its labels, read off the real registries."""
     return {
         name: set(collector._labelnames) | ({"le"} if name.endswith("_bucket") else set())
+        for registry in (Metrics().registry, ApiMetrics().registry)
         for name, collector in registry._names_to_collectors.items()
         if not name.endswith("_created")
     }

@@ -8,13 +8,14 @@ import tomllib
 import pytest
 
 from streams.config.settings import Settings, load_policy, load_settings
+from streams.desk.api_keys import load_keys
 from tests.deploy.commands import assert_command_exists
 from tests.deploy.files import ROOT, compose
 
 SERVICES = compose()["services"]
 OWN = {name: service for name, service in SERVICES.items() if service["image"].startswith("unimargin:")}
 WORKERS = {name: service for name, service in OWN.items() if service["command"][0] == "worker"}
-PUBLISHED = {"grafana", "prometheus"}
+PUBLISHED = {"api", "grafana", "prometheus"}
 
 
 def named_volumes(service):
@@ -44,7 +45,7 @@ def test_every_service_that_stays_is_restarted_and_what_comes_to_an_end_is_not()
     assert set(policies.values()) == {"unless-stopped"}
 
 
-def test_only_grafana_and_prometheus_are_published_and_only_on_loopback():
+def test_only_grafana_prometheus_and_the_api_are_published_and_only_on_loopback():
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
     assert set(published) == PUBLISHED
     for ports in published.values():
@@ -136,6 +137,19 @@ def test_every_service_has_a_limit_and_a_healthcheck_or_says_that_it_has_none():
     for name, service in SERVICES.items():
         assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory"}, name
         assert "test" in service["healthcheck"] or service["healthcheck"] == {"disable": True}, name
+
+
+def test_api_is_only_started_on_request_and_listens_where_its_healthcheck_and_prometheus_look():
+    api = SERVICES["api"]
+    assert api["profiles"] == ["api"]
+    port = api["environment"]["UNIMARGIN_API_PORT"]
+    assert api["ports"] == [f"127.0.0.1:{port}:{port}"]
+    assert f"http://127.0.0.1:{port}/livez" in api["healthcheck"]["test"][3]
+    assert f"api:{port}" in (ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text()
+
+
+def test_keys_that_are_committed_let_nobody_in():
+    assert len(load_keys(ROOT / "deploy" / "api" / "keys.toml")) == 0
 
 
 def test_startup_waits_for_health_and_for_the_topics():

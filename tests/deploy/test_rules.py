@@ -74,7 +74,7 @@ def test_alert_says_how_bad_it_is_what_it_means_and_where_to_read_on(name):
     assert annotations["description"].endswith(".")
 
 
-def test_rules_use_only_metrics_that_a_worker_defines_with_labels_they_have():
+def test_rules_use_only_metrics_that_a_worker_or_the_api_defines_with_labels_they_have():
     known = defined_samples()
     for rule in rules():
         name = rule.get("alert") or rule["record"]

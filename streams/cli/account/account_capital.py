@@ -11,8 +11,8 @@ from engine.events.pools import CROSS, pool_figures
 from engine.margin.margin_model import model_of
 from engine.numbers import divide
 from engine.policy.rules.policy_switches import MarginModel
-from streams.cli.account.account_read import AccountReading, read_account
-from streams.cli.account.account_report import why_degraded
+from streams.answers.account_read import AccountReading, read_account
+from streams.answers.account_report import why_degraded
 from streams.config.invocation import AccountArgument, ConfigOption, JsonOption, run, tell_mistakes
 from streams.config.settings import load_settings
 from streams.config.terminal import amount, console, json_out, printable, table

@@ -7,13 +7,14 @@ import typer
 from rich.text import Text
 
 from engine.ladder import Band
+from streams.answers.account_read import read_account
+from streams.answers.account_report import report
+from streams.answers.account_rows import AccountRow
 from streams.cli.account.account_capital import capital
 from streams.cli.account.account_concentration import concentration_command
 from streams.cli.account.account_funding import funding
-from streams.cli.account.account_list import AccountRow, list_accounts
+from streams.cli.account.account_list import list_accounts
 from streams.cli.account.account_may_open import may_open_command
-from streams.cli.account.account_read import read_account
-from streams.cli.account.account_report import report
 from streams.cli.account.account_requirements import requirements_command
 from streams.cli.account.account_resume import resume_command
 from streams.cli.account.account_stress import stress_command

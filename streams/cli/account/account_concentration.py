@@ -16,7 +16,7 @@ from engine.analytics.concentration import (
     open_interest_said,
 )
 from engine.ledger.accounts import AccountState
-from streams.cli.account.account_read import AccountReading, read_account
+from streams.answers.account_read import AccountReading, read_account
 from streams.config.invocation import AccountArgument, ConfigOption, JsonOption, run, tell_mistakes
 from streams.config.settings import Settings, load_settings
 from streams.config.terminal import amount, every_digit, present, printable, table

@@ -13,9 +13,9 @@ from engine.margin.isolated_pool import open_isolated
 from engine.numbers import canonical, divide
 from engine.policy.rules.policy_switches import InstrumentKind
 from engine.position_keys import leg_of, symbol_of
-from streams.cli.account.account_moves import lines_of
-from streams.cli.account.account_read import AccountReading, read_account
-from streams.cli.account.account_report import why_degraded
+from streams.answers.account_read import AccountReading, read_account
+from streams.answers.account_report import why_degraded
+from streams.answers.ladder_lines import lines_of
 from streams.config.invocation import AccountArgument, ConfigOption, JsonOption, run, tell_mistakes
 from streams.config.settings import load_settings
 from streams.config.terminal import amount, band_text, present, printable, table

@@ -4,7 +4,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from engine.margin.figures import Line
-from streams.cli.account.account_report import PoolView
+from streams.answers.account_report import PoolView
 from streams.config.terminal import every_digit, table
 
 _FIGURES = ("equity", "collateral_value", "initial_margin", "maintenance_margin", "liquidation_fee")

@@ -13,7 +13,7 @@ from engine.analytics.model_requirements import ModelFigures, PolicyFigures, oth
 from engine.margin.margin_model import model_of
 from engine.policy import Policy
 from engine.policy.rules.policy_switches import MarginModel
-from streams.cli.account.account_read import AccountReading, read_account
+from streams.answers.account_read import AccountReading, read_account
 from streams.config.invocation import AccountArgument, ConfigOption, JsonOption, run, tell_mistakes
 from streams.config.settings import load_policy, load_settings
 from streams.config.terminal import amount, band_text, every_digit, present, printable, table

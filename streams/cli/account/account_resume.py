@@ -13,8 +13,9 @@ import typer
 from engine.inputs import Resume, Topic
 from engine.ledger.accounts import Stop
 from engine.rejections import Rejection, RejectionCode
-from streams.cli.account.account_read import find_account
-from streams.cli.account.account_report import stops
+from streams.answers.account_read import find_account
+from streams.answers.account_report import stops
+from streams.answers.shelf import open_shelf
 from streams.config.invocation import ConfigOption, JsonOption, OptionalAccount, run, tell_mistakes
 from streams.config.problem import Problem
 from streams.config.progress_bar import counting
@@ -119,9 +120,8 @@ async def _resume(
     # here, because this is the one command on accounts that writes, and the others must not wait for Kafka's client
     from streams.kafka.topic_access import open_producer  # noqa: PLC0415
 
-    async with open_redis(settings) as client:
-        store = StoreReader(client, settings.redis_prefix)
-        found = await find_account(store, entry.account, await shard_count(client, settings.redis_prefix))
+    async with open_shelf(settings) as shelf:
+        found = await find_account(shelf, entry.account)
     state = read_state(entry.account, found.state)
     if topic.value not in stops(state):
         others = ", ".join(stops(state)) or "nothing"

@@ -8,8 +8,8 @@ from rich.text import Text
 from engine.analytics.pool_at import SHARED
 from engine.analytics.stress import GridCell, StressedPool, WorstCase
 from engine.analytics.weighting import Weighting
+from streams.answers.account_stress_report import ScenarioOutcome, StressReport
 from streams.cli.account.account_moves import percent
-from streams.cli.account.account_stress import ScenarioOutcome, StressReport
 from streams.config.terminal import amount, band_text, every_digit, printable, table
 
 _PLACES = 2

@@ -12,10 +12,10 @@ from engine.ladder.states import CallKind
 from engine.marks.fact_checks import FACTS
 from engine.policy import RatioDisplay
 from engine.policy.rules.policy_switches import InstrumentKind, MarginModel, RatioDirection
+from streams.answers.account_positions import OrderView, PositionView
+from streams.answers.account_report import AccountReport, MarkView, PoolView, resume_hint
 from streams.cli.account.account_lines import explained
 from streams.cli.account.account_moves import moves_lines
-from streams.cli.account.account_positions import OrderView, PositionView
-from streams.cli.account.account_report import AccountReport, MarkView, PoolView, resume_hint
 from streams.cli.account.outlook_words import call_words, outlook_words
 from streams.config.terminal import amount, band_text, every_digit, printable, table
 

@@ -4,15 +4,15 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.console import RenderableType
 from rich.text import Text
 
-from engine.analytics.withdrawable import Bound, Withdrawable, withdrawable
-from streams.cli.account.account_read import AccountReading, read_account
+from engine.analytics.withdrawable import Bound
+from streams.answers.account_read import read_account
+from streams.answers.withdrawable_report import WithdrawableReport, withdrawable_report
 from streams.config.invocation import AccountArgument, ConfigOption, JsonOption, run, tell_mistakes
-from streams.config.settings import SettingsError, load_settings
+from streams.config.settings import load_settings
 from streams.config.terminal import amount, every_digit, present, printable, table
 
 _WORDS = {
@@ -31,17 +31,6 @@ _SHORT_ALREADY = {
 }
 
 
-class WithdrawableReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything the command shows."""
-
-    account: str
-    currency: str
-    policy: str
-    policy_digest: str
-    assets: tuple[Withdrawable, ...]
-    """Each as if the others stayed."""
-
-
 @tell_mistakes
 def withdrawable_command(
     account: AccountArgument,
@@ -58,23 +47,8 @@ def withdrawable_command(
 
     After it the collateral covers the initial margin and no line of the ladder is crossed. Doubted prices count at their worse end.
     """
-    report = _report(run(read_account(load_settings(config), account)), asked=asset or ())
+    report = withdrawable_report(run(read_account(load_settings(config), account)), asked=asset or ())
     present(report, partial(_renderables, explain=explain), as_json=as_json)
-
-
-def _report(read: AccountReading, asked: tuple[str, ...] | list[str]) -> WithdrawableReport:
-    state, policy = read.state, read.policy
-    for name in asked:
-        if name not in policy.assets:
-            known = ", ".join(policy.assets)
-            raise SettingsError(f"--asset {name!r} is not in policy {policy.name!r}, which has {known}")
-    return WithdrawableReport(
-        account=state.account,
-        currency=policy.account_currency,
-        policy=policy.name,
-        policy_digest=policy.digest,
-        assets=withdrawable(state, read.risk.pools, read.prices, policy, asked or sorted(state.balances)),
-    )
 
 
 def _renderables(report: WithdrawableReport, *, explain: bool) -> Iterator[RenderableType]:

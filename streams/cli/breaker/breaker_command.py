@@ -1,24 +1,20 @@
 """`unimargin breaker`: liquidations that wait for a person; look at them, release or void them."""
 
-import asyncio
 import time
 from typing import Annotated, Any
 from uuid import uuid4
 
-import msgspec
 import typer
 
-from engine.ladder.breaker import BreakerState
+from streams.answers.breaker_read import ShardBreaker, read_breakers
+from streams.answers.shelf import open_shelf
 from streams.cli.breaker.breaker_words import cause_words, stake_words
 from streams.config.invocation import ConfigOption, JsonOption, run, tell_mistakes
-from streams.config.problem import Problem
 from streams.config.settings import Settings, SettingsError, load_settings
 from streams.config.terminal import console, json_out, printable, table
 from streams.contract.cloudevents import rfc3339
 from streams.contract.operator_command import BreakerRelease, BreakerVoid, OperatorCommand
-from streams.kafka.topic_access import find_places, open_producer
-from streams.store.redis_access import open_redis, shard_count
-from streams.store.store_reader import StoreReader
+from streams.kafka.operator_sender import send_operator_command
 
 app = typer.Typer(
     no_args_is_help=True, help="Liquidations that are held because too much was condemned at once."
@@ -29,14 +25,6 @@ WhyOption = Annotated[str, typer.Option("--why", help="Why: on record.", show_de
 ShardOption = Annotated[
     int | None, typer.Option("--shard", min=0, help="Only this shard.", show_default="every one")
 ]
-
-
-class ShardBreaker(msgspec.Struct, frozen=True):
-    """The breaker of one shard as Redis has it."""
-
-    shard: int
-    open: bool
-    state: BreakerState
 
 
 @app.command()
@@ -85,32 +73,15 @@ def _send(settings: Settings, command: OperatorCommand) -> None:
         )
     if not command.who.strip() or not command.why.strip():
         raise SettingsError("--who and --why: say who decides and why; both go on record")
-    run(_publish(settings, command))
+    run(send_operator_command(settings, command))
     console().print(
         f"sent {printable(command.id)} to {settings.topic_operator}; `unimargin breaker show` tells when it was done"
     )
 
 
-async def _publish(settings: Settings, command: OperatorCommand) -> None:
-    await find_places(settings, [settings.topic_operator])
-    async with open_producer(settings) as producer:
-        sent = await producer.send(settings.topic_operator, value=msgspec.json.encode(command), partition=0)
-        await asyncio.wait_for(sent, timeout=30)
-
-
 async def _states(settings: Settings) -> list[ShardBreaker]:
-    async with open_redis(settings) as client:
-        reader = StoreReader(client, settings.redis_prefix)
-        shards = await shard_count(client, settings.redis_prefix)
-        stored = [await reader.breaker(shard) for shard in range(shards)]
-    found = []
-    for shard, data in enumerate(stored):
-        try:
-            state = msgspec.json.decode(data or b"{}", type=BreakerState)
-        except msgspec.MsgspecError as error:
-            raise Problem(f"the breaker of shard {shard} in Redis cannot be read: {error}") from None
-        found.append(ShardBreaker(shard, state.opening is not None, state))
-    return found
+    async with open_shelf(settings) as shelf:
+        return await read_breakers(shelf)
 
 
 def _table(opened: list[ShardBreaker]) -> Any:

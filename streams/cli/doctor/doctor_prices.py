@@ -9,8 +9,8 @@ from engine.marks.mark_book import NANOSECONDS
 from engine.marks.scale_starts import scale_starts
 from engine.numbers import ONE
 from engine.policy import Policy
+from streams.answers.symbols_report import SymbolView, symbol_views
 from streams.cli.doctor.check import Check, ok, warn
-from streams.cli.symbols.symbols_report import SymbolView, symbol_views
 from streams.config.settings import Settings, SettingsError, load_policy
 from streams.config.terminal import printable
 from streams.store.belief_store import read_beliefs

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from engine.inputs import Topic
-from streams.cli.account.account_report import resume_hint, stops
+from streams.answers.account_report import resume_hint, stops
 from streams.cli.doctor.check import Check, failed, ok, warn
 from streams.cli.doctor.doctor_kafka import Logs
 from streams.cli.doctor.doctor_prices import examine_prices

@@ -10,8 +10,9 @@ from engine.ladder import SEVERITY, Band
 from engine.ladder.states import CallKind
 from engine.ledger.accounts import AccountState
 from engine.policy import Policy
-from streams.cli.account.account_moves import lines_of, percent
-from streams.cli.account.account_report import PoolView, pool_view
+from streams.answers.account_report import PoolView, pool_view
+from streams.answers.ladder_lines import lines_of
+from streams.cli.account.account_moves import percent
 from streams.cli.account.outlook_words import MAY, call_words, outlook_words
 from streams.cli.explain.explain_compare import (
     Comparison,

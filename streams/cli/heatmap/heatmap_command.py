@@ -1,10 +1,14 @@
 """`unimargin heatmap`: what a move of the whole market would liquidate, over all accounts of all shards."""
 
-from typing import Annotated
+from collections.abc import Collection
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from engine.policy import Policy
 from engine.policy.rules.policy_switches import InstrumentKind
+from streams.answers.shelf import open_shelf
 from streams.config.invocation import (
     ConfigOption,
     JsonOption,
@@ -13,8 +17,11 @@ from streams.config.invocation import (
     run,
     tell_mistakes,
 )
-from streams.config.settings import SettingsError, load_policy, load_settings
+from streams.config.settings import Settings, SettingsError, load_policy, load_settings
 from streams.config.terminal import present
+
+if TYPE_CHECKING:
+    from streams.answers.heatmap_report import HeatReading
 
 DEFAULT_MOVES = "-50..50/5"
 
@@ -38,7 +45,7 @@ def heatmap(
     the first move at which it stands below the liquidation line. At 0: what is being liquidated now.
     """
     # here, because its book needs the compiler's start, and a mistake or a question for help should not wait for that
-    from streams.cli.heatmap.heatmap_report import read_heat_map, report  # noqa: PLC0415
+    from streams.answers.heatmap_report import heat_report  # noqa: PLC0415
     from streams.cli.heatmap.heatmap_tables import renderables  # noqa: PLC0415
 
     settings = load_settings(config)
@@ -48,6 +55,15 @@ def heatmap(
         listed = policy.instruments.get(name)
         if listed is None or listed.kind is InstrumentKind.SPOT:
             raise SettingsError(f"--symbol {name!r}: not a contract of this policy")
-    read = run(read_heat_map(settings, policy, asked, last_prices=last_prices))
-    said = report(read, policy, symbol or ())
+    read = run(_read(settings, policy, asked, last_prices=last_prices))
+    said = heat_report(read, policy, symbol or ())
     present(said, renderables, as_json=as_json)
+
+
+async def _read(
+    settings: Settings, policy: Policy, moves: Collection[Decimal], *, last_prices: bool
+) -> "HeatReading":
+    from streams.answers.heatmap_report import read_heat_map  # noqa: PLC0415 - as above
+
+    async with open_shelf(settings) as shelf:
+        return await read_heat_map(shelf, policy, moves, last_prices=last_prices)

@@ -9,8 +9,8 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from engine.numbers import ZERO
+from streams.answers.heatmap_report import HeatReport
 from streams.cli.account.account_moves import percent
-from streams.cli.heatmap.heatmap_report import HeatReport
 from streams.config.terminal import table
 
 SYMBOLS_SHOWN = 5

@@ -8,6 +8,8 @@ from typing import Annotated
 import msgspec
 import typer
 
+from engine.liquidation.adl_holders import Side
+from engine.liquidation.adl_risk import AdlState
 from engine.liquidation.deleveraging import Closing, closing_short_of
 from engine.liquidation.fund_groups import FundBalance, fund_of, fund_value
 from engine.margin.quotes import index_price
@@ -15,11 +17,12 @@ from engine.marks.mark_book import Prices
 from engine.numbers import ZERO, amount_fault, canonical
 from engine.policy import Policy
 from engine.policy.rules.policy_switches import AdlRanking, DeleveragedSize, Deleveraging, InstrumentKind
+from streams.answers.adl_standing import adl_standing
+from streams.answers.holders import Held, holders_of
+from streams.answers.shelf import open_shelf
 from streams.cli.liquidations.adl_report import HeldSide, queue_report, queue_summary, queue_table
-from streams.cli.liquidations.adl_standing import adl_standing
-from streams.cli.liquidations.holders import holders_of
 from streams.config.invocation import ConfigOption, JsonOption, run, tell_mistakes
-from streams.config.settings import SettingsError, load_policy, load_settings
+from streams.config.settings import Settings, SettingsError, load_policy, load_settings
 from streams.config.terminal import console, json_out
 from streams.kafka.fund_reader import read_funds
 
@@ -76,14 +79,14 @@ def adl(
             "--shortfall: say at which --price the position is taken over: closing there is what winners give"
         )
     now_ns = time.time_ns()
-    holders = run(holders_of(settings, policy, [(symbol, side.value)], now_ns))
+    holders = run(_holders(settings, policy, (symbol, side.value), now_ns))
     candidates = holders.by_side[symbol, side.value]
     closing = None
     if deficit and price is not None and holders.prices is not None:
         at = _payable("--price", price, signed=symbol in policy.price_scales)
         closing = _closing(deficit, at, symbol, side, holders.prices, policy)
     paying = fund_of(symbol, run(read_funds(settings))) if settings.fund_topic_enabled else None
-    risk = None if paying is None else run(adl_standing(settings, symbol))
+    risk = None if paying is None else run(_standing(settings, symbol))
     in_fund = _in_fund(paying, holders.prices, policy) if given is None else given
     report = queue_report(candidates, symbol, side, risk, deficit, in_fund, closing, limit, policy, now_ns)
     if as_json:
@@ -93,6 +96,16 @@ def adl(
     out.print(queue_table(report))
     for line in queue_summary(report):
         out.print(line)
+
+
+async def _holders(settings: Settings, policy: Policy, side: tuple[str, Side], now_ns: int) -> Held:
+    async with open_shelf(settings) as shelf:
+        return await holders_of(shelf, policy, [side], now_ns)
+
+
+async def _standing(settings: Settings, symbol: str) -> AdlState:
+    async with open_shelf(settings) as shelf:
+        return await adl_standing(shelf, symbol)
 
 
 def _under(policy: Policy, asked: Mapping[str, object]) -> Policy:

@@ -7,10 +7,10 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from engine.analytics.risk_matrix import RiskMatrix, UnitMatrix
+from streams.answers.portfolio_report import PortfolioReport
 from streams.cli.account.account_concentration import delta_table
 from streams.cli.account.account_moves import moves_lines
 from streams.cli.account.account_requirements import figures_table
-from streams.cli.portfolio.portfolio_command import PortfolioReport
 from streams.config.terminal import amount, every_digit, printable, table
 
 _PLACES = 2

@@ -1,10 +1,12 @@
 """`unimargin stress`: who of all accounts would be condemned by a day of history or a move, and what it would cost."""
 
 from decimal import Decimal, InvalidOperation
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from engine.policy import Policy
+from streams.answers.shelf import open_shelf
 from streams.config.invocation import (
     ConfigOption,
     JsonOption,
@@ -13,9 +15,12 @@ from streams.config.invocation import (
     run,
     tell_mistakes,
 )
-from streams.config.settings import SettingsError, load_policy, load_settings
+from streams.config.settings import Settings, SettingsError, load_policy, load_settings
 from streams.config.stress_scenarios import load_scenario, shipped_scenarios
 from streams.config.terminal import present
+
+if TYPE_CHECKING:
+    from streams.answers.stress_report import BookStressAsked, BookStressReport
 
 
 @tell_mistakes
@@ -44,19 +49,19 @@ def stress(
     Every pool below the liquidation line in that market counts, whole; nobody's liquidation moves the market further.
     """
     # here, because its book needs the compiler's start, and a mistake or a question for help should not wait for that
-    from streams.cli.stress.stress_report import Asked, read_stress  # noqa: PLC0415
+    from streams.answers.stress_report import BookStressAsked  # noqa: PLC0415
     from streams.cli.stress.stress_tables import renderables  # noqa: PLC0415
 
     settings = load_settings(config)
     policy = load_policy(settings.policy_file)
     asked_moves = () if moves is None else moves_option("--moves", moves)
-    asked = Asked(
+    asked = BookStressAsked(
         scenarios=tuple(load_scenario(name) for name in scenario) if scenario else tuple(shipped_scenarios()),
         moves=asked_moves,
         fund=_amount(fund),
         worst_max=worst,
     )
-    report = run(read_stress(settings, policy, asked, last_prices=last_prices))
+    report = run(_read(settings, policy, asked, last_prices=last_prices))
     present(report, renderables, as_json=as_json)
 
 
@@ -68,3 +73,12 @@ def _amount(text: str) -> float:
     if not amount.is_finite() or amount < 0:
         raise SettingsError(f"--fund {text!r}: an amount of account currency, such as 2500000")
     return float(amount)
+
+
+async def _read(
+    settings: Settings, policy: Policy, asked: "BookStressAsked", *, last_prices: bool
+) -> "BookStressReport":
+    from streams.answers.stress_report import read_stress  # noqa: PLC0415 - as above
+
+    async with open_shelf(settings) as shelf:
+        return await read_stress(shelf, policy, asked, last_prices=last_prices)

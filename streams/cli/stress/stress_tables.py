@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from rich.console import RenderableType
 from rich.text import Text
 
-from streams.cli.stress.stress_report import BookStressReport
+from streams.answers.stress_report import BookStressReport
 from streams.config.terminal import amount, printable, table
 
 _PLACES = 2

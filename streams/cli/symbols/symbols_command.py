@@ -11,15 +11,13 @@ from rich.text import Text
 from engine.marks.fact_checks import facts_of
 from engine.marks.mark_book import NANOSECONDS
 from engine.marks.notices import Notice
-from streams.cli.symbols.symbols_report import SymbolView, symbol_views
+from streams.answers.shelf import open_shelf
+from streams.answers.symbols_report import SymbolView, read_symbols
 from streams.config.invocation import ConfigOption, JsonOption, run, tell_mistakes
 from streams.config.problem import Problem
 from streams.config.settings import Settings, load_policy, load_settings
 from streams.config.terminal import amount, console, json_out, printable, table
 from streams.prices.symbol_beliefs import LastRefusal
-from streams.store.belief_store import read_beliefs
-from streams.store.redis_access import open_redis, saved_marks, shard_count
-from streams.store.store_reader import StoreReader
 
 app = typer.Typer(no_args_is_help=True, help="What is believed of each price symbol.")
 
@@ -57,12 +55,8 @@ def show(
 
 async def _read(settings: Settings) -> list[SymbolView]:
     policy = load_policy(settings.policy_file)
-    async with open_redis(settings) as client:
-        store = StoreReader(client, settings.redis_prefix)
-        shards = await shard_count(client, settings.redis_prefix)
-        marks = [mark for shard in range(shards) for mark in await saved_marks(store, shard)]
-        beliefs = await read_beliefs(client, settings.redis_prefix)
-    return symbol_views(marks, beliefs, policy, time.time_ns())
+    async with open_shelf(settings) as shelf:
+        return await read_symbols(shelf, policy, time.time_ns())
 
 
 def _table(views: list[SymbolView]) -> Table:

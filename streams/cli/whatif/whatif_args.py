@@ -1,53 +1,19 @@
 """What a user asks `unimargin whatif`, read from the words of the command line."""
 
-import difflib
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 
-import msgspec
 import typer.core
 
-from engine.analytics.what_if import EVERYTHING, is_target, present_price
-from engine.ledger.accounts import AccountState, OpenOrder
-from engine.marks.mark_book import Prices
 from engine.numbers import ONE, amount_fault, canonical, exact
-from engine.policy import Policy
-from engine.policy.rules.policy_switches import InstrumentKind
-from engine.position_keys import leg_of, symbol_of
+from streams.answers.asked_changes import AskedDeposit, AskedOrder, AskedShock
 from streams.config.settings import SettingsError
 
 _ORDER_WORDS = 3
 """SYMBOL SIDE QTY; PRICE and LEG may follow."""
 _DEPOSIT_WORDS = 2
 _LEGS = ("long", "short")
-
-
-class AskedShock(msgspec.Struct, frozen=True):
-    """A price move that is asked about."""
-
-    target: str
-    """ALL, an underlying or a price symbol."""
-    move: Decimal
-    """A fraction: -0.15 for a fall of 15 %."""
-
-
-class AskedOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """An order that is asked about: it fills whole, in the shared pool, without a fee."""
-
-    symbol: str
-    leg: str | None
-    side: Literal["buy", "sell"]
-    quantity: Decimal
-    price: Decimal | None
-    """None for the present price."""
-
-
-class AskedDeposit(msgspec.Struct, frozen=True):
-    """A credit to the wallet that is asked about."""
-
-    asset: str
-    amount: Decimal
 
 
 class WordsCommand(typer.core.TyperCommand):
@@ -110,47 +76,6 @@ def deposit_of(text: str) -> AskedDeposit:
     return AskedDeposit(words[0], _above_zero("--deposit", words[1]))
 
 
-def check_shocks(shocks: Sequence[AskedShock], policy: Policy) -> None:
-    """Raise `SettingsError` for a target that is none, or is named twice."""
-    for shock in shocks:
-        if not is_target(shock.target, policy):
-            raise SettingsError(_no_target(shock.target, policy))
-        if sum(it.target == shock.target for it in shocks) > 1:
-            raise SettingsError(f"--shock {shock.target} is said twice; say how far it moves in all")
-
-
-def order_at(asked: AskedOrder, state: AccountState, prices: Prices, policy: Policy) -> OpenOrder:
-    """The order with its price. Raises `SettingsError` for one that cannot be meant."""
-    instrument = policy.instruments.get(asked.symbol)
-    if instrument is None:
-        near = _near(asked.symbol, policy.instruments)
-        raise SettingsError(f"--order: {asked.symbol!r} is not listed in policy {policy.name!r}; {near}")
-    if asked.leg and instrument.kind is InstrumentKind.SPOT:
-        raise SettingsError(
-            f"--order: {asked.symbol} is a spot pair, which has no legs; leave {asked.leg} out"
-        )
-    held = {leg_of(key) is not None for key in state.positions if symbol_of(key) == asked.symbol}
-    if held == {True} and asked.leg is None:
-        raise SettingsError(
-            f"--order: the account holds {asked.symbol} in hedge mode; say long or short at its end"
-        )
-    if held == {False} and asked.leg is not None:
-        raise SettingsError(
-            f"--order: the account holds {asked.symbol} in one-way mode; leave {asked.leg} out"
-        )
-    price = present_price(asked.symbol, prices, policy) if asked.price is None else asked.price
-    if price is None or (asked.price is None and not (price or instrument.negative_prices)):
-        raise SettingsError(f"--order: no price of {asked.symbol} is known; say one after the quantity")
-    if price <= 0 and not instrument.negative_prices:
-        raise SettingsError(f"--order: '{price}' must be above zero, as a price of {asked.symbol}")
-    return OpenOrder(
-        symbol=asked.symbol,
-        quantity=asked.quantity if asked.side == "buy" else -asked.quantity,
-        price=price,
-        leg=asked.leg,
-    )
-
-
 def _order_length(rest: Sequence[str]) -> int:
     count = _length(rest, _ORDER_WORDS)
     if count < _ORDER_WORDS:  # quoted, or too few
@@ -193,16 +118,3 @@ def _above_zero(option: str, text: str) -> Decimal:
         hint = "; the side says buy or sell" if option == "--order" else ""
         raise SettingsError(f"{option}: {text!r} must be above zero{hint}")
     return value
-
-
-def _no_target(name: str, policy: Policy) -> str:
-    listed = policy.instruments.get(name)
-    if listed is not None and listed.kind is InstrumentKind.SPOT:
-        return f"--shock {name}: a spot pair has no price of its own; shock {listed.base} or {listed.settle} instead"
-    known = [EVERYTHING, *policy.underlyings, *policy.assets, *policy.price_symbols]
-    return f"--shock {name!r}: neither an underlying nor a price symbol of policy {policy.name!r}; {_near(name, known)}"
-
-
-def _near(name: str, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(name.upper(), list(known), n=2)
-    return f"did you mean {' or '.join(near)}?" if near else "names are as in the policy file"

@@ -4,9 +4,10 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.account.account_read import read_account
-from streams.cli.whatif.whatif_args import check_shocks, deposit_of, order_of, shock_of
-from streams.cli.whatif.whatif_report import Asked, what_if
+from streams.answers.account_read import read_account
+from streams.answers.asked_changes import check_shocks
+from streams.answers.whatif_report import Asked, what_if
+from streams.cli.whatif.whatif_args import deposit_of, order_of, shock_of
 from streams.cli.whatif.whatif_tables import renderables
 from streams.config.invocation import AccountArgument, ConfigOption, JsonOption, run, tell_mistakes
 from streams.config.settings import load_settings

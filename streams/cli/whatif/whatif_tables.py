@@ -8,8 +8,7 @@ from rich.text import Text
 
 from engine.ladder import Band
 from engine.numbers import divide, exact
-from streams.cli.account.account_moves import percent
-from streams.cli.whatif.whatif_report import (
+from streams.answers.whatif_report import (
     Asked,
     MovesCompared,
     PoolCompared,
@@ -18,6 +17,7 @@ from streams.cli.whatif.whatif_report import (
     PositionSide,
     WhatIfReport,
 )
+from streams.cli.account.account_moves import percent
 from streams.config.terminal import amount, band_text, printable, table
 
 _RATIO_PLACES = 4

@@ -87,6 +87,11 @@ def test_states_when_drawn_then_every_field_is_drawn():
     assert set(AccountState.__struct_fields__) == drawn, "add the new field to `states` above"
 
 
+def written(state):
+    """Orders are kept as one mapping or another."""
+    return repr(msgspec.structs.replace(state, orders=dict(sorted(state.orders.items()))))
+
+
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(states, states)
 def test_unpack_when_given_what_pack_made_then_the_same_state_digit_for_digit(first, second):
@@ -97,7 +102,7 @@ def test_unpack_when_given_what_pack_made_then_the_same_state_digit_for_digit(fi
         unpacked = packer.unpack(data)
         assert unpacked == state
         # decimals that are equal may be written differently: 1.5 and 1.50
-        assert repr(unpacked) == repr(state)
+        assert written(unpacked) == written(state)
         # ... and so may a field that is left out for being the default, which is asked by identity
         assert encode(unpacked) == encode(state)
 

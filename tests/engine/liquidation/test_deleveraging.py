@@ -195,6 +195,14 @@ def test_closing_when_a_shortfall_is_given_then_the_position_that_leaves_it():
     assert closing_short_of(D(50), D(90), D(100), D(1), PERPETUAL, taken_long=False).quantity == -5
 
 
+def test_cut_when_contracts_run_short_in_equal_shares_then_they_give_what_is_needed_and_no_more():
+    # equal profit; in equal shares of the 60 the one who gives 1 a contract would have to close 30 of the 10.
+    # 5 contracts each would give 5 * 20 + 5 * 1 = 105; 60 / 105 of that is 2.857... each, in lots 2.9 and 2.9
+    winners = [short("a", 8, 120, unrealised_pnl=D(100)), short("b", 8, 101, unrealised_pnl=D(100))]
+    cuts = deleverage(LONG_10, winners, rules("pro_rata_profit"), D(60))
+    assert told(cuts) == [("a", D("2.9"), 120, 58), ("b", D("2.9"), 101, D("2.9"))]
+
+
 def test_score_when_takeovers_are_summed_then_one_that_took_too_much_pays_for_none_that_took_too_little():
     too_much = Deleveraged(D(200), D(150), deleverage(LONG_10, WINNERS, rules("queue", "position"), D(50)))
     too_little = Deleveraged(D(200), D(0), deleverage(LONG_10, WINNERS[:1], rules(), D(200)))

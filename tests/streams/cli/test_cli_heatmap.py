@@ -7,7 +7,7 @@ import pytest
 from engine.events.effects import AccountRisk
 from engine.ladder import Band, LadderState
 from engine.ledger.accounts import AccountState
-from streams.cli.heatmap.heatmap_report import HeatReport
+from streams.answers.heatmap_report import HeatReport
 from streams.cli.heatmap.heatmap_tables import compact, renderables
 from streams.config.terminal import console
 from tests.support.builders import account

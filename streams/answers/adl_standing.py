@@ -3,23 +3,24 @@
 import msgspec
 
 from engine.liquidation.adl_risk import AdlState
+from streams.answers.shelf import Shelf
 from streams.config.problem import Problem
-from streams.config.settings import Settings
-from streams.store.redis_access import open_redis, shard_count
-from streams.store.store_reader import StoreReader
 
 _decoder = msgspec.json.Decoder(dict[str, AdlState])
 
 
-async def adl_standing(settings: Settings, symbol: str) -> AdlState:
+async def adl_standing(shelf: Shelf, symbol: str) -> AdlState:
     """The contract's state; one of which nothing was ever said has no risk. Raises `Problem`."""
-    async with open_redis(settings) as client:
-        store = StoreReader(client, settings.redis_prefix)
-        for shard in range(await shard_count(client, settings.redis_prefix)):
-            states = _read(await store.adl(shard), shard)
-            if symbol in states:
-                return states[symbol]
-    return AdlState()
+    return (await adl_standings(shelf)).get(symbol, AdlState())
+
+
+async def adl_standings(shelf: Shelf) -> dict[str, AdlState]:
+    """By contract, of those of which anything was ever said. Raises `Problem`."""
+    found: dict[str, AdlState] = {}
+    for shard in range(await shelf.shard_count()):
+        for symbol, state in _read(await shelf.adl(shard), shard).items():
+            found.setdefault(symbol, state)
+    return found
 
 
 def _read(data: bytes | None, shard: int) -> dict[str, AdlState]:

@@ -10,6 +10,7 @@ from engine.marks.doubts import NANOSECONDS, Doubt, doubt_of_age, stronger
 from engine.marks.notices import Notice
 from engine.marks.second_sources import Standing
 from engine.policy import Policy
+from streams.answers.shelf import Shelf
 from streams.config.problem import Problem
 from streams.prices.symbol_beliefs import UNLISTED, LastRefusal, SymbolBelief
 
@@ -32,6 +33,12 @@ class SymbolView(msgspec.Struct, frozen=True, kw_only=True):
     """The newest refused mark."""
     notice: Notice | None
     """What happened last to the belief in it."""
+
+
+async def read_symbols(shelf: Shelf, policy: Policy, now_ns: int) -> list[SymbolView]:
+    """Every symbol at `now_ns`. Raises `Problem`."""
+    marks = [mark for shard in range(await shelf.shard_count()) for mark in await shelf.marks(shard)]
+    return symbol_views(marks, await shelf.beliefs(), policy, now_ns)
 
 
 def symbol_views(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from typing import NamedTuple
 
 import msgspec
 
@@ -15,10 +16,10 @@ from engine.numbers import ONE, canonical
 from engine.policy import Policy
 from engine.policy.rules.policy_switches import MarginModel
 from engine.rejections import Rejection
-from streams.cli.account.account_positions import PositionView
-from streams.cli.account.account_read import AccountReading
-from streams.cli.account.account_report import AccountReport, PoolView, report
-from streams.cli.whatif.whatif_args import AskedDeposit, AskedOrder, AskedShock, order_at
+from streams.answers.account_positions import PositionView
+from streams.answers.account_read import AccountReading
+from streams.answers.account_report import AccountReport, PoolView, report
+from streams.answers.asked_changes import AskedDeposit, AskedOrder, AskedShock, order_at
 from streams.config.settings import SettingsError
 
 
@@ -121,25 +122,45 @@ class WhatIfReport(msgspec.Struct, frozen=True, kw_only=True):
     """The same with every underlying moving by its beta."""
 
 
-def what_if(read: AccountReading, asked: Asked) -> WhatIfReport:
-    """Value the account as it is and as it would be. Raises `SettingsError` for what cannot be meant."""
+class Changed(NamedTuple):
+    """The account as it would be."""
+
+    asked: Asked
+    """With every order's price."""
+    after: AccountReading
+    not_repriced: tuple[str, ...]
+    """Options on a shocked underlying that keep their mark."""
+
+
+def changed(read: AccountReading, asked: Asked) -> Changed:
+    """The account after what was asked. Raises `SettingsError` for what cannot be meant."""
     policy = read.policy
     asked, state = _after_inputs(read.state, asked, read.prices, policy)
     factors = {shock.target: canonical(ONE + shock.move) for shock in asked.shocks}
     market = Market(factors, read.prices, policy)
-    moved = market.at(factors)
-    before = report(read.state, read.risk, read.shard, read.prices, policy, read.now_ns, explain=False)
-    after = report(state, read.risk, read.shard, moved, policy, read.now_ns, explain=False)
+    return Changed(asked, read._replace(state=state, prices=market.at(factors)), market.not_repriced)
+
+
+def what_if(read: AccountReading, asked: Asked) -> WhatIfReport:
+    """Value the account as it is and as it would be. Raises `SettingsError` for what cannot be meant."""
+    return compared_with(read, changed(read, asked))
+
+
+def compared_with(read: AccountReading, change: Changed) -> WhatIfReport:
+    """Value the account as it is and as `change` has it."""
+    policy, asked, moved = read.policy, change.asked, change.after.prices
+    before = report(*read, explain=False)
+    after = report(*change.after, explain=False)
     used = {**before.marks, **after.marks}
     return WhatIfReport(
-        account=state.account,
+        account=read.state.account,
         currency=policy.account_currency,
         policy=policy.name,
         policy_digest=policy.digest,
         margin_model=before.margin_model,
         asked=asked,
         prices=_prices_moved(sorted(used), read.prices, moved),
-        not_repriced=tuple(symbol for symbol in market.not_repriced if symbol in used),
+        not_repriced=tuple(symbol for symbol in change.not_repriced if symbol in used),
         pools=_pools(before, after),
         positions=_positions(before.positions, after.positions),
         market_moves=_moves(before.market_moves, after.market_moves),

@@ -13,14 +13,14 @@ from engine.book.stress_parts import BookStress, MarketOutcome, together
 from engine.marks.mark_book import Prices
 from engine.numbers import canonical
 from engine.policy import Policy
-from streams.cli.heatmap.book_read import open_books
-from streams.config.settings import Settings
+from streams.answers.book_read import book_reader
+from streams.answers.shelf import Shelf
 
 _SIGNIFICANT_DIGITS = 12
 """Of an amount: fewer than its floats carry, more than anybody reads."""
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
+class BookStressAsked(msgspec.Struct, frozen=True, kw_only=True):
     """The question."""
 
     scenarios: tuple[StressScenario, ...]
@@ -79,17 +79,17 @@ class BookStressReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def read_stress(
-    settings: Settings, policy: Policy, asked: Asked, *, last_prices: bool
+    shelf: Shelf, policy: Policy, asked: BookStressAsked, *, last_prices: bool
 ) -> BookStressReport:
     """Read every account and put it into each market. Raises `Problem`."""
     now_ns = time.time_ns()
     names: list[str] = []
     parts: list[BookStress] = []
-    async with open_books(settings, policy, now_ns, last_prices=last_prices) as reader:
-        markets = [("now", (), reader.prices), *_markets(asked, reader.prices, policy)]
-        async for shard in reader.books():
-            names += shard.accounts
-            parts.append(shard.book.stressed([prices for _, _, prices in markets]))
+    reader = await book_reader(shelf, policy, now_ns, last_prices=last_prices)
+    markets = [("now", (), reader.prices), *_markets(asked, reader.prices, policy)]
+    async for shard in reader.books():
+        names += shard.accounts
+        parts.append(shard.book.stressed([prices for _, _, prices in markets]))
     found = together(parts, len(markets))
     views = [
         _view(name, left, found.outcome(number, asked.fund, asked.worst_max), names)
@@ -109,7 +109,9 @@ async def read_stress(
     )
 
 
-def _markets(asked: Asked, prices: Prices, policy: Policy) -> Iterator[tuple[str, tuple[str, ...], Prices]]:
+def _markets(
+    asked: BookStressAsked, prices: Prices, policy: Policy
+) -> Iterator[tuple[str, tuple[str, ...], Prices]]:
     """Name, coins left out and prices of each market that was asked for."""
     for scenario in asked.scenarios:
         yield scenario.name, left_out(scenario, policy), scenario_prices(scenario, prices, policy)

@@ -25,8 +25,8 @@ from engine.numbers import canonical
 from engine.policy import Policy, RatioDisplay
 from engine.policy.rules.policy_switches import InstrumentKind, MarginModel
 from engine.position_keys import symbol_of
-from streams.cli.account.account_moves import market_moves
-from streams.cli.account.account_positions import OrderView, PositionView, order_views, position_views
+from streams.answers.account_positions import OrderView, PositionView, order_views, position_views
+from streams.answers.ladder_lines import market_moves
 from streams.config.problem import WRONG_POLICY, Problem
 from streams.config.terminal import printable
 

@@ -11,8 +11,8 @@ from engine.analytics.heat_map import MarketPoint, market_points
 from engine.book.heat_map_parts import Heat, added, nothing
 from engine.numbers import canonical
 from engine.policy import Policy
-from streams.cli.heatmap.book_read import open_books
-from streams.config.settings import Settings
+from streams.answers.book_read import book_reader
+from streams.answers.shelf import Shelf
 
 _SIGNIFICANT_DIGITS = 12
 """Of a notional: fewer than its floats carry, more than anybody reads."""
@@ -53,20 +53,20 @@ class HeatReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def read_heat_map(
-    settings: Settings, policy: Policy, moves: Collection[Decimal], *, last_prices: bool
+    shelf: Shelf, policy: Policy, moves: Collection[Decimal], *, last_prices: bool
 ) -> HeatReading:
     """Read every account. `last_prices`: the newest saved mark of each symbol counts as fresh. Raises `Problem`."""
     now_ns = time.time_ns()
-    async with open_books(settings, policy, now_ns, last_prices=last_prices) as reader:
-        points = list(market_points(moves, reader.prices, policy))
-        heat, accounts = nothing(len(points), policy), 0
-        async for shard in reader.books():
-            heat = added([heat, *shard.book.heat_map_in_parts(points)], len(points), policy)
-            accounts += len(shard.accounts)
+    reader = await book_reader(shelf, policy, now_ns, last_prices=last_prices)
+    points = list(market_points(moves, reader.prices, policy))
+    heat, accounts = nothing(len(points), policy), 0
+    async for shard in reader.books():
+        heat = added([heat, *shard.book.heat_map_in_parts(points)], len(points), policy)
+        accounts += len(shard.accounts)
     return HeatReading(points, heat, accounts, reader.shards, reader.stale, now_ns)
 
 
-def report(read: HeatReading, policy: Policy, symbols: Collection[str]) -> HeatReport:
+def heat_report(read: HeatReading, policy: Policy, symbols: Collection[str]) -> HeatReport:
     """The heat map in words and numbers, of these symbols or of all."""
     by_symbol = {
         symbol: read.heat.notional[:, number]

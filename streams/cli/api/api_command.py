@@ -1,0 +1,24 @@
+"""`unimargin api`: serve the HTTP API."""
+
+import asyncio
+
+from streams.config.invocation import ConfigOption, tell_mistakes
+from streams.config.logs import configure_logs
+from streams.config.problem import Problem
+from streams.config.settings import load_settings
+
+
+@tell_mistakes
+def api(config: ConfigOption = None) -> None:
+    """Serve the HTTP API: accounts, what-if, stress, liquidations, events as they happen.
+
+    It reads Redis and the event topics and writes no account's state. Its schema is at /schema; `unimargin api-key` makes keys.
+    """
+    settings = load_settings(config)
+    try:
+        from streams.desk.api_server import run_api  # noqa: PLC0415 - the web server is an extra, and takes a second
+    except ModuleNotFoundError as error:
+        raise Problem(f"{error.name} is not installed; the API needs `pip install unimargin[desk]`") from None
+    configure_logs(settings.log_level)
+    with asyncio.Runner() as runner:
+        runner.run(run_api(settings))

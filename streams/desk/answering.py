@@ -1,0 +1,146 @@
+"""Answering questions from the copy: in few threads, each question once however many ask it, and none without fresh data.
+
+Threads, because an answer takes milliseconds of computing and the stream must not wait for it; few, because there is one interpreter.
+Who comes while too much waits is sent away with a 503, so that what is being answered is answered in time.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from engine.events.effects import InputOffsets
+from engine.inputs import Mark
+from engine.liquidation.fund_groups import FundBalance
+from engine.policy import Policy
+from streams.answers.account_read import AccountReading
+from streams.config.settings import Settings
+from streams.contract.cloudevents import rfc3339
+from streams.desk.answer_envelope import Answer, Basis
+from streams.desk.book_copy import BookCopy, CopiedBook
+from streams.desk.event_hub import EventHub
+from streams.desk.problem_details import unavailable
+from streams.desk.ranking import Ranking
+from streams.kafka.fund_follower import FundFollower
+
+THREADS = 2
+WAITING_MAX = 64
+"""Questions of a few ms to some 100 ms each: the last of them waits for seconds."""
+REMEMBERED_MAX = 256
+
+_T = TypeVar("_T")
+
+
+class Desk:
+    """Everything that a question may need."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        policy: Policy,
+        copy: BookCopy,
+        ranking: Ranking,
+        hub: EventHub,
+        funds: FundFollower,
+    ) -> None:
+        """The tasks of its parts are run by who makes one."""
+        self.settings, self.policy = settings, policy
+        self.copy, self.ranking, self.hub = copy, ranking, hub
+        self._funds = funds
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="answer")
+        self._waiting = 0
+        self._remembered: OrderedDict[Hashable, tuple[float, asyncio.Future[Any]]] = OrderedDict()
+
+    def close(self) -> None:
+        """Take no more questions."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def why_not_ready(self) -> dict[str, str]:
+        """What is missing to answer everything, by part; empty when nothing is."""
+        missing = {}
+        if self.copy.age_s > self.settings.api_stale_seconds:
+            missing["redis"] = self.copy.problem or "the copy is being refreshed for too long"
+        if self.hub.ring is None or self.hub.problem:
+            missing["events"] = self.hub.problem
+        return missing
+
+    async def answer(
+        self, question: Hashable, compute: Callable[[], _T], *, keep_s: float | None = None
+    ) -> _T:
+        """The result of `compute`, in a thread; the same question within `keep_s` (default: until the copy may be newer) gets the same.
+
+        Raises `Refused` with 503 where Redis is away or too much waits, and what `compute` raises.
+        """
+        self.check_fresh()
+        keep_s = self.settings.api_refresh_seconds if keep_s is None else keep_s
+        now_s = time.monotonic()
+        known = self._remembered.get(question)
+        if known is not None and (not known[1].done() or now_s - known[0] < keep_s):
+            # a client that goes away takes its wait along, not the work that others wait for
+            found: _T = await asyncio.shield(known[1])
+            return found
+        if self._waiting >= WAITING_MAX:
+            raise unavailable("too many questions wait already; ask less often, or a narrower question")
+        self._waiting += 1
+        task = asyncio.ensure_future(asyncio.get_running_loop().run_in_executor(self._threads, compute))
+        task.add_done_callback(self._ended)
+        self._remembered[question] = (now_s, task)
+        self._remembered.move_to_end(question)
+        while len(self._remembered) > REMEMBERED_MAX:
+            self._remembered.popitem(last=False)
+        return await asyncio.shield(task)
+
+    def _ended(self, task: "asyncio.Future[Any]") -> None:
+        self._waiting -= 1
+        if not task.cancelled():
+            task.exception()  # heard by whoever waits for it, if anybody still does
+
+    def check_fresh(self) -> None:
+        """Raise `Refused` with 503 where the copy is too old to say anything."""
+        if self.copy.age_s > self.settings.api_stale_seconds:
+            raise unavailable(f"the state of accounts cannot be read: {self.copy.problem}")
+
+    def fund_balances(self) -> list[FundBalance] | None:
+        """What each group's fund has; None where no fund is stated. Raises `Refused` with 503 until its topic was read."""
+        if not self.settings.fund_topic_enabled:
+            return None
+        if self._funds.funds is None:
+            raise unavailable("the fund's topic was not read yet")
+        return self._funds.funds
+
+    def envelope(self, data: _T, basis: Basis) -> Answer[_T]:
+        """The answer with what stands around it."""
+        return Answer(
+            evaluated_at=rfc3339(basis.evaluated_ns),
+            read_at=rfc3339(basis.read_ns),
+            instant=None if basis.instant_ns is None else rfc3339(basis.instant_ns),
+            inputs=basis.inputs,
+            policy=self.policy.name,
+            policy_digest=self.policy.digest,
+            data=data,
+        )
+
+    def of_all(self, data: _T, book: CopiedBook | None = None, evaluated_ns: int | None = None) -> Answer[_T]:
+        """An answer about all shards, computed from `book` (default: the copy) at that time (default: now)."""
+        book = self.copy if book is None else book
+        fills, ledger = self.settings.topic_fills, self.settings.topic_ledger
+        marks = [mark for it in book.shards for mark in it.marks]
+        inputs = {
+            str(shard): InputOffsets(it.watermarks.get(fills, 0) - 1, it.watermarks.get(ledger, 0) - 1)
+            for shard, it in enumerate(book.shards)
+        }
+        evaluated_ns = time.time_ns() if evaluated_ns is None else evaluated_ns
+        return self.envelope(data, Basis(evaluated_ns, book.refreshed_ns, _newest_ns(marks), inputs))
+
+    def of_account(self, read: AccountReading, data: _T) -> Answer[_T]:
+        """An answer about one account."""
+        offsets = InputOffsets(read.state.fills.offset, read.state.ledger.offset)
+        inputs = {} if read.shard < 0 else {str(read.shard): offsets}
+        instant_ns = _newest_ns(read.prices.marks.values())
+        return self.envelope(data, Basis(read.now_ns, self.copy.refreshed_ns, instant_ns, inputs))
+
+
+def _newest_ns(marks: Iterable[Mark]) -> int | None:
+    return max((it.time_ns for it in marks), default=None)

@@ -1,0 +1,115 @@
+"""The HTTP API in one constructor: the door, the routes, the problems, the schema."""
+
+import time
+from importlib.metadata import version
+
+from litestar import Litestar, Router
+from litestar.di import Provide
+from litestar.enums import ScopeType
+from litestar.middleware import ASGIMiddleware, DefineMiddleware
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from streams.desk.account_routes import (
+    list_accounts,
+    may_open,
+    show_account,
+    show_withdrawable,
+    stress_account,
+)
+from streams.desk.answering import Desk
+from streams.desk.api_door import OPEN, ApiDoor, check_role
+from streams.desk.api_keys import ApiKeys
+from streams.desk.api_metrics import ApiMetrics
+from streams.desk.change_routes import ask_what_if, simulate
+from streams.desk.event_routes import follow_events, list_events
+from streams.desk.health_routes import live, show_health, show_metrics
+from streams.desk.market_routes import (
+    list_episodes,
+    list_liquidations,
+    list_symbols,
+    show_breaker,
+    show_heat_map,
+    show_symbol,
+    stress_book,
+)
+from streams.desk.operator_routes import release_breaker, void_breaker
+from streams.desk.problem_details import problem_of
+from streams.desk.rate_limits import RateLimits
+
+BODY_BYTES_MAX = 1_000_000
+"""A portfolio of thousands of positions is a tenth of it."""
+
+ROUTES = [
+    *(list_accounts, show_account, may_open, show_withdrawable, stress_account),
+    *(ask_what_if, simulate, stress_book, show_heat_map),
+    *(list_episodes, list_liquidations, list_symbols, show_symbol),
+    *(list_events, follow_events, show_breaker, release_breaker, void_breaker),
+    *(show_health, live, show_metrics),
+]
+
+
+class Measured(ASGIMiddleware):
+    """Counts and times every request, by route and status."""
+
+    scopes = (ScopeType.HTTP,)
+
+    def __init__(self, metrics: ApiMetrics) -> None:
+        """Measure into `metrics`."""
+        self._metrics = metrics
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        """See Litestar's middleware."""
+        begun_s, status = time.monotonic(), "none"
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = str(message["status"])
+            await send(message)
+
+        try:
+            await next_app(scope, receive, noted)
+        finally:
+            route: str = scope.get("path_template") or "unknown"
+            self._metrics.requests_total.labels(route, status).inc()
+            if route != "/stream":
+                self._metrics.request_seconds.labels(route).observe(time.monotonic() - begun_s)
+
+
+def api_app(desk: Desk, keys: ApiKeys, metrics: ApiMetrics) -> Litestar:
+    """The ASGI application that answers from `desk`; it starts and stops nothing."""
+    door = DefineMiddleware(ApiDoor, settings=desk.settings, keys=keys, limits=RateLimits())
+    return Litestar(
+        route_handlers=ROUTES,
+        dependencies={
+            "desk": Provide(lambda: desk, sync_to_thread=False),
+            "metrics": Provide(lambda: metrics, sync_to_thread=False),
+        },
+        guards=[check_role],
+        middleware=[Measured(metrics), door],
+        exception_handlers={Exception: problem_of},
+        openapi_config=_schema(),
+        request_max_body_size=BODY_BYTES_MAX,
+        logging_config=None,
+        debug=False,
+    )
+
+
+def _schema() -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="unimargin desk",
+        version=version("unimargin"),
+        description="What a desk asks of margin accounts. Amounts are strings with every digit; errors are RFC 9457 problem details.",
+        use_handler_docstrings=True,
+        security=[{"key": []}],
+        components=Components(
+            security_schemes={
+                "key": SecurityScheme(type="http", scheme="bearer", description="A key of this API.")
+            }
+        ),
+        openapi_router=Router(path="/schema", route_handlers=[], opt={OPEN: True}, include_in_schema=False),
+        render_plugins=[JsonRenderPlugin(path="/")],
+    )

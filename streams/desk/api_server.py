@@ -1,0 +1,131 @@
+"""The process of the API: its tasks, its address, and its end."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import structlog
+import uvicorn
+from aiokafka.errors import KafkaError
+
+from streams.config.settings import Settings, load_policy
+from streams.desk.answering import Desk
+from streams.desk.api_app import api_app
+from streams.desk.api_door import check_open_door
+from streams.desk.api_keys import load_keys
+from streams.desk.api_metrics import ApiMetrics
+from streams.desk.book_copy import BookCopy
+from streams.desk.escaped_paths import keep_slashes
+from streams.desk.event_hub import DropReason, EventHub
+from streams.desk.ranking import Ranking
+from streams.kafka.fund_follower import FundFollower
+from streams.store.redis_access import client_of
+
+CONNECTIONS_MAX = 4_000
+"""Above it uvicorn answers 503 by itself: below the file descriptors that a process usually may have."""
+BACKLOG = 512
+KEEP_ALIVE_SECONDS = 30
+RETRY_SECONDS = 2.0
+
+_log = structlog.get_logger()
+
+
+async def run_api(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT. Raises `SettingsError`."""
+    policy, keys = load_policy(settings.policy_file), load_keys(settings.api_keys_file)
+    check_open_door(settings, keys)
+    metrics = ApiMetrics()
+    async with AsyncExitStack() as stack:
+        client = client_of(settings)
+        stack.push_async_callback(client.aclose)
+        ranking = Ranking(policy)
+        copy = BookCopy(
+            client,
+            settings.redis_prefix,
+            settings.api_refresh_seconds,
+            ranking.changed,
+            metrics.copy_reloads_total.inc,
+        )
+        hub = EventHub(settings, metrics)
+        funds = FundFollower(settings, _keep_nothing)
+        desk = Desk(settings, policy, copy, ranking, hub, funds)
+        stack.callback(desk.close)
+        for work in (copy.run, lambda: ranking.run(copy), hub.run, lambda: _insist(funds.run)):
+            await stack.enter_async_context(_running(work))
+        app = keep_slashes(api_app(desk, keys, metrics))
+        await _serve(uvicorn.Server(_config(app, settings)), hub)
+
+
+def _config(app: object, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        host=settings.api_host,
+        port=settings.api_port,
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        # paths name accounts, and nothing else that a log should keep of who asks what
+        access_log=False,
+        server_header=False,
+        # else a header of the client would say where it is
+        proxy_headers=False,
+        limit_concurrency=CONNECTIONS_MAX,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=int(settings.shutdown_seconds),
+    )
+
+
+async def _serve(server: uvicorn.Server, hub: EventHub) -> None:
+    """Serve until a signal comes; streams are told, so that nobody waits for their ends."""
+    loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    config = server.config
+    config.load()
+    server.lifespan = config.lifespan_class(config)
+    await server.startup()
+    host, port = server.servers[0].sockets[0].getsockname()[:2]
+    _log.info("api_listens", host=host, port=port)
+    ticking = asyncio.ensure_future(server.main_loop())
+    await stopping.wait()
+    hub.drop_all(DropReason.CLOSING)
+    server.should_exit = True
+    await ticking
+    await server.shutdown()
+
+
+@asynccontextmanager
+async def _running(work: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    task = asyncio.ensure_future(work())
+    task.add_done_callback(_crashed)
+    try:
+        yield
+    finally:
+        task.cancel()
+        (ended,) = await asyncio.gather(task, return_exceptions=True)
+    if isinstance(ended, Exception):  # so that the process does not end as if it had been told to
+        raise ended
+
+
+def _crashed(task: "asyncio.Future[None]") -> None:
+    """A task that ends by an error nobody foresaw ends the process: whoever restarts it gets all of it anew."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.critical("api_task_failed", exc_info=error)
+        signal.raise_signal(signal.SIGTERM)
+
+
+async def _insist(run: Callable[[], Awaitable[None]]) -> None:
+    """Run it again as long as its broker is away."""
+    while True:
+        try:
+            return await run()
+        except (KafkaError, OSError, TimeoutError) as error:
+            _log.warning("fund_not_followed", error=repr(error))
+        await asyncio.sleep(RETRY_SECONDS)
+
+
+def _keep_nothing(_: object) -> None:
+    """The workers quarantine what is no balance; the API writes nothing."""
