@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import redis
 
+from streams.embedded.embedded_redis import EmbeddedRedis
 from streams.outbox import relays
 from streams.shards import commit_queue
 from streams.shards.commit_queue import CommitQueue
@@ -16,6 +18,7 @@ from streams.shards.processor import ShardProcessor
 from streams.shards.read_back import ReadBack
 from streams.store import shard_store
 from tests.simulation.scenario import FAULTS, Failure, live
+from tests.simulation.sim_redis import RedisServer
 from tests.support.cluster import TREE
 
 SEEDS = 500
@@ -63,6 +66,39 @@ def test_life_when_a_seed_is_lived_in_another_process_then_the_same() -> None:
         for number in ("1", "2")
     }
     assert len(found) == 1, found
+
+
+def test_redis_when_asked_all_that_some_lives_asked_it_then_a_real_one_says_the_same(
+    monkeypatch: pytest.MonkeyPatch, real_redis: EmbeddedRedis
+) -> None:
+    """Answers to scripts; but what follows from the clock."""
+    whole, asked = RedisServer.run_script, list[tuple[str, list[bytes], list[bytes], Any]]()
+
+    def noted(server: RedisServer, text: str, keys: list[bytes], args: list[bytes]) -> Any:
+        answer = whole(server, text, keys, args)
+        asked.append((text, keys, args, answer))
+        return answer
+
+    monkeypatch.setattr(RedisServer, "run_script", noted)
+    words = Counter[bytes]()
+    for seed in range(10):
+        asked.clear()
+        live(seed, ("two", "lossy", "lossy"))
+        with redis.Redis.from_url(real_redis.url) as client:
+            client.flushall()
+            for text, keys, args, answer in asked:
+                assert _timeless(client.eval(text, len(keys), *keys, *args)) == _timeless(answer), text
+                words[answer[0] if answer and isinstance(answer[0], bytes) else b"image"] += 1
+    assert {b"ok", b"already", b"fenced", b"image"} <= words.keys(), words
+
+
+def _timeless(answer: Any) -> Any:
+    if answer and answer[0] == b"fenced":
+        return answer[:1]
+    if len(answer) == 2 and isinstance(answer[0], int) and isinstance(answer[1], list):
+        meta = dict(zip(answer[1][::2], answer[1][1::2], strict=True))
+        return answer[0], {name: value for name, value in meta.items() if name != b"taken_ms"}
+    return answer
 
 
 def _replaced(monkeypatch: pytest.MonkeyPatch, name: str, *changes: tuple[str, str]) -> None:
