@@ -99,6 +99,10 @@ class NoSkips:
             terminalreporter.write_line(f"FAILED because skipped in CI: {line}", red=True)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seeds", type=int, default=500, help="how many lives tests/simulation lives through")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     if os.environ.get("CI") == "true":
         config.pluginmanager.register(NoSkips(), "no-skips")

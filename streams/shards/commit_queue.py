@@ -6,7 +6,8 @@ Two lanes
   many in one commit (group commit): nothing that carries inputs is overtaken by what was judged after it.
 * All else, risks and events that are only to be known, waits by account while anything urgent does: the newest risk, and all
   events in order. It is committed in small pieces, those who have waited longest first; one also after every `PASSED_OVER_MAX` urgent
-  commits, for in a fall the plans of liquidations keep that lane busy for as long as it lasts.
+  commits, for in a fall the plans of liquidations keep that lane busy for as long as it lasts; then without accounts that have
+  something in that lane, which came first.
 * An urgent part takes along what waits of its accounts, in one commit with it. So the risk of an account never goes back, its events
   stay in order, and what one judgement says becomes durable together.
 
@@ -70,10 +71,11 @@ class CommitQueue:
         while not (self._urgent or self._waiting or self._ripe()):
             self._work.clear()
             await self._work.wait()
-        if not self._urgent or (self._waiting and self._passed_over == PASSED_OVER_MAX):
-            self._passed_over = 0
-            piece = list(islice(self._waiting, PIECE_ACCOUNTS_MAX))
-            return merge([self._waiting.pop(account) for account in piece])
+        if not self._urgent or self._passed_over >= PASSED_OVER_MAX:
+            piece = self._piece()
+            if piece or not self._urgent:
+                self._passed_over = 0
+                return merge([self._waiting.pop(account) for account in piece])
         self._passed_over += bool(self._waiting)
         run = [self._urgent.popleft()]
         size = _size(run[0])
@@ -110,9 +112,13 @@ class CommitQueue:
         return [call for _, call in self._acknowledgements]
 
     def _add_urgent(self, part: Commit) -> None:
-        accounts = {*part.risks, *part.accounts, *(account for _, account in part.ids)}
-        waited = [self._waiting.pop(account) for account in sorted(accounts & self._waiting.keys())]
+        waited = [self._waiting.pop(account) for account in sorted(_accounts(part) & self._waiting.keys())]
         self._put_first(merge([*waited, part]) if waited else part)
+
+    def _piece(self) -> list[str | int]:
+        """Who has waited longest; but of whom something urgent waits too, that was queued before and must not be overtaken."""
+        ahead = {account for part in self._urgent for account in _accounts(part)}
+        return list(islice((it for it in self._waiting if it not in ahead), PIECE_ACCOUNTS_MAX))
 
     def _put_first(self, part: Commit) -> None:
         self._urgent.append(part)
@@ -135,6 +141,10 @@ class CommitQueue:
 
     def _ripe(self) -> bool:
         return bool(self._acknowledgements) and self._acknowledgements[0][0] <= self._taken
+
+
+def _accounts(part: Commit) -> set[str]:
+    return {*part.risks, *part.accounts, *(account for _, account in part.ids)}
 
 
 def _size(part: Commit) -> int:

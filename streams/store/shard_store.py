@@ -267,7 +267,7 @@ class ShardStore:
             self._commits += 1
 
     async def remember_logs(self, logs: Mapping[str, str]) -> None:
-        """Note which topics the accounts are a result of. Raises FenceLost or StoreUnavailable."""
+        """Note which topics the accounts are a result of. Raises FenceLost, StoreRewound or StoreUnavailable."""
         args: list[Argument] = [self._fence, self._token]
         for topic, identity in logs.items():
             args += [LOG + topic, identity]

@@ -30,6 +30,7 @@ from engine.ledger.executions import execution_of
 from engine.liquidation.planner import liquidation_plan
 from engine.margin.dust import without_dust
 from engine.margin.figures import Figures
+from engine.margin.isolated_pool import judged_isolated
 from engine.marks.fact_checks import KEPT
 from engine.marks.mark_book import Prices
 from engine.numbers import canonical, exact
@@ -38,9 +39,9 @@ from engine.rejections import Rejection
 from streams.contract.cloudevents import read_risk_event
 from streams.contract.codec import decode_prices
 from tests.support.cluster import Cluster
-from tests.support.kafka_log import LogRecord, read_topic
+from tests.support.kafka_log import LogRecord
 from tests.support.redis_view import Stored, read_all
-from tests.support.replay import Replay
+from tests.support.replay import ClusterScene, Replay, Scene
 
 QUARANTINE_BYTES_MAX = 1_000_000
 """Key and value of a quarantined record; what is longer is cut there."""
@@ -61,17 +62,21 @@ class Audited(NamedTuple):
 
 def audit(cluster: Cluster, *, untrusted: Iterable[tuple[str, int]] = ()) -> Audited:
     """Check everything; `untrusted` (symbol, sequence) are marks that no event may name."""
-    replay = Replay(cluster)
-    stored = read_all(cluster.redis.url)
+    return audit_of(ClusterScene(cluster), read_all(cluster.redis.url), untrusted)
+
+
+def audit_of(scene: Scene, stored: Stored, untrusted: Iterable[tuple[str, int]] = ()) -> Audited:
+    """`audit` of any scene and what its Redis holds."""
+    replay = Replay(scene)
     _check_states(replay, stored)
-    marks = _marks(cluster, set(untrusted))
+    marks = _marks(scene, set(untrusted))
     events: list[RiskEvent] = []
     repeats = 0
     for stream in Stream:
         # what is said of prices, or of a breaker, recomputes from no account
-        records = [it for it in read_topic(cluster.bootstrap, stream) if read_risk_event(it.value or b"")]
+        records = [it for it in scene.read_topic(stream) if read_risk_event(it.value or b"")]
         firsts = _firsts(records)
-        said = [_event(record, cluster) for record in firsts]
+        said = [_event(record, scene) for record in firsts]
         _check_numbering(said)
         repeats += len(records) - len(firsts)
         events += said
@@ -79,7 +84,7 @@ def audit(cluster: Cluster, *, untrusted: Iterable[tuple[str, int]] = ()) -> Aud
         _check_recomputes(event, replay, marks)
     _check_behind(events)
     _check_stories(events, stored)
-    _check_quarantine(cluster, replay)
+    _check_quarantine(scene, replay)
     return Audited(replay, stored, events, repeats)
 
 
@@ -96,9 +101,9 @@ def _check_states(replay: Replay, stored: Stored) -> None:
     assert stored.shard_of == replay.partitions
 
 
-def _marks(cluster: Cluster, untrusted: set[tuple[str, int]]) -> dict[tuple[str, int], Mark]:
+def _marks(scene: Scene, untrusted: set[tuple[str, int]]) -> dict[tuple[str, int], Mark]:
     marks: dict[tuple[str, int], Mark] = {}
-    for record in read_topic(cluster.bootstrap, "prices"):
+    for record in scene.read_topic("prices"):
         decoded = decode_prices(record.value)
         if not isinstance(decoded, Rejection):
             for mark in decoded:
@@ -118,15 +123,15 @@ def _firsts(records: list[LogRecord]) -> list[LogRecord]:
     return list(firsts.values())
 
 
-def _event(record: LogRecord, cluster: Cluster) -> RiskEvent:
+def _event(record: LogRecord, scene: Scene) -> RiskEvent:
     event = read_risk_event(record.value or b"")
     assert event is not None
     said = record.headers
     assert (said["ce_id"], said["ce_type"], said["ce_subject"]) == (event.id, event.type, event.account)
     assert event.id == f"{event.account}/{record.topic}/{event.sequence}"
     assert record.key == event.account.encode()
-    assert record.partition == cluster.partition_of(record.key), f"{event.id} is in a wrong partition"
-    assert event.policy_digest == cluster.policy.digest
+    assert record.partition == scene.partition_of(record.key), f"{event.id} is in a wrong partition"
+    assert event.policy_digest == scene.policy.digest
     return event
 
 
@@ -358,9 +363,9 @@ def _episode_goes_on(event: RiskEvent, episode_id: str | None) -> bool:
     return event.episode_id == episode_id
 
 
-def _check_quarantine(cluster: Cluster, replay: Replay) -> None:
+def _check_quarantine(scene: Scene, replay: Replay) -> None:
     found = {}
-    for record in read_topic(cluster.bootstrap, "quarantine"):
+    for record in scene.read_topic("quarantine"):
         said = record.headers
         place = (said["topic"], int(said["partition"]), int(said["offset"]))
         assert found.setdefault(place, said["reason"]) == said["reason"], f"two reasons for {place}"
@@ -378,21 +383,25 @@ def _check_quarantine(cluster: Cluster, replay: Replay) -> None:
 
 def unsettled(cluster: Cluster, prices: dict[str, Mark]) -> str | None:
     """None once nothing is under way: all read, all published, and no pool about to change at these fresh prices."""
-    stored = read_all(cluster.redis.url)
+    return unsettled_of(cluster.policy, read_all(cluster.redis.url), prices)
+
+
+def unsettled_of(policy: Policy, stored: Stored, prices: dict[str, Mark]) -> str | None:
+    """`unsettled` of what any Redis holds."""
     if stored.outbox_entries:
         return f"{stored.outbox_entries} entries wait in the outbox"
     view = Prices(prices, frozenset())
     for account, state in stored.states.items():
         pools = stored.risks.get(account, AccountRisk(account)).pools
-        for pool in {"", *state.isolated, *pools}:
+        for pool in {"", *judged_isolated(state), *pools}:
             ladder = pools.get(pool, LadderState())
-            figures = pool_figures(state, pool, view, cluster.policy)
+            figures = pool_figures(state, pool, view, policy)
             settled = LadderState(ladder.band, ladder.episode_id, ladder.degraded)
-            if advance(settled, figures, 0, cluster.policy.ladder) != settled:
+            if advance(settled, figures, 0, policy.ladder) != settled:
                 return f"{account}/{pool or 'cross'} stands at {ladder}, its figures: {figures}"
-            if due := reasons_due(ladder, cluster.policy):
+            if due := reasons_due(ladder, policy):
                 return f"{account}/{pool or 'cross'} is about to say {due}: {ladder}"
-            if pending := _pending(ladder, figures, state, pool, cluster.policy):
+            if pending := _pending(ladder, figures, state, pool, policy):
                 return (
                     f"{account}/{pool or 'cross'} is about to say {pending}: {ladder}, its figures: {figures}"
                 )

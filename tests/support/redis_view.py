@@ -44,18 +44,22 @@ async def _read_account(url: str, account: str) -> AccountState | None:
 
 async def _read_all(url: str) -> Stored:
     client = connect(url)
-    reader = StoreReader(client)
-    stored = Stored({}, {}, {}, [], sum([await reader.outbox_entries(shard) for shard in range(PARTITIONS)]))
     try:
-        for shard in range(PARTITIONS):
-            stored.metas.append(await reader.meta(shard))
-            async for account, state in reader.accounts(shard):
-                assert stored.shard_of.setdefault(account, shard) == shard, f"{account} lies in two shards"
-                stored.states[account] = decode(state)
-        for account in stored.states:
-            found = await reader.account(account, PARTITIONS)
-            if found is not None and found.risk is not None:
-                stored.risks[account] = msgspec.json.decode(found.risk, type=AccountRisk)
+        return await read_shards(StoreReader(client), PARTITIONS)
     finally:
         await client.aclose()
+
+
+async def read_shards(reader: StoreReader, shards: int) -> Stored:
+    """Everything of so many shards."""
+    stored = Stored({}, {}, {}, [], sum([await reader.outbox_entries(shard) for shard in range(shards)]))
+    for shard in range(shards):
+        stored.metas.append(await reader.meta(shard))
+        async for account, state in reader.accounts(shard):
+            assert stored.shard_of.setdefault(account, shard) == shard, f"{account} lies in two shards"
+            stored.states[account] = decode(state)
+    for account in stored.states:
+        found = await reader.account(account, shards)
+        if found is not None and found.risk is not None:
+            stored.risks[account] = msgspec.json.decode(found.risk, type=AccountRisk)
     return stored

@@ -4,7 +4,8 @@ It remembers every id for ever, commits nothing, judges nothing; what it gives i
 """
 
 from collections import defaultdict
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -30,12 +31,38 @@ class Step(NamedTuple):
     account_seq: int | None
 
 
+class Scene(Protocol):
+    """Where there are topics to be read."""
+
+    @property
+    def policy(self) -> Policy:
+        """In force."""
+
+    def partition_of(self, key: bytes, /) -> int:
+        """Of a record with this key."""
+
+    def read_topic(self, topic: str, /) -> Iterable[LogRecord]:
+        """Every record, by partition and offset."""
+
+
+class ClusterScene:
+    """A cluster's."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.policy, self.partition_of = cluster.policy, cluster.partition_of
+        self._bootstrap = cluster.bootstrap
+
+    def read_topic(self, topic: str, /) -> list[LogRecord]:
+        """See `Scene`."""
+        return read_topic(self._bootstrap, topic)
+
+
 class Replay:
     """The log's answer to: what is every account's state, and what was it at any prefix?"""
 
-    def __init__(self, cluster: Cluster) -> None:
-        self.policy: Policy = cluster.policy
-        self.partition_of = cluster.partition_of
+    def __init__(self, scene: Scene) -> None:
+        self.policy: Policy = scene.policy
+        self.partition_of = scene.partition_of
         self.states: dict[str, AccountState] = {}
         self.refused: dict[Place, RejectionCode] = {}
         self.records: dict[Place, LogRecord] = {}
@@ -45,7 +72,7 @@ class Replay:
         self._ids: dict[tuple[Topic, str, type, str], AccountInput] = {}
         self._prefixes: dict[tuple[str, int, int], AccountState] = {}
         for topic in Topic:
-            for record in read_topic(cluster.bootstrap, topic):
+            for record in scene.read_topic(topic):
                 self.records[record.topic, record.partition, record.offset] = record
                 self._take(topic, record)
 

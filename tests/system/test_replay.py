@@ -18,7 +18,7 @@ from tests.support.cluster import POLICY_FILE, Cluster
 from tests.support.inputs import MARKS, deposit, fill, mark
 from tests.support.kafka_log import read_topic
 from tests.support.redis_view import read_account, read_all
-from tests.support.replay import Replay
+from tests.support.replay import ClusterScene, Replay
 from tests.support.sender import Sender
 from tests.support.traffic import Traffic
 from tests.support.waiting import wait_for
@@ -84,7 +84,7 @@ def test_replay_when_a_worker_took_the_same_log_then_equal_accounts_refusals_and
 
 
 def _same_as_redis(cluster: Cluster) -> Replay | None:
-    log = Replay(cluster)
+    log = Replay(ClusterScene(cluster))
     stored = read_all(cluster.redis.url)
     return log if accounts_digest(log.states.values()) == accounts_digest(stored.states.values()) else None
 

@@ -83,6 +83,30 @@ async def test_next_when_urgent_parts_never_end_then_what_waits_has_a_commit_aft
     ]
 
 
+async def test_next_when_what_waits_has_its_turn_then_it_overtakes_nothing_urgent_of_the_same_account() -> (
+    None
+):
+    queue = CommitQueue()
+    queue.add([warning("bob", 0)])
+    for number in range(PASSED_OVER_MAX):
+        queue.add([liquidation("carol", number)])
+        await queue.next()
+        queue.committed()
+    queue.add([warning("alice", 1), fill("alice", 0, 2), warning("alice", 3)])
+    rest = await take_all(queue)
+    assert [values(it) for it in rest] == [[("bob", 0)], [("alice", 1)], [("alice", 3)]]
+
+
+async def test_next_when_all_that_waits_comes_behind_urgent_parts_then_these_go_on() -> None:
+    queue = CommitQueue()
+    queue.add(
+        [fill("alice", number, number) for number in range(COMMIT_ACCOUNTS_MAX * (PASSED_OVER_MAX + 2))]
+    )
+    queue.add([warning("alice", 1)])
+    commits = await take_all(queue)
+    assert [len(values(it)) for it in commits] == [0] * (PASSED_OVER_MAX + 2) + [1]
+
+
 async def test_next_when_an_urgent_part_comes_then_it_takes_along_what_waits_of_its_account_and_nothing_else() -> (
     None
 ):

@@ -138,6 +138,27 @@ async def test_commit_when_the_scripts_were_flushed_then_it_loads_them_again(
     await store.commit(fills(1, 2))
 
 
+async def test_remember_logs_when_another_owner_took_over_then_fence_lost_and_nothing_written(
+    store: ShardStore, client: Redis, metrics: Metrics
+) -> None:
+    await store.take_over()
+    other = ShardStore(client, 3, "worker-b", metrics, retry_for_s=10)
+    await other.take_over()
+    with pytest.raises(FenceLost):
+        await store.remember_logs({"fills": "id/4"})
+    assert (await StoreReader(client).meta(3)).logs == {}
+
+
+async def test_remember_logs_when_redis_was_emptied_then_store_rewound(
+    store: ShardStore, client: Redis
+) -> None:
+    await store.take_over()
+    await client.flushall()
+    with pytest.raises(StoreRewound):
+        await store.remember_logs({"fills": "id/4"})
+    assert await client.dbsize() == 0
+
+
 async def test_commit_when_another_owner_took_over_then_fence_lost_and_nothing_written(
     store: ShardStore, client: Redis, metrics: Metrics
 ) -> None:

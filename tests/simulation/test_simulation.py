@@ -1,0 +1,185 @@
+"""Seeded lives of a shard: whatever goes wrong, in whatever order, in the end the promise holds. `--seeds N` has more of them."""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import redis
+
+from streams.embedded.embedded_redis import EmbeddedRedis
+from streams.outbox import relays
+from streams.shards import commit_queue
+from streams.shards.commit_queue import CommitQueue
+from streams.shards.processor import ShardProcessor
+from streams.shards.read_back import ReadBack
+from streams.store import shard_store
+from tests.simulation.scenario import FAULTS, Failure, live
+from tests.simulation.sim_redis import RedisServer
+from tests.support.cluster import TREE
+
+SEEDS = 500
+CHUNK = 50
+"""Seeds of one test, so that workers of a parallel run share them."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "first" in metafunc.fixturenames:
+        seeds = metafunc.config.getoption("--seeds")
+        metafunc.parametrize("first", range(0, seeds, CHUNK))
+
+
+def test_life_when_anything_goes_wrong_then_everything_is_said_once_and_nothing_is_lost(
+    first: int, pytestconfig: pytest.Config
+) -> None:
+    failures, seen, events = [], Counter[str](), 0
+    for seed in range(first, min(first + CHUNK, pytestconfig.getoption("--seeds"))):
+        try:
+            told = live(seed)
+        except Failure as failure:
+            failures.append(str(failure))
+            continue
+        seen.update(it.split()[1] for it in told.faults)
+        events += len(told.audited.events)
+    assert not failures, f"{len(failures)} of {CHUNK} seeds failed\n\n" + "\n\n".join(failures[:3])
+    assert events > CHUNK, "hardly anything was said"
+    assert len(seen) > len(FAULTS) / 2, f"hardly anything went wrong: {seen}"
+
+
+def test_life_when_a_seed_is_lived_in_another_process_then_the_same() -> None:
+    """Also where Python orders its sets otherwise."""
+    code = (
+        "import sys; from tests.simulation.scenario import live; print(*(live(it).digest for it in range(5)))"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": number, "PYTHONPATH": str(TREE)},
+            cwd=TREE,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for number in ("1", "2")
+    }
+    assert len(found) == 1, found
+
+
+def test_redis_when_asked_all_that_some_lives_asked_it_then_a_real_one_says_the_same(
+    monkeypatch: pytest.MonkeyPatch, real_redis: EmbeddedRedis
+) -> None:
+    """Answers to scripts; but what follows from the clock."""
+    whole, asked = RedisServer.run_script, list[tuple[str, list[bytes], list[bytes], Any]]()
+
+    def noted(server: RedisServer, text: str, keys: list[bytes], args: list[bytes]) -> Any:
+        answer = whole(server, text, keys, args)
+        asked.append((text, keys, args, answer))
+        return answer
+
+    monkeypatch.setattr(RedisServer, "run_script", noted)
+    words = Counter[bytes]()
+    for seed in range(10):
+        asked.clear()
+        live(seed, ("two", "lossy", "lossy"))
+        with redis.Redis.from_url(real_redis.url) as client:
+            client.flushall()
+            for text, keys, args, answer in asked:
+                assert _timeless(client.eval(text, len(keys), *keys, *args)) == _timeless(answer), text
+                words[answer[0] if answer and isinstance(answer[0], bytes) else b"image"] += 1
+    assert {b"ok", b"already", b"fenced", b"image"} <= words.keys(), words
+
+
+def _timeless(answer: Any) -> Any:
+    if answer and answer[0] == b"fenced":
+        return answer[:1]
+    if len(answer) == 2 and isinstance(answer[0], int) and isinstance(answer[1], list):
+        meta = dict(zip(answer[1][::2], answer[1][1::2], strict=True))
+        return answer[0], {name: value for name, value in meta.items() if name != b"taken_ms"}
+    return answer
+
+
+def _replaced(monkeypatch: pytest.MonkeyPatch, name: str, *changes: tuple[str, str]) -> None:
+    """A script with pieces of its text replaced."""
+    whole: Callable[[str], str] = shard_store.script
+
+    def script(asked: str) -> str:
+        text = whole(asked)
+        for old, new in changes if asked == name else ():
+            assert text.count(old) == 1
+            text = text.replace(old, new)
+        return text
+
+    monkeypatch.setattr(shard_store, "script", script)
+
+
+NO_FENCE = (
+    "if fence ~= ARGV[1] or redis.call('HGET', KEYS[2], 'token') ~= ARGV[2] then",
+    "if false then",
+)
+
+
+def no_fence_at_commits(monkeypatch: pytest.MonkeyPatch) -> None:
+    _replaced(monkeypatch, "commit", NO_FENCE)
+
+
+def the_outbox_is_cut_by_anybody_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the fence alone its head still refuses who is behind: then nothing goes wrong."""
+    heads = ("if head ~= ARGV[4] or redis.call('LLEN', KEYS[3]) < tonumber(ARGV[6]) then", "if false then")
+    _replaced(monkeypatch, "published", NO_FENCE, heads, ("if head == ARGV[5] then", "if false then"))
+
+
+def unanswered_commits_are_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither numbers nor watermarks are compared."""
+    _replaced(
+        monkeypatch,
+        "commit",
+        ("if stored == ARGV[4] then", "if false then"),
+        ("if stored ~= ARGV[3] then", "if false then"),
+        ("if watermark ~= ARGV[at + 1] then", "if false then"),
+    )
+
+
+def adoption_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ShardProcessor, "adopt", lambda *_: [])
+
+
+def contradictions_are_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ReadBack, "withdrawn", lambda _: {})
+
+
+def old_owners_are_not_shut_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nobody(it: Any) -> None:
+        it._epoch = None
+
+    monkeypatch.setattr(relays.OutboxRelays, "shut_out", nobody)
+
+
+def what_waits_overtakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def piece(queue: Any) -> list[str | int]:
+        return list(queue._waiting)[: commit_queue.PIECE_ACCOUNTS_MAX]
+
+    monkeypatch.setattr(CommitQueue, "_piece", piece)
+
+
+FOUND_BY = {
+    no_fence_at_commits: 2,
+    the_outbox_is_cut_by_anybody_anywhere: 149,
+    unanswered_commits_are_made_again: 81,
+    adoption_is_skipped: 0,
+    contradictions_are_published: 334,
+    old_owners_are_not_shut_out: 100,
+    what_waits_overtakes: 99,
+}
+"""Which of the seeds was the first to find it: this one is tried before all others, which a change of anything may need."""
+
+
+@pytest.mark.parametrize("plant", FOUND_BY)
+def test_life_when_a_bug_is_planted_then_a_seed_finds_it(
+    monkeypatch: pytest.MonkeyPatch, plant: Callable[[pytest.MonkeyPatch], None]
+) -> None:
+    plant(monkeypatch)
+    with pytest.raises(Failure):
+        list(map(live, (FOUND_BY[plant], *range(SEEDS))))
