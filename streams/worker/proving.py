@@ -81,7 +81,8 @@ class Proofs:
 
     async def _written(self) -> None:
         key = f"{self._settings.redis_prefix}:proof:{self._settings.worker_id}"
-        await bounded(self._redis.set(key, b"", ex=1))
+        pipe = self._redis.pipeline()
+        await bounded(pipe.set(key, b"").delete(key).execute())
 
     async def _on_time(self) -> None:
         before_s = time.time()

@@ -13,6 +13,7 @@ from engine.events.effects import InputOffsets
 from engine.inputs import AccountInput, Fill, OrderUpdate, Settlement, Topic
 from engine.ledger.accounts import AccountState
 from engine.ledger.applying import apply, stopped
+from engine.ledger.remembering import goes_by_id
 from engine.policy import Policy
 from engine.rejections import Duplicate, Rejection, RejectionCode
 from streams.contract.codec import account_of_key, accounts_of_mismatch, decode_account_input
@@ -113,16 +114,16 @@ class Replay:
             return
         account = message.account
         known = self._ids.get((topic, account, _kind(message), message.input_id))
-        if known is not None and message.account_seq is None and not _same(known, message):
-            self._refuse(topic, record, Rejection(RejectionCode.ID_CONTRADICTION, ""), account)
-            return
-        if known is not None:
-            self.duplicates += 1
+        before = self.states.get(account, AccountState(account))
+        if known is not None and goes_by_id(before.progress(topic), message):
+            if _same(known, message):
+                self.duplicates += 1
+            else:
+                self._refuse(topic, record, Rejection(RejectionCode.ID_CONTRADICTION, ""), account)
             return
         if self.partition_of(account.encode()) != record.partition:
             self._refuse(topic, record, Rejection(RejectionCode.WRONG_PARTITION, ""), None)
             return
-        before = self.states.get(account, AccountState(account))
         after = apply(before, message, topic, record.offset, self.policy)
         if isinstance(after, Duplicate):
             self.duplicates += 1

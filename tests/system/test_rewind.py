@@ -27,10 +27,13 @@ from streams.kafka.producer_epochs import raise_shard_epoch
 from streams.observe.cascade import Cascade
 from streams.observe.metrics import Metrics
 from streams.outbox.relays import OutboxRelays
+from streams.shards.commit_queue import CommitQueue
 from streams.shards.giving_way import AfterPrices
 from streams.shards.price_watch import PriceWatch
 from streams.shards.processor import ShardProcessor
-from streams.shards.shard import Condition, ShardRunner
+from streams.shards.shard import ShardRunner
+from streams.shards.shard_parts import ShardParts
+from streams.shards.shard_standing import Condition, Standing
 from streams.shards.snapshot_writer import SnapshotWriter
 from streams.shards.succession import Succession
 from streams.store.redis_client import connect
@@ -38,7 +41,7 @@ from streams.store.shard_follower import ShardFollower
 from streams.store.shard_store import ShardStore
 from streams.store.store_reader import StoreReader
 from tests.streams.contract.test_cloudevents import EVENT
-from tests.support.cluster import Cluster
+from tests.support.cluster import PARTITIONS, Cluster
 from tests.support.kafka_log import read_topic
 
 pytestmark = pytest.mark.system
@@ -73,30 +76,42 @@ class Owner:
             quarantine_topic="quarantine",
             source="/test",
         )
+        self.log_ends = LogEnds(settings, TOPICS)
+        parts = ShardParts(
+            processor=self.processor,
+            store=self.store,
+            relays=self.relays,
+            queue=CommitQueue(),
+            standing=Standing(),
+            marks=marks,
+            topics=TOPICS,
+            log_ends=self.log_ends,
+            open_log=lambda: open_log(settings),
+            open_inputs=lambda: open_log(settings),
+            turn=turn,
+            cascade=Cascade(policy, marks, self.metrics),
+            metrics=self.metrics,
+        )
+
+        async def wake(topic: Topic) -> None:
+            self.runner.hand_over(topic)
+
         self.runner = ShardRunner(
-            self.processor,
-            self.store,
-            self.relays,
-            marks,
+            parts,
             PriceWatch(policy, marks),
             asyncio.Event(),
             priced_until_ns=time.time_ns,
-            topics=TOPICS,
-            log_ends=LogEnds(settings, TOPICS),
-            open_log=lambda: open_log(settings),
-            turn=turn,
             after_prices=AfterPrices(turn, lambda: 0),
             loading=asyncio.Lock(),
             snapshots=SnapshotWriter(self.processor, self.store, turn, self.metrics, every_seconds=0),
-            cascade=Cascade(policy, marks, self.metrics),
             succession=Succession(
                 self.processor,
                 self.store,
                 ShardFollower(client, self.shard, "unimargin"),
                 patience_seconds=None,
             ),
-            feeds_itself=False,
-            metrics=self.metrics,
+            partitions=PARTITIONS,
+            wake=wake,
         )
 
     async def say(self, *bands: Band, since: int, published: bool) -> None:
@@ -137,11 +152,13 @@ def event(sequence: int, band: Band) -> RiskEvent:
 
 @asynccontextmanager
 async def owning(owner: Owner) -> AsyncIterator[Owner]:
+    asking = asyncio.create_task(owner.log_ends.run())
     owner.runner.start()
     try:
         yield owner
     finally:
         await owner.runner.stop(within_seconds=1)
+        asking.cancel()
 
 
 async def copied(client: Redis) -> dict[bytes, bytes]:

@@ -846,7 +846,7 @@ DECIDED = {
     ),
     AccountState: (
         "account balances positions isolated leverage fills ledger orders margin_model collateral_off "
-        "executions conversions funded_ns isolated_funded_ns"
+        "executions conversions funded_ns isolated_funded_ns orders_apart"
     ),
     OpenOrder: ("symbol quantity price isolated reduce_only leg"),
     Prices: ("marks stale time_ns instant aged sourced"),
