@@ -32,6 +32,8 @@ PRICE_FETCH_WAIT_MS = 5
 READY_SECONDS_MAX = 120.0
 """The first start after an installation compiles the engine's kernels; later ones take seconds."""
 READY_POLL_SECONDS = 0.1
+PROVE_SECONDS = 3.0
+"""What a worker needs is there before it: what is away then stays away, and somebody waits for the word."""
 STOP_SECONDS_MAX = 8.0
 RESTARTS_MAX = 2
 
@@ -183,6 +185,7 @@ class Stack:
             "UNIMARGIN_KAFKA_SESSION_TIMEOUT_SECONDS": str(settings.kafka_session_timeout_seconds),
             "UNIMARGIN_KAFKA_FETCH_WAIT_MS": str(settings.kafka_fetch_wait_ms),
             "UNIMARGIN_REDIS_URL": settings.redis_url.get_secret_value(),
+            "UNIMARGIN_PROVE_SECONDS": str(PROVE_SECONDS),
         }
 
 
