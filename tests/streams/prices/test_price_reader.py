@@ -14,6 +14,7 @@ from streams.observe.metrics import Metrics
 from streams.prices import price_reader as module
 from streams.prices.price_reader import PriceReader
 from tests.support.kafka_server import RealKafka
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.system
 PATIENCE_S = 60.0
@@ -80,7 +81,11 @@ def send(real_kafka: RealKafka, topic: str) -> Callable[..., None]:
     def sent(partition: int, *values: str) -> None:
         # a new one, which knows of every partition
         producer = Producer({"bootstrap.servers": real_kafka.bootstrap_servers})
-        assert partition in producer.list_topics(topic, PATIENCE_S).topics[topic].partitions
+        # a broker that has just come back may not know them yet
+        wait_for(
+            "the partition is known",
+            lambda: partition in producer.list_topics(topic, PATIENCE_S).topics[topic].partitions,
+        )
         for value in values:
             producer.produce(topic, value.encode(), partition=partition)
         assert producer.flush(PATIENCE_S) == 0
