@@ -395,7 +395,7 @@ BUGS = (
     Bug(
         name="a standby takes a shard that somebody else has taken meanwhile",
         file="streams/store/lua/take_over.lua",
-        search="if ARGV[5] and before ~= ARGV[5] then\n",
+        search="if ARGV[6] and before ~= ARGV[6] then\n",
         replace="if false then\n",
         test=f"{FOLLOWER_TESTS}::test_take_over_from_when_somebody_else_was_faster_then_nothing_is_taken",
     ),
