@@ -211,10 +211,11 @@ class Worker:
             with self._changed:
                 self.statuses.append(status)
                 self._changed.notify_all()
+            threading.Event().wait(RESTART_PAUSE_S)
+            # after the pause: who is held down while it is down already must not come back
             self._may_start.wait()
             if self._closing or status == 0:
                 return
-            threading.Event().wait(RESTART_PAUSE_S)
             self._launch()
 
     def _end(self, number: signal.Signals) -> None:
