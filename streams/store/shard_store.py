@@ -76,7 +76,7 @@ from streams.store.store_keys import (
     parse_logs,
     parse_meta,
 )
-from streams.store.store_scripts import script
+from streams.store.store_scripts import owner_script, script
 from streams.store.stored_orders import order_parts, with_orders
 
 T = TypeVar("T")
@@ -171,11 +171,13 @@ class ShardStore:
         self._owner, self._role = owner, role
         self._metrics = metrics
         self._retry_for_s = retry_for_s
-        self._take_over, self._commit, self._withdrawn, self._published, self._beat, self._applied_ids = (
-            self._redis.register_script(script(name))
-            for name in ("take_over", "commit", "withdrawn", "published", "beat", "applied_ids")
+        self._take_over, self._applied_ids = (
+            self._redis.register_script(script(name)) for name in ("take_over", "applied_ids")
         )
-        self._remember_logs = self._redis.register_script(script("remember_logs"))
+        self._commit, self._withdrawn, self._published, self._beat, self._remember_logs = (
+            self._redis.register_script(owner_script(name))
+            for name in ("commit", "withdrawn", "published", "beat", "remember_logs")
+        )
         self._fence = self._taken_ms = 0
         self._token = ""
         self._commits = 0

@@ -87,7 +87,7 @@ BUGS = (
     ),
     Bug(
         name="a former owner may write",
-        file="streams/store/lua/commit.lua",
+        file="streams/store/lua/owned.lua",
         search="if fence ~= ARGV[1] or redis.call('HGET', KEYS[2], 'token') ~= ARGV[2] then\n",
         replace="if false then\n",
         test=f"{STORE_TESTS}::test_commit_when_another_owner_took_over_then_fence_lost_and_nothing_written",
@@ -113,7 +113,7 @@ BUGS = (
     ),
     Bug(
         name="an emptied Redis is taken for another owner, and the shard waits for ever",
-        file="streams/store/lua/commit.lua",
+        file="streams/store/lua/owned.lua",
         search="if not fence then\n  return {'rewound', 'nothing'}\nend\n",
         replace="",
         test=f"{STORE_TESTS}::test_commit_when_redis_was_emptied_then_rewound",

@@ -103,7 +103,7 @@ def _timeless(answer: Any) -> Any:
 
 def _replaced(monkeypatch: pytest.MonkeyPatch, name: str, *changes: tuple[str, str]) -> None:
     """A script with pieces of its text replaced."""
-    whole: Callable[[str], str] = shard_store.script
+    whole: Callable[[str], str] = shard_store.owner_script
 
     def script(asked: str) -> str:
         text = whole(asked)
@@ -112,7 +112,7 @@ def _replaced(monkeypatch: pytest.MonkeyPatch, name: str, *changes: tuple[str, s
             text = text.replace(old, new)
         return text
 
-    monkeypatch.setattr(shard_store, "script", script)
+    monkeypatch.setattr(shard_store, "owner_script", script)
 
 
 NO_FENCE = (

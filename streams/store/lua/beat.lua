@@ -6,13 +6,6 @@
 --
 -- A count and no time: whoever watches it measures with a clock of its own how long it stands still.
 
-local fence = redis.call('GET', KEYS[1])
-if not fence then
-  return {'rewound', 'nothing'}
-end
-if fence ~= ARGV[1] or redis.call('HGET', KEYS[2], 'token') ~= ARGV[2] then
-  return {'fenced', redis.call('HGET', KEYS[2], 'taken_ms') or '0'}
-end
 -- commits are counted from each take-over, so they are no more than a Lua number holds
 local stored = redis.call('HGET', KEYS[2], 'commit')
 if tonumber(stored) < tonumber(ARGV[3]) then

@@ -28,14 +28,6 @@ local UNPACK_MAX = 1000
 local COUNTS_AT = 9
 local IDS_AT = 12
 
-local fence = redis.call('GET', KEYS[1])
-if not fence then
-  return {'rewound', 'nothing'}
-end
-if fence ~= ARGV[1] or redis.call('HGET', KEYS[2], 'token') ~= ARGV[2] then
-  return {'fenced', redis.call('HGET', KEYS[2], 'taken_ms') or '0'}
-end
-
 local stored = redis.call('HGET', KEYS[2], 'commit')
 if stored == ARGV[4] then
   return {'already'}

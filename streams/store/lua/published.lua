@@ -8,14 +8,6 @@
 -- The head counts every entry ever cut, so that a repeated call cannot cut twice. The cut is the first write on
 -- purpose: Redis allows it when out of memory, and a full Redis must be able to shrink.
 
-local fence = redis.call('GET', KEYS[1])
-if not fence then
-  return {'rewound', 'nothing'}
-end
-if fence ~= ARGV[1] or redis.call('HGET', KEYS[2], 'token') ~= ARGV[2] then
-  return {'fenced', redis.call('HGET', KEYS[2], 'taken_ms') or '0'}
-end
-
 local head = redis.call('HGET', KEYS[2], ARGV[3]) or '0'
 if head == ARGV[5] then
   return {'already'}

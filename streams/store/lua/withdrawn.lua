@@ -6,13 +6,6 @@
 --
 -- Once an ownership: the indexes are those of what the take-over found, and a repeated call would mean other entries.
 
-local fence = redis.call('GET', KEYS[1])
-if not fence then
-  return {'rewound', 'nothing'}
-end
-if fence ~= ARGV[1] or redis.call('HGET', KEYS[2], 'token') ~= ARGV[2] then
-  return {'fenced', redis.call('HGET', KEYS[2], 'taken_ms') or '0'}
-end
 if redis.call('HGET', KEYS[2], ARGV[3]) == ARGV[2] then
   return {'already'}
 end
