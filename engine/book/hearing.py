@@ -217,7 +217,7 @@ class _Hearing(Generic[K]):
         )
         if not condemned or self._breaker.hold is not None:
             return
-        stake = self._stake(case, condemned)
+        stake = self._stake(case.key, case.state, condemned)
         if not self._waits:
             self._breaker.condemned(stake, self._occasion)
             return
@@ -252,23 +252,20 @@ class _Hearing(Generic[K]):
         if not held:
             self._breaker.let_go(risk.account)
         elif risk.account not in self._breaker.held:
-            stake = self._stake(case, held)
+            stake = self._stake(case.key, case.state, held)
             self._breaker.keep(risk.account, stake)
             if self._opened:
                 holdings = [self._court.stakes.holding(case.state, pool) for pool in held]
                 self._held.append(_Held(risk.account, held, holdings, stake))
 
-    def _stake(self, case: _Case[K], pools: Iterable[str]) -> Stake:
-        return self._stake_of(case.key, case.state, pools)
-
     def _stake_at_most(self, key: K) -> Stake:
         """At least what is at stake in whichever pools of the account this condemns."""
         state, risk = self._court.called(key)
         # one by one: a debt in one pool must not make light of another
-        alone = [self._stake_of(key, state, [pool]) for pool in condemnable(state, risk)]
+        alone = [self._stake(key, state, [pool]) for pool in condemnable(state, risk)]
         return Stake(bool(alone), sum(it.open_interest for it in alone), sum(it.equity for it in alone))
 
-    def _stake_of(self, key: K, state: AccountState, pools: Iterable[str]) -> Stake:
+    def _stake(self, key: K, state: AccountState, pools: Iterable[str]) -> Stake:
         if self._court.is_apart(key):
             return Stake()
         return tried(self._court, key, partial(self._staked, key, state, pools)) or Stake()

@@ -12,18 +12,17 @@ from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 
 from engine.events.effects import Stream
 from streams.config.settings import Settings
 from streams.desk.api_metrics import ApiMetrics
 from streams.desk.event_ring import EventRing, Kept, Place
+from streams.desk.following import keep_following
 from streams.desk.stream_events import StreamKind, stream_event
 from streams.kafka.clients import open_reader, partition_counts
 
 STREAMS = tuple(Stream)
 POLL_MS = 200
-RETRY_SECONDS = 1.0
 QUEUE_EVENTS_MAX = 2_000
 """A cascade of so many events reaches a listener whose line is slow; the events are shared, a queue costs 8 bytes each."""
 BATCH_RECORDS_MAX = 500
@@ -127,14 +126,11 @@ class EventHub:
 
     async def run(self) -> None:
         """Follow until cancelled; a broker that is away is waited out, and nothing is missed meanwhile."""
-        while True:
-            try:
-                await self._follow()
-            except (KafkaError, OSError, TimeoutError) as error:
-                self.problem = f"{type(error).__name__}: {error}"
-                self._metrics.events_reader_ready.set(0)
-                _log.warning("events_not_followed", error=self.problem)
-            await asyncio.sleep(RETRY_SECONDS)
+        await keep_following(self._follow, self._say_away)
+
+    def _say_away(self, problem: str) -> None:
+        self.problem = problem
+        self._metrics.events_reader_ready.set(0)
 
     async def _follow(self) -> None:
         counts = await partition_counts(self._settings, STREAMS)

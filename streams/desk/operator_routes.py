@@ -39,10 +39,7 @@ async def release_breaker(
     request: Request[ApiCaller, Any, Any], desk: DeskPart, data: OperatorOrder
 ) -> Answer[SentCommand]:
     """Have the liquidations requested that the breaker holds, at the newest prices."""
-    command = BreakerRelease(
-        id=uuid4().hex, who=request.user.name, why=data.why, time_ns=time.time_ns(), shard=data.shard
-    )
-    return await _send(desk, command)
+    return await _send(desk, BreakerRelease, request.user.name, data)
 
 
 @post(
@@ -55,13 +52,13 @@ async def void_breaker(
     request: Request[ApiCaller, Any, Any], desk: DeskPart, data: OperatorOrder
 ) -> Answer[SentCommand]:
     """Have what the breaker holds judged afresh, once the cause is repaired; where it is still too much it is held again."""
-    command = BreakerVoid(
-        id=uuid4().hex, who=request.user.name, why=data.why, time_ns=time.time_ns(), shard=data.shard
-    )
-    return await _send(desk, command)
+    return await _send(desk, BreakerVoid, request.user.name, data)
 
 
-async def _send(desk: Desk, command: OperatorCommand) -> Answer[SentCommand]:
+async def _send(
+    desk: Desk, kind: type[BreakerRelease | BreakerVoid], who: str, data: OperatorOrder
+) -> Answer[SentCommand]:
+    command = kind(id=uuid4().hex, who=who, why=data.why, time_ns=time.time_ns(), shard=data.shard)
     settings = desk.settings
     if not settings.operator_topic_enabled:
         raise Refused(

@@ -7,13 +7,14 @@ from typing import Any
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.errors import CommitFailedError, IllegalStateError
 
 from engine.events.effects import Stream
 from engine.rejections import Rejection
 from streams.config.settings import Settings
 from streams.contract.cloudevents import Event
 from streams.contract.published_event import UnreadableEvent, read_published
+from streams.desk.following import keep_following
 from streams.desk.notify.deliveries import Pending, TargetQueue
 from streams.desk.notify.desk_notices import Matcher, notice_of
 from streams.desk.notify.notify_metrics import NotifyMetrics
@@ -21,7 +22,6 @@ from streams.desk.notify.positions import PartitionPosition
 from streams.kafka.clients import client_options, partition_counts
 
 POLL_MS = 200
-RETRY_SECONDS = 1.0
 BATCH_RECORDS_MAX = 500
 
 _log = structlog.get_logger()
@@ -45,14 +45,11 @@ class EventReader(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def run(self) -> None:
         """Follow until cancelled; a broker that is away is waited out."""
-        while True:
-            try:
-                await self._follow()
-            except (KafkaError, OSError, TimeoutError) as error:
-                self.problem = f"{type(error).__name__}: {error}"
-                self._metrics.reader_ready.set(0)
-                _log.warning("events_not_followed", error=self.problem)
-            await asyncio.sleep(RETRY_SECONDS)
+        await keep_following(self._follow, self._say_away)
+
+    def _say_away(self, problem: str) -> None:
+        self.problem = problem
+        self._metrics.reader_ready.set(0)
 
     async def _follow(self) -> None:
         counts = await partition_counts(self._settings, [*Stream])
