@@ -107,10 +107,6 @@ class CommitQueue:
         """Nothing more becomes durable here: nobody need wait for it."""
         self._idle.set()
 
-    def unacknowledged(self) -> list[Acknowledge]:
-        """What was to be acknowledged, after `give_up`."""
-        return [call for _, call in self._acknowledgements]
-
     def _add_urgent(self, part: Commit) -> None:
         waited = [self._waiting.pop(account) for account in sorted(_accounts(part) & self._waiting.keys())]
         self._put_first(merge([*waited, part]) if waited else part)
