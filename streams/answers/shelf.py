@@ -1,5 +1,6 @@
 """Where the answers are read from: what the workers left of each shard, straight from Redis or from a copy that is kept up to date."""
 
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Protocol
@@ -16,6 +17,9 @@ from streams.store.store_reader import StoredAccount, StoreReader
 
 class Shelf(Protocol):
     """All shards of a deployment, to read. What it gives may be a moment old."""
+
+    def now_ns(self) -> int:
+        """What time it is there (Unix ns): a mark's age is judged by it."""
 
     async def shard_count(self) -> int:
         """One more than the highest shard that was ever taken over."""
@@ -49,6 +53,10 @@ class RedisShelf:
         """`open_shelf` makes one."""
         self._client, self._prefix = client, prefix
         self._store = StoreReader(client, prefix)
+
+    def now_ns(self) -> int:
+        """See `Shelf`."""
+        return time.time_ns()
 
     async def shard_count(self) -> int:
         """See `Shelf`."""

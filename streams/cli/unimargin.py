@@ -20,6 +20,10 @@ class Commands(LazyGroup):
             "streams.cli.api.api_command:api",
             "Serve the HTTP API: accounts, what-if, stress, liquidations, events as they happen.",
         ),
+        "board": Source(
+            "streams.cli.api.board_command:board",
+            "Serve the HTTP API with its live board, and print the address with a key that lasts as long as this process.",
+        ),
         "mcp": Source(
             "streams.cli.mcp.mcp_command:mcp",
             "Serve read-only MCP tools on standard input and output: account show, riskiest accounts, what-if, explain.",

@@ -82,6 +82,12 @@ class ApiKeys:
             for name, it in entries.items()
         ]
 
+    def with_key(self, key: str, caller: ApiCaller) -> "ApiKeys":
+        """These and one more, which no file holds."""
+        more = ApiKeys({})
+        more._entries = [*self._entries, (hashlib.sha256(key.encode()).digest(), caller)]
+        return more
+
     def __len__(self) -> int:
         return len(self._entries)
 

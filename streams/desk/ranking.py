@@ -8,6 +8,7 @@ with pauses, so that a core is at most a third busy with it. What an answer *say
 import asyncio
 import time
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import NamedTuple
 
 from engine.events.effects import AccountRisk
@@ -20,7 +21,8 @@ from engine.position_keys import symbol_of
 from streams.answers.account_report import believed
 from streams.answers.account_rows import comparable, most_urgent_call, strictest_controls, worst_pool
 from streams.config.problem import Problem
-from streams.desk.book_copy import BookCopy, Entry
+from streams.desk.book_copy import CopiedBook, Entry
+from streams.desk.book_course import BookTotals, Standing
 
 URGENT_SECONDS = 1.0
 PART_SECONDS = 0.01
@@ -48,11 +50,18 @@ class Rank(NamedTuple):
     controls: Controls
     call: CallKind
     symbols: frozenset[str]
+    equity: Decimal
+    maintenance_margin: Decimal
 
     @property
     def place(self) -> tuple[int, float, str]:
         """What it is ordered by."""
         return self[:3]
+
+    @property
+    def standing(self) -> Standing:
+        """What it counts with in the sums over all."""
+        return Standing(self.band, self.equity, self.maintenance_margin)
 
 
 class Ranking:
@@ -68,6 +77,8 @@ class Ranking:
         """Others that changed."""
         self._ordered: list[Rank] = []
         self._ordered_s = float("-inf")
+        self.totals = BookTotals()
+        """Of all that have a place."""
         self.unreadable: dict[str, str] = {}
         """Accounts that this version cannot read, and why."""
 
@@ -95,7 +106,13 @@ class Ranking:
             self._ordered_s = now_s
         return self._ordered
 
-    async def run(self, copy: BookCopy) -> None:
+    def rank_all(self, copy: CopiedBook) -> None:
+        """Rank everybody of a copy that does not change, at a stretch."""
+        for shard, it in enumerate(copy.shards):
+            self.changed(shard, it.entries)
+        self._rank_part(copy, [], float("inf"))
+
+    async def run(self, copy: CopiedBook) -> None:
         """Rank until cancelled."""
         urgent_s = round_s = 0.0
         rest: list[tuple[str, int]] = []
@@ -108,7 +125,7 @@ class Ranking:
                 round_s = now_s
                 rest = [(it.account, it.shard) for it in self._ranks.values()]
             hurried = self.waiting > 0
-            worked = self._rank_part(copy, rest)
+            worked = self._rank_part(copy, rest, PART_SECONDS)
             pause_s = PAUSE_SECONDS if hurried else ROUND_PAUSE_SECONDS
             await asyncio.sleep(pause_s if worked else IDLE_SECONDS)
 
@@ -117,33 +134,39 @@ class Ranking:
             if it.severity:
                 yield it.account, it.shard
 
-    def _rank_part(self, copy: BookCopy, rest: list[tuple[str, int]]) -> bool:
-        """Rank for `PART_SECONDS`, what changed first; say whether there was anything."""
+    def _rank_part(self, copy: CopiedBook, rest: list[tuple[str, int]], part_s: float) -> bool:
+        """Rank for so long, what changed first; say whether there was anything."""
         if not (self.waiting or rest):
             return False
-        end_s, now_ns = time.monotonic() + PART_SECONDS, time.time_ns()
+        end_s, now_ns = time.monotonic() + part_s, copy.now_ns()
         prices: dict[int, Prices] = {}
         while (self.waiting or rest) and time.monotonic() < end_s:
             due = self._urgent or self._due
             account, shard = due.popitem() if due else rest.pop()
             if shard >= len(copy.shards) or account not in copy.shards[shard].entries:
-                self._ranks.pop(account, None)
+                self._place(account, None)
                 continue
             if shard not in prices:
                 prices[shard] = believed(copy.shards[shard].marks, self._policy, now_ns)
             self._rank(copy, account, shard, prices[shard])
         return True
 
-    def _rank(self, copy: BookCopy, account: str, shard: int, prices: Prices) -> None:
+    def _rank(self, copy: CopiedBook, account: str, shard: int, prices: Prices) -> None:
         it = copy.shards[shard]
         try:
             state, risk = it.entries[account].read(account)
         except Problem as problem:
             self.unreadable[account] = str(problem)
-            self._ranks.pop(account, None)
+            self._place(account, None)
             return
         self.unreadable.pop(account, None)
-        self._ranks[account] = rank_of(state, risk, shard, prices, self._policy)
+        self._place(account, rank_of(state, risk, shard, prices, self._policy))
+
+    def _place(self, account: str, rank: Rank | None) -> None:
+        before = self._ranks.pop(account, None) if rank is None else self._ranks.get(account)
+        if rank is not None:
+            self._ranks[account] = rank
+        self.totals.change(before and before.standing, rank and rank.standing)
 
 
 def rank_of(state: AccountState, risk: AccountRisk, shard: int, prices: Prices, policy: Policy) -> Rank:
@@ -159,4 +182,6 @@ def rank_of(state: AccountState, risk: AccountRisk, shard: int, prices: Prices, 
         controls=strictest_controls(risk, stopped=state.stopped),
         call=most_urgent_call(risk),
         symbols=frozenset(map(symbol_of, held)),
+        equity=figures.equity,
+        maintenance_margin=figures.maintenance_margin,
     )

@@ -24,19 +24,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture
-def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Write a line to the terminal, captured or not."""
-    plugins = request.config.pluginmanager
-    reporter, capture = plugins.get_plugin("terminalreporter"), plugins.get_plugin("capturemanager")
-
-    def write(line: str) -> None:
-        with capture.global_and_fixture_disabled():
-            reporter.write_line(f"\n{request.node.name}: {line}")
-
-    return write
-
-
-@pytest.fixture
 def kills(request: pytest.FixtureRequest) -> int:
     """How many workers to kill."""
     # Without a path on the command line pytest comes here too late to learn of the options.

@@ -16,9 +16,10 @@ def api(config: ConfigOption = None) -> None:
     """
     settings = load_settings(config)
     try:
+        from streams.desk.api_keys import load_keys  # noqa: PLC0415 - with it
         from streams.desk.api_server import run_api  # noqa: PLC0415 - the web server is an extra, and takes a second
     except ModuleNotFoundError as error:
         raise Problem(f"{error.name} is not installed; the API needs `pip install unimargin[desk]`") from None
     configure_logs(settings.log_level)
     with asyncio.Runner() as runner:
-        runner.run(run_api(settings))
+        runner.run(run_api(settings, load_keys(settings.api_keys_file)))

@@ -1,0 +1,54 @@
+// The board, from its parts: who looks, the stream, and the pages.
+
+import { AccountPage } from "./account_page.js";
+import { BookPage } from "./book_page.js";
+import { askForKey, knowCaller } from "./caller.js";
+import { byId } from "./elements.js";
+import { Follower } from "./following.js";
+import { onPlace } from "./routes.js";
+import { takeKeyFromAddress } from "./session.js";
+import { startShortcuts } from "./shortcuts.js";
+import { StatusLine } from "./status_line.js";
+import { startTheme } from "./theme_switch.js";
+
+takeKeyFromAddress();
+startTheme();
+const status = new StatusLine();
+let caller = await knowCaller();
+
+const failed = (error) => {
+  if (error.status === 401) askForKey("The API knows the key no more.");
+  else if (error.status === undefined) status.line("cut", "the API does not answer");
+};
+const book = new BookPage(status, failed, () => caller);
+const account = new AccountPage(status, failed, () => caller);
+startShortcuts(book.accounts.table);
+byId("who").addEventListener("click", async () => {
+  const other = await askForKey("");
+  if (other) location.reload();
+});
+
+function again() {
+  book.again();
+  account.again();
+}
+
+function hear(kind, data) {
+  if (kind === "reload") again();
+  else if (kind !== "ready" && kind !== "dropped") {
+    book.hear(kind, data);
+    account.hear(kind, data);
+  }
+}
+
+new Follower(hear, (state, why, error) => {
+  status.line(state, why);
+  if (state === "live") again();
+  if (error?.status === 401) askForKey("The API knows the key no more.");
+}).run();
+
+onPlace((place) => {
+  book.visible(place.page === "book");
+  if (place.page === "account") account.show(place.account);
+  else account.leave();
+});
