@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from engine.events.effects import Stream
 from streams.config.settings import Settings
+from streams.demo.demo_board import BOARD_EXTRA_MISSING, DemoBoard, board_installed
 from streams.demo.demo_options import DemoError, DemoOptions
 from streams.demo.exchange_process import ExchangeProcess
 from streams.embedded.embedded_broker import EmbeddedBroker
@@ -49,6 +50,8 @@ class Stack:
         self.settings = settings
         self.workers: list[Supervisor] = []
         self.metrics_addresses: list[str] = []
+        self.board_address: str | None = None
+        """With a way in; None where there is no board."""
         self.run_dir = Path(tempfile.mkdtemp(prefix="unimargin-demo-"))
         """Logs, and Redis' data."""
         self._options, self._tell = options, tell
@@ -123,6 +126,19 @@ class Stack:
             changed["redis_url"] = SecretStr(self._options.redis)
         self.settings = self.settings.model_copy(update=changed)
         await self._start_workers()
+        if self._options.board:
+            await self._start_board()
+
+    async def _start_board(self) -> None:
+        """Not waited for: it is there in a few seconds, while accounts are being opened."""
+        if not board_installed():
+            self._tell(BOARD_EXTRA_MISSING)
+            return
+        board = DemoBoard(self.run_dir, self._environment())
+        await board.child.start()
+        self._running.push_async_callback(board.child.stop, within_seconds=STOP_SECONDS_MAX)
+        self.board_address = board.address
+        self._tell(f"board at {board.address}")
 
     async def _start_broker(self) -> EmbeddedBroker:
         settings = self.settings

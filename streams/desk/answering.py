@@ -28,6 +28,7 @@ from streams.desk.cascade_totals import CascadeTotals
 from streams.desk.event_hub import EventHub
 from streams.desk.problem_details import unavailable
 from streams.desk.ranking import Ranking
+from streams.desk.recorded_day import RecordedDay
 from streams.desk.stream_events import StreamEvent, StreamKind
 from streams.kafka.fund_follower import FundFollower
 
@@ -51,9 +52,9 @@ class Desk:
         hub: EventHub,
         funds: FundFollower,
         *,
-        recorded: bool = False,
+        recorded: RecordedDay | None = None,
     ) -> None:
-        """The tasks of its parts are run by who makes one. `recorded`: a moment of a recorded day."""
+        """The tasks of its parts are run by who makes one. `recorded`: the day that it is a moment of."""
         self.settings, self.policy = settings, policy
         self.copy, self.ranking, self.hub = copy, ranking, hub
         self._funds, self.recorded = funds, recorded

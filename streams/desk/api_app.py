@@ -27,7 +27,7 @@ from streams.desk.api_door import OPEN, ApiDoor, check_role
 from streams.desk.api_keys import ApiKeys
 from streams.desk.api_metrics import ApiMetrics
 from streams.desk.board.board_routes import find_board, serve_board
-from streams.desk.caller_routes import show_caller
+from streams.desk.caller_routes import show_caller, show_day
 from streams.desk.change_routes import ask_what_if, simulate
 from streams.desk.course_routes import show_cascade, show_course
 from streams.desk.event_routes import follow_events, list_events
@@ -54,7 +54,7 @@ ROUTES = [
     *(list_episodes, list_liquidations, list_symbols, show_symbol),
     *(list_events, follow_events, show_breaker, release_breaker, void_breaker),
     *(show_health, live, show_metrics),
-    *(show_caller, show_course, show_cascade, find_board, serve_board),
+    *(show_caller, show_day, show_course, show_cascade, find_board, serve_board),
 ]
 
 

@@ -121,6 +121,12 @@ def load_keys(file: Path | None) -> ApiKeys:
     return ApiKeys(found.keys)
 
 
+def board_address(host: str, port: int, key: str) -> str:
+    """Where the board is. The key stands behind `#`, which browsers keep to themselves: it is in no request and no log of a server."""
+    named = f"[{host}]" if ":" in host else host
+    return f"http://{named}:{port}/board/#key={key}"
+
+
 def new_key(name: str, role: ApiRole) -> tuple[str, str]:
     """A fresh key, and the lines of the file that let it in."""
     key = KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES)

@@ -104,6 +104,10 @@ class EventHub:
         """The newest events; None until the log was read to where it ended at first."""
         return self._ring
 
+    def hold(self, ring: EventRing) -> None:
+        """Have these events, and follow no topic."""
+        self._ring, self.problem = ring, ""
+
     def add(self, listener: Listener) -> None:
         """Tell it of every event from now on."""
         self._listeners.add(listener)

@@ -67,6 +67,9 @@ def demo(
     keep: Annotated[  # noqa: FBT002 - an option of the command line
         bool, typer.Option("--keep", help="At the end leave everything running until Ctrl-C.")
     ] = False,
+    board: Annotated[  # noqa: FBT002 - an option of the command line
+        bool, typer.Option("--board/--no-board", help="Serve a live board for a browser beside it.")
+    ] = True,
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
 ) -> None:
     """Watch a market crash: 5,000 accounts, live margin calls, liquidations executed, nothing to set up."""
@@ -88,6 +91,7 @@ def demo(
         kafka=kafka,
         redis=redis,
         keep=keep,
+        board=board,
     )
     settings = load_settings()
     policy = load_policy(settings.policy_file)
@@ -151,4 +155,6 @@ def _tell_end(run: DemoRun, out: Console, *, as_json: bool) -> None:
         return
     print_summary(summary, out)
     running = run.completed and run.keeps
-    print_next(summary, run.settings.redis_url.get_secret_value(), out, running=running)
+    print_next(
+        summary, run.settings.redis_url.get_secret_value(), out, running=running, board=run.board_address
+    )

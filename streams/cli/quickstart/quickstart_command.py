@@ -35,6 +35,7 @@ _OPTIONS = DemoOptions(
     kafka=None,
     redis=None,
     keep=False,
+    board=False,
 )
 
 

@@ -1,7 +1,13 @@
 """The board in a real Chromium over a real API, Redis and Kafka: how it is served, who is let in, what a person can do, and that it survives."""
 
+import json
+import re
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -17,13 +23,15 @@ from tests.streams.cli.test_cli_breaker import OPENING, store
 from tests.streams.cli.test_cli_events import publish
 from tests.streams.desk.conftest import MakeApi
 from tests.streams.desk.test_api_answers import QUOTES, risk
+from tests.streams.replay.test_day_recording import falling
 from tests.support.api_process import KEYS, ApiProcess
 from tests.support.board_browser import PHONE, BoardBrowser
-from tests.support.builders import account
+from tests.support.builders import SAMPLE, account
 from tests.support.cli_state import leave_state, marks_now
 from tests.support.kafka_log import read_topic
 from tests.support.kafka_server import RealKafka
 from tests.support.waiting import wait_for
+from tests.support.workers import Worker
 
 pytestmark = pytest.mark.system
 
@@ -284,3 +292,70 @@ MEASURE = """() => {
   const tick = (now) => { window.gaps.push(now - last); last = now; ask(tick); };
   ask(tick);
 }"""
+
+
+def test_recorded_day_when_the_slider_is_moved_then_all_of_the_page_is_of_that_moment(tmp_path: Path) -> None:
+    recording = tmp_path / "day.jsonl"
+    recording.write_text("\n".join(falling()) + "\n")
+    policy = tmp_path / "policy.toml"
+    policy.write_text(SAMPLE)
+    with Worker(
+        "board",
+        {"UNIMARGIN_API_PORT": "0", "UNIMARGIN_POLICY_FILE": str(policy), "PYTHONUNBUFFERED": "1"},
+        tmp_path / "board.log",
+        command=(*BOARD_COMMAND, "--replay", str(recording), "--role", "risk"),
+    ) as process:
+        address = wait_for("it serves", lambda: way_in(process))
+        with BoardBrowser() as browser:
+            page = browser.page
+            page.goto(address)
+            browser.until("the last moment", lambda: "1 not healthy" in browser.text("#scrubber output"))
+            browser.until("bankrupt", lambda: "bankrupt" in browser.text(".tabulator-row"))
+            assert "recorded day" in browser.text("#state")
+            page.locator("#moment").focus()
+            page.keyboard.press("Home")
+            browser.until("healthy", lambda: "healthy" in browser.text(".tabulator-row"))
+            browser.until("the price of then", lambda: "49,8" in browser.text("#symbols"))
+            for _ in range(300):
+                page.keyboard.press("ArrowRight")
+            browser.until("worse", lambda: "healthy" not in browser.text(".tabulator-row"))
+            page.locator(".tabulator-row a").click()
+            browser.until("said by then", lambda: "warning opened" in browser.text("#account-history"))
+            assert "bankrupt" not in browser.text("#account-history")
+            page.locator("#account input[name=move]").fill("-20")
+            page.locator(".whatif button").click()
+            browser.until("what if, then", lambda: "bankrupt" in browser.text(".whatif .scroller"))
+            browser.picture("recorded-account-1280-dark")
+            assert browser.complaints == []
+
+
+BOARD_COMMAND = (sys.executable, "-m", "streams.cli", "board")
+
+
+def way_in(process: Worker) -> str | None:
+    """The address that it printed."""
+    found = re.search(r"board: (http://\S+)", process.log.read_text())
+    return found[1] if found else None
+
+
+def test_board_command_when_started_then_its_printed_way_in_is_a_viewers_and_of_this_process_alone(
+    kafka_env: dict[str, str], redis_env: dict[str, str], tmp_path: Path
+) -> None:
+    env = {**kafka_env, **redis_env, "UNIMARGIN_API_PORT": "0", "PYTHONUNBUFFERED": "1"}
+    with Worker("board", env, tmp_path / "board.log", command=BOARD_COMMAND) as process:
+        address, _, key = wait_for("it serves", lambda: way_in(process)).partition("board/#key=")
+
+        def caller(presented: str) -> tuple[int, dict[str, str]]:
+            request = Request(f"{address}caller", headers={"Authorization": f"Bearer {presented}"})
+            try:
+                with urlopen(request, timeout=10) as response:
+                    return response.status, json.loads(response.read())["data"]
+            except HTTPError as error:
+                return error.code, {}
+
+        status, told = wait_for("it answers", lambda: (it := caller(key))[0] != 503 and it)
+        assert (status, told["name"], told["role"], told["recorded"]) == (200, "board", "viewer", False)
+        assert caller(f"{key}x")[0] == 401
+        assert process.terminate() == 0
+    log = (tmp_path / "board.log").read_text()
+    assert log.count(key) == 1  # the line that says the address, which is standard output

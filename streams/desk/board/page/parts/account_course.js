@@ -24,7 +24,9 @@ export class AccountCourse {
   add(answer) {
     const pool = answer.data.pools[0];
     const time = millisecondsOf(answer.evaluated_at) / 1000;
-    if (this.#samples.length && time <= this.#samples[this.#samples.length - 1].time) return;
+    if (this.#samples.length && time === this.#samples.at(-1).time) return;
+    // a recorded day was wound back
+    while (this.#samples.length && time < this.#samples.at(-1).time) this.#samples.pop();
     this.#samples.push({ time, equity: pool.equity, maintenance: pool.maintenance_margin });
     if (this.#samples.length > SAMPLES_MAX) this.#samples.shift();
     this.#at = thinned(this.#samples.length);

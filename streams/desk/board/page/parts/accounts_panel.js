@@ -50,7 +50,6 @@ export class AccountsPanel {
   #empty(total = this.table.size, complete = true) {
     const place = byId("accounts-empty");
     place.hidden = this.table.size > 0;
-    byId("accounts-table").hidden = this.table.size === 0;
     if (!place.hidden) setText(place, this.#why(total, complete));
   }
 

@@ -19,7 +19,7 @@ export class BookPage {
     this.tiles = new BandTiles((band) => this.accounts.choose({ band }));
     this.accounts.onFilter = ({ band }) => this.tiles.chosen(band);
     this.course = new CourseCharts();
-    this.said = new SaidList();
+    this.said = new SaidList(caller());
     const course = async () => {
       await this.course.load();
       this.tiles.show(this.course.course);

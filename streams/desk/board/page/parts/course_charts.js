@@ -83,7 +83,7 @@ export class CourseCharts {
     const said = (name, text) => {
       const key = make("span", { class: "key" });
       key.style.setProperty("--hue", `var(--${name})`);
-      return make("span", { title: `${name} ${text}` }, key, shown(text, 0), " ");
+      return make("span", { title: `${name} ${shown(text)}` }, key, short(text), " ");
     };
     byId("equity-said").replaceChildren(said("equity", this.course.equity[place]), said("maintenance", this.course.maintenance[place]), ...(at === null ? [] : [clock(this.course.times[place])]));
   }

@@ -5,7 +5,9 @@ import { BookPage } from "./book_page.js";
 import { askForKey, knowCaller } from "./caller.js";
 import { byId } from "./elements.js";
 import { Follower } from "./following.js";
+import { onlyWhenAsked } from "./polling.js";
 import { onPlace } from "./routes.js";
+import { Scrubber } from "./scrubber.js";
 import { takeKeyFromAddress } from "./session.js";
 import { startShortcuts } from "./shortcuts.js";
 import { StatusLine } from "./status_line.js";
@@ -18,7 +20,8 @@ let caller = await knowCaller();
 
 const failed = (error) => {
   if (error.status === 401) askForKey("The API knows the key no more.");
-  else if (error.status === undefined) status.line("cut", "the API does not answer");
+  else if (error.status === undefined) console.info("no answer", error.message); // the stream tells that the line is cut
+  else status.refused(error.message);
 };
 const book = new BookPage(status, failed, () => caller);
 const account = new AccountPage(status, failed, () => caller);
@@ -41,7 +44,15 @@ function hear(kind, data) {
   }
 }
 
-new Follower(hear, (state, why, error) => {
+if (caller.recorded) {
+  onlyWhenAsked();
+  status.recorded();
+  // a course begins where the day does, so it is asked for anew
+  await new Scrubber(() => {
+    book.course.forget();
+    again();
+  }).start();
+} else new Follower(hear, (state, why, error) => {
   status.line(state, why);
   if (state === "live") again();
   if (error?.status === 401) askForKey("The API knows the key no more.");

@@ -4,6 +4,8 @@
 const HIDDEN_MS_MIN = 10_000;
 const SOONER_MS_MIN = 300;
 
+let paced = true;
+
 export class Poller {
   #timer = null;
   #running = false;
@@ -55,8 +57,13 @@ export class Poller {
       if (this.#on) this.failed(error);
     }
     this.#running = false;
-    this.#plan(this.#again ? SOONER_MS_MIN : Math.max(0, waitMs - (Date.now() - this.#askedMs)));
+    if (paced || this.#again) this.#plan(this.#again ? SOONER_MS_MIN : Math.max(0, waitMs - (Date.now() - this.#askedMs)));
   }
+}
+
+/** From now on only when there is news: what is asked of a moment that is over stays as it is. */
+export function onlyWhenAsked() {
+  paced = false;
 }
 
 /** Several that begin and end together. */

@@ -14,8 +14,9 @@ export class SaidList {
   #waiting = [];
   #planned = false;
 
-  constructor() {
-    byId("said").replaceChildren(make("li", { class: "dim" }, make("span", {}, ""), make("span", {}, "Nothing yet since this page was opened.")));
+  constructor({ recorded }) {
+    const why = recorded ? "Of a recorded day each account's page has what was said of it until then." : "Nothing yet since this page was opened.";
+    byId("said").replaceChildren(make("li", { class: "dim" }, make("span", {}, ""), make("span", {}, why)));
   }
 
   hear(kind, { event }) {

@@ -15,6 +15,7 @@ export class StatusLine {
   #envelope = null;
   #gotMs = 0;
   #recorded = false;
+  #refusal = "";
 
   constructor() {
     setInterval(() => this.show(), 500);
@@ -36,8 +37,15 @@ export class StatusLine {
   answered(envelope) {
     this.#envelope = envelope;
     this.#gotMs = Date.now();
+    this.#refusal = "";
     if (envelope.policy) setText(byId("policy"), `${envelope.policy} · ${envelope.policy_digest.slice(0, 8)}`);
     byId("policy").title = `policy digest ${envelope.policy_digest}`;
+  }
+
+  /** The API said no to a question: shown as long as nothing newer was answered. */
+  refused(why) {
+    this.#refusal = why;
+    this.show();
   }
 
   show() {
@@ -56,6 +64,8 @@ export class StatusLine {
     setText(byId("fresh"), Number.isNaN(readS) ? "" : `read ${span(readS)} ago${Number.isNaN(pricesS) ? "" : ` · prices ${span(pricesS)}`}`);
     if (cutS * 1000 >= CUT_SHOWN_MS) {
       this.#trouble(`Cut off for ${Math.round(cutS)} s: ${this.#why}. What you see is from before that; it comes back by itself.`);
+    } else if (this.#refusal) {
+      this.#trouble(`The API cannot answer: ${this.#refusal}.`);
     } else if (readS > READ_OLD_S) {
       this.#trouble(`What you see is ${span(readS)} old: the API cannot read Redis, or does not answer.`);
     } else if (pricesS > PRICES_OLD_S) {
