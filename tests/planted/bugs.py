@@ -25,6 +25,11 @@ EPISODE_TESTS = "tests/engine/ladder/test_ladder_episode.py"
 ADL_TESTS = "tests/system/test_adl_live.py"
 ERROR_TESTS = "tests/streams/shards/test_processor_errors.py"
 START_TESTS = "tests/system/test_worker_start.py"
+BOARD_FILE_TESTS = "tests/streams/desk/board/test_board_files.py"
+CASCADE_TESTS = "tests/streams/desk/test_cascade_totals.py"
+COURSE_TESTS = "tests/streams/desk/test_book_course.py"
+DAY_TESTS = "tests/streams/replay/test_day_recording.py"
+BOARD_TESTS = "tests/streams/desk/board/test_board_page.py"
 EXCHANGE_TESTS = "tests/streams/exchange/test_simulate.py"
 
 BUGS = (
@@ -478,5 +483,54 @@ BUGS = (
         search="found.digest == self._policy.digest\n",
         replace="True\n",
         test=f"{START_TESTS}::test_policy_when_another_is_put_in_force_then_who_has_it_takes_over_and_who_has_not_waits",
+    ),
+    Bug(
+        name="the page of the board may load from anywhere",
+        file="streams/desk/board/board_routes.py",
+        search='    headers = {**HEADERS, "etag": found.tag}\n',
+        replace='    headers = {"etag": found.tag}\n',
+        test=f"{BOARD_TESTS}::test_page_when_served_then_it_takes_no_key_and_may_load_nothing_from_elsewhere",
+    ),
+    Bug(
+        name="an account's name becomes markup on the board",
+        file="streams/desk/board/page/parts/elements.js",
+        search='make("a", { href: accountPath(account) }, make("bdi", {}, account));\n',
+        replace='Object.assign(make("a", { href: accountPath(account) }), { innerHTML: account });\n',
+        test=f"{BOARD_FILE_TESTS}::test_script_when_read_then_data_never_becomes_markup_and_it_is_small",
+    ),
+    Bug(
+        name="a vendored file is another than the recorded one",
+        file="streams/desk/board/page/vendor/uPlot.min.css",
+        search=".u-inline {display: block;}",
+        replace=".u-inline {display: inline;}",
+        test=f"{BOARD_FILE_TESTS}::test_vendored_files_when_hashed_then_they_are_the_recorded_ones_and_no_others_lie_there",
+    ),
+    Bug(
+        name="the operator's command forgets who of those that share the key gave it",
+        file="streams/desk/operator_routes.py",
+        search='        who = f"{who} ({data.person.strip()})"\n',
+        replace='        who = f"{who}"\n',
+        test=f"{BOARD_TESTS}::test_breaker_when_released_from_the_board_then_who_and_why_travel_by_the_operators_topic",
+    ),
+    Bug(
+        name="a liquidation that is published twice counts twice in the cascade",
+        file="streams/desk/cascade_totals.py",
+        search="        if said.sequence <= self._sequences.get(said.account, 0):\n",
+        replace="        if not said.sequence:\n",
+        test=f"{CASCADE_TESTS}::test_report_when_a_plan_is_asked_for_then_its_contracts_count_until_a_newer_plan_or_the_end",
+    ),
+    Bug(
+        name="an account that leaves a band still counts in it",
+        file="streams/desk/book_course.py",
+        search="                self._accounts[before.band] -= 1\n",
+        replace="                self._accounts[before.band] -= 0\n",
+        test=f"{COURSE_TESTS}::test_totals_when_accounts_change_then_they_are_the_sum_of_what_each_is_now",
+    ),
+    Bug(
+        name="a moment of a recorded day shows accounts as they were at its end",
+        file="streams/desk/recorded_day.py",
+        search="                shard.entries[account] = kept[place - 1][1]\n",
+        replace="                shard.entries[account] = kept[-1][1]\n",
+        test=f"{DAY_TESTS}::test_day_when_recorded_then_each_moment_has_the_book_and_the_marks_of_then",
     ),
 )

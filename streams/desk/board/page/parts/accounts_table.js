@@ -6,6 +6,8 @@ import { accountColumns, concernsRow, riskiestFirst, rowOfEvent } from "./accoun
 import { byId } from "./elements.js";
 
 const FRAME_MS = 5;
+/** Field of a row: where it stands in the list. */
+const PLACE = "place";
 const NARROW = matchMedia("(max-width: 640px)");
 
 export class AccountsTable {
@@ -19,11 +21,12 @@ export class AccountsTable {
   #planned = false;
   #built = false;
   #search = "";
+  #sorted = false;
 
   constructor(place) {
     this.place = place;
     this.table = new Tabulator(place, {
-      index: "account", data: [], columns: accountColumns(NARROW.matches), layout: "fitColumns", height: "100%", rowHeight: 25,
+      index: "account", data: [], columns: this.#columns(), layout: "fitColumns", height: "100%", rowHeight: 25,
       placeholder: "", columnHeaderSortMulti: false, renderVerticalBuffer: 120,
       rowFormatter: (row) => this.#mark(row),
     });
@@ -32,8 +35,10 @@ export class AccountsTable {
       this.#headers();
       this.#plan();
     });
-    NARROW.addEventListener("change", () => this.table.setColumns(accountColumns(NARROW.matches)));
-    NARROW.addEventListener("change", () => this.#headers());
+    NARROW.addEventListener("change", () => {
+      this.table.setColumns(this.#columns());
+      this.#headers();
+    });
     place.addEventListener("keydown", (event) => this.#keys(event));
   }
 
@@ -108,7 +113,7 @@ export class AccountsTable {
       this.#dirty.delete(account);
       const row = this.#rows.get(account);
       const component = this.#components.get(account);
-      if (component) component.update(row);
+      if (component) component.update({ ...row });
       else fresh.push(row);
       if (performance.now() > end || fresh.length >= 60) break;
     }
@@ -119,25 +124,31 @@ export class AccountsTable {
   }
 
   #add(rows) {
-    this.table.addData(rows).then((components) => components.forEach((it) => this.#components.set(it.getData().account, it)));
+    this.table.addData(rows).then((components) => {
+      components.forEach((it) => this.#components.set(it.getData().account, it));
+      this.#unordered = true;
+      this.#plan();
+    });
   }
 
   /** Into the order of the list, or into the one that somebody chose; focus stays on its account. */
   #sort() {
     this.#unordered = false;
-    const places = new Map(this.#order.map((account, place) => [account, place]));
-    const place = (row) => places.get(row.getData().account) ?? Infinity;
-    const chosen = this.table.getSorters();
-    const rows = this.table.rowManager.rows;
-    const ordered = chosen.length ? false : rows.every((row, at) => at === 0 || (places.get(rows[at - 1].data.account) ?? 0) <= (places.get(row.data.account) ?? 0));
-    if (ordered) return;
+    const chosen = this.table.getSorters().filter(({ field }) => field !== PLACE);
+    const moved = this.#order.filter((account, place) => this.#moveTo(account, place)).length > 0;
+    if (!moved && !chosen.length && this.#sorted) return;
+    this.#sorted = true;
     const focused = document.activeElement?.closest?.(".tabulator-row")?.dataset.account;
-    if (chosen.length) this.table.setSort(chosen.map(({ field, dir }) => ({ column: field, dir })));
-    else {
-      rows.sort((one, other) => place(one.getComponent()) - place(other.getComponent()));
-      this.table.rowManager.refreshActiveData("sort", false, true);
-    }
+    this.table.setSort(chosen.length ? chosen.map(({ field, dir }) => ({ column: field, dir })) : [{ column: PLACE, dir: "asc" }]);
     if (focused) [...this.place.querySelectorAll(".tabulator-row")].find((it) => it.dataset.account === focused)?.querySelector("a")?.focus();
+  }
+
+  /** Whether that is another place than before. It is shown nowhere, so nothing is drawn for it. */
+  #moveTo(account, place) {
+    const row = this.#components.get(account)?.getData();
+    if (!row || row[PLACE] === place) return false;
+    row[PLACE] = place;
+    return true;
   }
 
   #mark(row) {
@@ -149,6 +160,10 @@ export class AccountsTable {
       element.classList.add("appears");
       element.addEventListener("animationend", () => element.classList.remove("appears"), { once: true });
     }
+  }
+
+  #columns() {
+    return [...accountColumns(NARROW.matches), { field: PLACE, visible: false, sorter: "number" }];
   }
 
   #headers() {
