@@ -24,6 +24,13 @@ def test_fit_when_rates_scatter_then_the_error_covers_it() -> None:
     assert abs(found.contention - 0.2) < 3 * found.contention_error
 
 
+def test_fit_when_coherency_would_be_below_0_then_amdahl() -> None:
+    workers = [1, 1, 2, 2, 4, 4]
+    found = fitted(workers, [law(it, 1000, 0.3, -0.01) for it in workers])
+    assert found.coherency == 0
+    assert 0.2 < found.contention < 0.3
+
+
 def test_fit_when_there_are_too_few_measurements_then_refused() -> None:
     with pytest.raises(ValueError, match="three unknowns"):
         fitted([1, 2, 4], [1.0, 2.0, 3.0])
