@@ -21,8 +21,7 @@ from streams.contract.operator_command import BreakerRelease, decode_operator_co
 from streams.desk.api_keys import ApiRole
 from tests.streams.cli.test_cli_breaker import OPENING, store
 from tests.streams.cli.test_cli_events import publish
-from tests.streams.desk.conftest import MakeApi
-from tests.streams.desk.test_api_answers import QUOTES, risk
+from tests.streams.desk.conftest import QUOTES, MakeApi, risk
 from tests.streams.replay.test_day_recording import falling
 from tests.support.api_process import KEYS, ApiProcess
 from tests.support.board_browser import PHONE, BoardBrowser
