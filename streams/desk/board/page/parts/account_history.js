@@ -2,13 +2,15 @@
 
 import { exactly, shown } from "./amounts.js";
 import { ask } from "./asking.js";
-import { bandMark, word } from "./band_words.js";
+import { bandMark } from "./band_words.js";
 import { cell, make, replace, table } from "./elements.js";
 import { typeWords } from "./said_list.js";
 import { whole } from "./times.js";
 
 const TOPICS = ["margin-events", "liquidations"];
-const PAGE = 200;
+const PAGE = 500;
+const PAGES_MAX = 10;
+const SHOWN_MAX = 300;
 const COLUMNS = [["When", ""], ["What", ""], ["Band", ""], ["Ratio", "num"], ["Equity", "num"], ["Id", ""]];
 
 export class AccountHistory {
@@ -22,9 +24,12 @@ export class AccountHistory {
 
   async load() {
     for (const topic of TOPICS) {
-      const { events, missing } = (await ask("/events", { query: { account: this.account, topic, since: this.#newest[topic], limit: PAGE } })).data;
-      this.#missing ||= missing && this.#newest[topic] === 0;
-      for (const it of events) this.#take({ topic, event: it.event });
+      for (let page = 0; page < PAGES_MAX; page += 1) {
+        const { events, missing } = (await ask("/events", { query: { account: this.account, topic, since: this.#newest[topic], limit: PAGE } })).data;
+        this.#missing ||= missing && this.#newest[topic] === 0;
+        for (const it of events) this.#take({ topic, event: it.event });
+        if (events.length < PAGE) break;
+      }
     }
     this.#show();
   }
@@ -48,9 +53,10 @@ export class AccountHistory {
       replace(this.place, make("p", { class: "empty" }, this.#missing ? "What was said of it is no longer in the API's memory: `unimargin events tail` reads the topics." : "Nothing was ever said of it: it is healthy, and always was."));
       return;
     }
+    const older = events.splice(SHOWN_MAX).length;
     const rows = events.map((it) => make("tr", {},
       cell(whole(it.time_ns), "time dim"), cell(typeWords(it.type), null, it.links ? Object.values(it.links).join(" ") : null),
       cell(bandMark(it.band)), cell(it.ratio === null ? "–" : shown(it.ratio, 3), "num", it.ratio), cell(shown(it.equity), "num", exactly(it.equity, 40)), cell(it.id, "dim")));
-    replace(this.place, table("Events of the account, the newest first", COLUMNS, rows), ...(this.#missing ? [make("p", { class: "empty" }, `Older ones are no longer in the API's memory; ${word("margin-events")} and liquidations hold them.`)] : []));
+    replace(this.place, table("Events of the account, the newest first", COLUMNS, rows), ...(this.#missing || older ? [make("p", { class: "empty" }, `Older ones are not shown: the topics margin-events and liquidations hold them.`)] : []));
   }
 }

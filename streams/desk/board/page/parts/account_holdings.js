@@ -33,9 +33,9 @@ export function balancesOf(place, { balances, collateral_off: off, idle_isolated
 export function distancesOf(place, { market_moves: together, beta_moves: beta }) {
   const bands = Object.keys(together);
   if (!bands.length) return none(place, "Nothing is required, so no line is near.");
-  const moves = (move) => (move.crossed ? [cell("crossed", "bad"), cell(`back at ${either(move)}`, "num dim")] : [cell(percent(move.down), "num"), cell(move.up === null ? "–" : `+${percent(move.up)}`, "num")]);
-  return replace(place, table("Distance to each line", [["Below the line begins", ""], ["Ratio", "num"], ["All fall", "num"], ["All rise", "num"], ["By beta: fall", "num"], ["rise", "num"]],
+  const moves = (move) => (move.crossed ? [make("td", { class: "num", colspan: 2 }, make("span", { class: "bad" }, "crossed"), make("span", { class: "dim" }, `, back at ${either(move)}`))] : [cell(percent(move.down), "num"), cell(move.up === null ? "–" : `+${percent(move.up)}`, "num")]);
+  return replace(place, table("Distance to each line", [["Below the line begins", ""], ["Ratio", "num"], ["All fall", "num"], ["All rise", "num"], ["by beta: fall", "num"], ["rise", "num"]],
     bands.map((band) => make("tr", {}, cell(bandMark(band)), cell(shown(together[band].line, 3), "num"), ...moves(together[band]), ...moves(beta[band])))));
 }
 
-const either = ({ down, up }) => [down === null ? null : percent(down), up === null ? null : `+${percent(up)}`].filter(Boolean).join(" or ") || "no move";
+const either = ({ down, up }) => [down === null ? null : percent(down, 1), up === null ? null : `+${percent(up, 1)}`].filter(Boolean).join(" or ") || "no move";

@@ -98,7 +98,7 @@ export class AccountPage {
       make("p", { id: "account-none", class: "empty", hidden: true }),
       panel("figures", "Figures and the lines they are the sum of", "account-figures"),
       panel("distances", "How far the whole market may move to each line", "account-distances"),
-      panel("chart-panel equity-own", "Equity and maintenance margin since you opened it", "account-course", make("span", { id: "account-course-said", class: "dim num" })),
+      panel("chart-panel equity-own", "Equity and maintenance margin", "account-course", make("span", { id: "account-course-said", class: "dim num" })),
       panel("positions", "Positions", "account-positions"), panel("orders", "Open orders", "account-orders"), panel("balances", "Balances", "account-balances"),
       stress, form, panel("history", "What was said of it", "account-history"));
     if (!includes(this.caller().role, "risk")) replace(byId("account-stress"), make("p", { class: "empty" }, "Stress takes a key of the role risk."));

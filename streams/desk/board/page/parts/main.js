@@ -2,7 +2,7 @@
 
 import { AccountPage } from "./account_page.js";
 import { BookPage } from "./book_page.js";
-import { askForKey, knowCaller } from "./caller.js";
+import { askForAnotherKey, askForKey, knowCaller } from "./caller.js";
 import { byId } from "./elements.js";
 import { Follower } from "./following.js";
 import { onlyWhenAsked } from "./polling.js";
@@ -16,10 +16,11 @@ import { startTheme } from "./theme_switch.js";
 takeKeyFromAddress();
 startTheme();
 const status = new StatusLine();
-let caller = await knowCaller();
+const away = (error) => status.line("cut", error.status ? error.message : "the API does not answer");
+const caller = await knowCaller(away);
 
 const failed = (error) => {
-  if (error.status === 401) askForKey("The API knows the key no more.");
+  if (error.status === 401) askForAnotherKey();
   else if (error.status === undefined) console.info("no answer", error.message); // the stream tells that the line is cut
   else status.refused(error.message);
 };
@@ -55,7 +56,7 @@ if (caller.recorded) {
 } else new Follower(hear, (state, why, error) => {
   status.line(state, why);
   if (state === "live") again();
-  if (error?.status === 401) askForKey("The API knows the key no more.");
+  if (error?.status === 401) askForAnotherKey();
 }).run();
 
 onPlace((place) => {

@@ -63,13 +63,13 @@ export class StatusLine {
     const [readS, pricesS] = this.#ages();
     setText(byId("fresh"), Number.isNaN(readS) ? "" : `read ${span(readS)} ago${Number.isNaN(pricesS) ? "" : ` · prices ${span(pricesS)}`}`);
     if (cutS * 1000 >= CUT_SHOWN_MS) {
-      this.#trouble(`Cut off for ${Math.round(cutS)} s: ${this.#why}. What you see is from before that; it comes back by itself.`);
+      this.#trouble(`Cut off: ${this.#why}. What you see is from before that; it comes back by itself.`, cutS);
     } else if (this.#refusal) {
       this.#trouble(`The API cannot answer: ${this.#refusal}.`);
     } else if (readS > READ_OLD_S) {
-      this.#trouble(`What you see is ${span(readS)} old: the API cannot read Redis, or does not answer.`);
+      this.#trouble("What you see is old: the API cannot read Redis, or does not answer.", readS);
     } else if (pricesS > PRICES_OLD_S) {
-      this.#trouble(`No new price for ${span(pricesS)}: the feed or the workers stand still. Bands do not move meanwhile.`);
+      this.#trouble("No new price: the feed or the workers stand still. Bands do not move meanwhile.", pricesS);
     } else {
       this.#trouble("");
     }
@@ -85,9 +85,11 @@ export class StatusLine {
     return [age(this.#envelope.read_at), this.#envelope.instant ? age(this.#envelope.instant) : NaN];
   }
 
-  #trouble(text) {
+  /** `seconds` grow beside the text and are not read aloud each time they do. */
+  #trouble(text, seconds = 0) {
     const place = byId("trouble");
     place.hidden = text === "";
-    setText(place, text);
+    setText(byId("trouble-text"), text);
+    setText(byId("trouble-time"), seconds ? ` (${span(seconds)})` : "");
   }
 }

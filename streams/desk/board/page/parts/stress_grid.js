@@ -22,6 +22,6 @@ export async function loadStress(place, path) {
   const alone = worst?.lines.find((it) => !it.crossed && it.move !== null);
   replace(place,
     table("Ratio of the shared pool after a move", [["move", ""], ...head], kinds.map(row), "stress-table"),
-    make("p", { class: "plain" }, worst ? `Most leveraged: ${worst.key}, ${shown(worst.leverage, 1)} times.${alone ? ` It alone reaches the line ${alone.line} at ${percent(alone.move)}.` : ""}` : "No contract."),
+    make("p", { class: "plain" }, worst ? `Most leveraged: ${worst.key}, ${worst.leverage === null ? "on no equity" : `${shown(worst.leverage, 1)} times`}.${alone ? ` It alone reaches the line ${alone.line} at ${percent(alone.move)}.` : ""}` : "No contract."),
     table("Days of history", [["day", ""], ["would be", ""], ["equity", "num"], ["change", "num"], ["ratio", "num"]], days));
 }
