@@ -53,7 +53,7 @@ def test_amounts_when_shown_then_rounded_by_their_digits_and_grouped() -> None:
             context.prec = 80
             for places, said in zip((0, 2, 5), shown, strict=True):
                 rounded = Decimal(text).quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
-                wanted = f"{rounded if rounded else abs(rounded):,f}".replace("-", "−")
+                wanted = f"{rounded or abs(rounded):,f}".replace("-", "−")
                 assert said == wanted, text
 
 

@@ -258,7 +258,7 @@ def test_rows_when_500_change_four_times_a_second_then_frames_are_kept(
         page.wait_for_timeout(1000)
         page.evaluate(MEASURE)
         begun_s, changes = time.monotonic(), 0
-        while time.monotonic() - begun_s < 6:
+        while time.monotonic() - begun_s < 3:
             changes += 1
             browser.meanwhile(
                 leave_state, redis_url_db, 0, marks=marks_now({**QUOTES, "BTC-PERP": 50_000 + changes})
@@ -275,7 +275,7 @@ def test_rows_when_500_change_four_times_a_second_then_frames_are_kept(
         f"p95 {part(frames, 0.95):.1f} p99 {part(frames, 0.99):.1f} max {frames[-1]:.1f} ms; work in a frame p50 "
         f"{part(work, 0.5):.2f} p95 {part(work, 0.95):.2f} max {work[-1]:.1f} ms; tasks above 50 ms: {long}"
     )
-    assert changes > 8
+    assert changes > 4
     assert shown
     # what the page itself does fits into a frame; how often frames come is the machine's
     assert part(work, 0.95) < 1000 / 60
@@ -314,8 +314,8 @@ def test_recorded_day_when_the_slider_is_moved_then_all_of_the_page_is_of_that_m
             page.locator("#moment").focus()
             page.keyboard.press("Home")
             browser.until("healthy", lambda: "healthy" in browser.text(".tabulator-row"))
-            browser.until("the price of then", lambda: "49,8" in browser.text("#symbols"))
-            for _ in range(300):
+            browser.until("the price of then", lambda: "49,6" in browser.text("#symbols"))
+            for _ in range(150):
                 page.keyboard.press("ArrowRight")
             browser.until("worse", lambda: "healthy" not in browser.text(".tabulator-row"))
             page.locator(".tabulator-row a").click()
