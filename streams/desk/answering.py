@@ -58,6 +58,7 @@ class Desk:
         self.settings, self.policy = settings, policy
         self.copy, self.ranking, self.hub = copy, ranking, hub
         self._funds, self.recorded = funds, recorded
+        self._prices: tuple[int, Prices] | None = None
         self.course = BookCourse()
         self.cascade = CascadeTotals(policy, self.prices_now)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="answer")
@@ -136,9 +137,12 @@ class Desk:
         return self._funds.funds
 
     def prices_now(self) -> Prices:
-        """The newest saved marks of all shards, as they are to be believed now."""
-        marks = at_once(newest_marks(self.copy))
-        return believed(list(marks.values()), self.policy, self.copy.now_ns())
+        """The newest saved marks of all shards, as they are to be believed now; the same until the copy is newer."""
+        if self._prices is None or self._prices[0] != self.copy.refreshed_ns:
+            marks = at_once(newest_marks(self.copy))
+            prices = believed(list(marks.values()), self.policy, self.copy.now_ns())
+            self._prices = (self.copy.refreshed_ns, prices)
+        return self._prices[1]
 
     def envelope(self, data: _T, basis: Basis) -> Answer[_T]:
         """The answer with what stands around it."""

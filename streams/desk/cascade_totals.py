@@ -4,7 +4,7 @@
                 newest one where the position is gone
     requested   what the newest plan of each pool closes and hands over, at the plan's marks, until its liquidation ends
 
-Both at the index of the settle asset that is in force when the event comes. They count what this process heard: since the oldest event that
+Both at the index of the settle asset that the event names. They count what this process heard: since the oldest event that
 was still in memory when it began.
 """
 
@@ -86,7 +86,7 @@ class CascadeTotals:
         if said.executed is not None:
             self._execute(pool, said.executed, said.marks)
         if said.type is EventType.LIQUIDATION_REQUESTED and said.plan is not None:
-            self._requested[pool] = self._planned(said.plan)
+            self._requested[pool] = self._planned(said.plan, said.marks)
         elif said.type is EventType.LIQUIDATION_COMPLETED:
             self._completed += self._requested.pop(pool, None) is not None
             self._executions.pop(pool, None)
@@ -116,25 +116,29 @@ class CascadeTotals:
             with exact():
                 more = closed - before.get(symbol, ZERO)
             if mark is not None and more > 0:
-                notional = self._notional(symbol, more, mark.price)
+                notional = self._notional(symbol, more, mark.price, marks)
                 with exact():
                     self._executed[symbol] += notional
 
-    def _planned(self, plan: LiquidationPlan) -> dict[str, Decimal]:
+    def _planned(self, plan: LiquidationPlan, marks: dict[str, _MarkSaid]) -> dict[str, Decimal]:
         planned: defaultdict[str, Decimal] = defaultdict(Decimal)
         for step in plan.steps:
             if isinstance(step, ReduceStep | TakeOverStep):
                 symbol = symbol_of(step.symbol)
-                notional = self._notional(symbol, step.quantity, step.mark)
+                notional = self._notional(symbol, step.quantity, step.mark, marks)
                 with exact():
                     planned[symbol] += notional
         return planned
 
-    def _notional(self, symbol: str, quantity: Decimal, price: Decimal) -> Decimal:
+    def _notional(
+        self, symbol: str, quantity: Decimal, price: Decimal, marks: dict[str, _MarkSaid]
+    ) -> Decimal:
         instrument = self._policy.instruments.get(symbol)
         if instrument is None:  # it has left the policy: nobody prices it any more
             return ZERO
-        index, _ = index_price(self._policy, instrument.settle, self._prices())
+        named = marks.get(self._policy.assets[instrument.settle].index or "")
+        # of the account currency itself it is 1, and an event names none
+        index = named.price if named else index_price(self._policy, instrument.settle, self._prices())[0]
         with exact():
             # |value(price)| * index(settle)
             return instrument.notional(quantity, price) * index

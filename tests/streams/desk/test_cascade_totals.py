@@ -76,9 +76,9 @@ def test_report_when_fills_close_then_each_counts_once_at_the_mark_of_its_event(
     # the position is gone, so the event names no mark of it: 1 more at 100
     cascade.take(progressed(2, "3", {}))
     assert cascade.report().executed == {"BTC-PERP": Decimal(140)}
-    # another liquidation begins at nothing
-    cascade.take(progressed(3, "1", {"BTC-PERP": 80}, "l2"))
-    assert cascade.report().executed == {"BTC-PERP": Decimal(180)}
+    # another liquidation begins at nothing; its event names the index of then: 1 * 80 * 2
+    cascade.take(progressed(3, "1", {"BTC-PERP": 80, "USDT-USD": 2}, "l2"))
+    assert cascade.report().executed == {"BTC-PERP": Decimal(300)}
 
 
 def test_report_when_an_event_cannot_be_read_then_it_counts_nothing() -> None:
