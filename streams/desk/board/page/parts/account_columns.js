@@ -16,9 +16,10 @@ const byNumber = (one, other) => {
 const byOrder = (order) => (one, other) => order.indexOf(one) - order.indexOf(other);
 
 const textOf = (content, title) => make("span", title ? { title } : {}, content);
-const amount = (places) => (it) => {
+/** A number that is cut off is a wrong one: large amounts go without their cents, which stand in the title. */
+const amount = (it) => {
   const value = it.getValue();
-  return textOf(value === "0" ? "–" : shown(value, places), value === null ? null : exactly(value, 40));
+  return textOf(value === "0" ? "–" : shown(value, Math.abs(height(value)) < 100_000 ? 2 : 0), value === null ? null : exactly(value, 40));
 };
 const pool = (row) => (row.position ? ` · ${row.position}` : "");
 const flags = (row) => [row.stopped && "stopped", row.degraded && "degraded"].filter(Boolean).join(", ");
@@ -31,10 +32,10 @@ const COLUMNS = [
     return make("span", { title: `shard ${row.shard ?? "?"}${pool(row)}` }, accountLink(row.account), make("span", { class: "dim" }, pool(row)), flags(row) ? make("span", { class: "wait" }, ` ${flags(row)}`) : null);
   } },
   { title: "Ratio", field: "ratio", minWidth: 66, num: true, narrow: true, sorter: byNumber, formatter: (it) => textOf(it.getValue() === null ? "–" : shown(it.getValue(), Math.abs(height(it.getValue())) < 10 ? 3 : 1), it.getValue()) },
-  { title: "Equity", field: "equity", minWidth: 94, widthGrow: 1.2, num: true, sorter: byNumber, formatter: amount(2) },
-  { title: "Maint.", headerTooltip: "maintenance margin", field: "maintenance_margin", minWidth: 86, widthGrow: 1.2, num: true, sorter: byNumber, formatter: amount(2) },
-  { title: "To call", headerTooltip: "collateral missing to the line of a margin call", field: "shortfall_to_call", minWidth: 84, widthGrow: 1.1, num: true, sorter: byNumber, formatter: amount(2) },
-  { title: "To liq.", headerTooltip: "collateral missing to the liquidation line", field: "shortfall_to_liquidation", minWidth: 92, widthGrow: 1.1, num: true, narrow: true, sorter: byNumber, formatter: amount(2) },
+  { title: "Equity", field: "equity", minWidth: 94, widthGrow: 1.2, num: true, sorter: byNumber, formatter: amount },
+  { title: "Maint.", headerTooltip: "maintenance margin", field: "maintenance_margin", minWidth: 86, widthGrow: 1.2, num: true, sorter: byNumber, formatter: amount },
+  { title: "To call", headerTooltip: "collateral missing to the line of a margin call", field: "shortfall_to_call", minWidth: 84, widthGrow: 1.1, num: true, sorter: byNumber, formatter: amount },
+  { title: "To liq.", headerTooltip: "collateral missing to the liquidation line", field: "shortfall_to_liquidation", minWidth: 92, widthGrow: 1.1, num: true, narrow: true, sorter: byNumber, formatter: amount },
   { title: "Call", field: "call", minWidth: 104, widthGrow: 1.2, sorter: byOrder(CALLS), formatter: (it) => {
     const { call, deadline_ns: deadline } = it.getData();
     return textOf(call === "none" ? "–" : word(call) + (deadline ? ` ${clock(deadline).slice(0, 5)}` : ""), deadline ? `to be met by ${whole(deadline)}` : null);

@@ -33,7 +33,7 @@ export function balancesOf(place, { balances, collateral_off: off, idle_isolated
 export function distancesOf(place, { market_moves: together, beta_moves: beta }) {
   const bands = Object.keys(together);
   if (!bands.length) return none(place, "Nothing is required, so no line is near.");
-  const moves = (move) => (move.crossed ? [make("td", { class: "num", colspan: 2 }, make("span", { class: "bad" }, "crossed"), make("span", { class: "dim" }, `, back at ${either(move)}`))] : [cell(percent(move.down), "num"), cell(move.up === null ? "–" : `+${percent(move.up)}`, "num")]);
+  const moves = (move) => (move.crossed ? [make("td", { class: "num", colspan: 2 }, make("span", { class: "bad", title: "crossed" }, "✖ "), `back at ${either(move)}`)] : [cell(percent(move.down), "num"), cell(move.up === null ? "–" : `+${percent(move.up)}`, "num")]);
   return replace(place, table("Distance to each line", [["Below the line begins", ""], ["Ratio", "num"], ["All fall", "num"], ["All rise", "num"], ["by beta: fall", "num"], ["rise", "num"]],
     bands.map((band) => make("tr", {}, cell(bandMark(band)), cell(shown(together[band].line, 3), "num"), ...moves(together[band]), ...moves(beta[band])))));
 }
