@@ -5,16 +5,20 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+import msgspec
 import pytest
 
 from engine.events.effects import AccountRisk
 from engine.events.price_events import price_event
 from engine.ladder import Band, LadderState
 from engine.ladder.breaker import BreakerState, Stake
+from engine.liquidation.adl_risk import AdlLevel, AdlState
+from engine.liquidation.fund_groups import FundBalance
 from engine.marks.outages import OutageKind, OutageTurn
 from streams.contract.cloudevents import outbox_entry
 from streams.contract.operator_command import BreakerRelease, decode_operator_command
@@ -26,9 +30,10 @@ from tests.streams.replay.test_day_recording import falling
 from tests.support.api_process import KEYS, ApiProcess
 from tests.support.board_browser import PHONE, BoardBrowser
 from tests.support.builders import SAMPLE, account
-from tests.support.cli_state import leave_state, marks_now
+from tests.support.cli_state import leave_adl, leave_state, marks_now
 from tests.support.kafka_log import read_topic
 from tests.support.kafka_server import RealKafka
+from tests.support.sender import Sender
 from tests.support.waiting import wait_for
 from tests.support.workers import Worker
 
@@ -239,6 +244,27 @@ def test_breaker_when_released_from_the_board_then_who_and_why_travel_by_the_ope
     command = decode_operator_command(record.value)
     assert isinstance(command, BreakerRelease)
     assert (command.who, command.why, command.shard) == ("the-operator (Ada)", "all sources agree", 1)
+
+
+def test_cascade_when_a_fund_is_stated_then_its_worth_and_who_is_near_deleveraging_are_shown(
+    make_api: MakeApi, redis_url_db: str, cli_kafka: RealKafka, unique: Callable[[str], str]
+) -> None:
+    leave_book(redis_url_db)
+    leave_adl(redis_url_db, 0, {"ETH-PERP": AdlState(AdlLevel.SOON, time.time_ns(), None, 1)})
+    topic = unique("fund")
+    cli_kafka.create_topics({topic: 1})
+    fund = FundBalance(group="all", balances={"USDT": Decimal("1234567.5")}, time_ns=time.time_ns())
+    sender = Sender(cli_kafka.bootstrap_servers)
+    sender.send(topic, b"all", msgspec.json.encode(fund))
+    sender.flush()
+    api = make_api(TOPIC_FUND=topic, FUND_TOPIC_ENABLED="true")
+    standing = wait_for("the fund is read", lambda: api.ask("/cascade").data["funds"])
+    assert standing == [{"group": "all", "symbols": [], "worth": "1234567.5", "stated_ns": fund.time_ns}]
+    with BoardBrowser() as browser:
+        browser.open(address_of(api))
+        browser.until("the fund", lambda: "1,234,568 USD" in browser.text("#cascade"))
+        browser.until("the risk", lambda: "deleveraging of ETH-PERP\n▲ soon" in browser.text("#cascade"))
+        assert browser.complaints == []
 
 
 def test_rows_when_500_change_four_times_a_second_then_frames_are_kept(

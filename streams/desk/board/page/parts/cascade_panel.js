@@ -3,6 +3,7 @@
 import { exactly, height, short, shown } from "./amounts.js";
 import { ask } from "./asking.js";
 import { byId, make, replace, setText } from "./elements.js";
+import { adlMark, adlRisks } from "./symbols_panel.js";
 import { clock, whole } from "./times.js";
 
 const SYMBOLS_MAX = 10;
@@ -38,12 +39,13 @@ function track(executed, requested, largest) {
 }
 
 function fundsOf(funds, caller) {
-  const title = make("h3", {}, " ");
   if (funds === null) {
-    const why = caller.fund_topic ? "The fund's topic was not read yet." : "No insurance fund is stated (UNIMARGIN_FUND_TOPIC_ENABLED is off), so nobody can say who would bear a deficit.";
+    const why = caller.fund_topic ? "The fund's topic was not read yet." : "No insurance fund is stated (UNIMARGIN_FUND_TOPIC_ENABLED is off): nobody can say who would bear a deficit, or whether winners will be deleveraged.";
     return [make("p", { class: "empty" }, why)];
   }
   if (!funds.length) return [make("p", { class: "empty" }, "The exchange has stated no insurance fund yet.")];
-  title.remove();
-  return [make("dl", { class: "facts" }, ...funds.flatMap((fund) => [make("dt", {}, "fund ", make("bdi", {}, fund.group)), make("dd", { class: "num", title: `${exactly(fund.worth)} stated ${whole(fund.stated_ns)}` }, `${shown(fund.worth, 0)} ${caller.currency}`)]))];
+  const worth = funds.flatMap((fund) => [make("dt", {}, "fund ", make("bdi", {}, fund.group)), make("dd", { class: "num", title: `${exactly(fund.worth)} stated ${whole(fund.stated_ns)}` }, `${shown(fund.worth, 0)} ${caller.currency}`)]);
+  const risks = adlRisks().flatMap(([symbol, risk]) => [make("dt", {}, "deleveraging of ", make("bdi", {}, symbol)), make("dd", {}, adlMark(risk))]);
+  const none = [make("dt", {}, "deleveraging"), make("dd", { class: "good" }, "● no contract is near it")];
+  return [make("dl", { class: "facts" }, ...worth, ...(risks.length ? risks : none))];
 }

@@ -8,9 +8,22 @@ import { span, whole } from "./times.js";
 
 const COLUMNS = [["Symbol", ""], ["Price", "num"], ["Age", "num"], ["State", ""], ["Second source", ""], ["ADL", ""], ["Refused last", ""]];
 
+const ADL = { none: ["dim", "none"], soon: ["wait", "▲ soon"], active: ["bad", "✖ active"] };
+let newest = [];
+
+/** How near the winners of a contract are to being deleveraged, as a mark; its title says since when. */
+export function adlMark({ level, since_ns: since }) {
+  const [look, words] = ADL[level];
+  return make("span", { class: look, title: since ? `since ${whole(since)}` : null }, words);
+}
+
+/** The newest known risks of deleveraging that are not none: [symbol, risk]. */
+export const adlRisks = () => newest.filter(({ adl }) => adl && adl.level !== "none").map(({ belief, adl }) => [belief.symbol, adl]);
+
 export async function loadSymbols() {
   const answer = await ask("/symbols");
-  show(answer.data);
+  newest = answer.data;
+  show(newest);
   return answer;
 }
 
@@ -38,6 +51,6 @@ function rowOf({ belief, adl }) {
     cell(age === null ? "–" : span(height(age)), stale ? "num bad" : "num"),
     cell(make("span", { class: state[0], title: about }, state[1])),
     cell(second ? make("span", { class: second.diverges ? "bad" : "dim", title: `quoted ${second.quoted}, other ${second.other}, in force ${second.in_force}, since ${whole(second.since_ns)}` }, second.diverges ? `diverges: ${second.other ?? "silent"}` : "agrees") : "", "dim"),
-    cell(adl ? make("span", { class: { none: "dim", soon: "wait", active: "bad" }[adl.level], title: adl.since_ns ? `since ${whole(adl.since_ns)}` : null }, { none: "none", soon: "▲ soon", active: "✖ active" }[adl.level]) : "", "dim"),
+    cell(adl ? adlMark(adl) : "", "dim"),
     cell(refusal ? make("span", { title: `${refusal.detail}; mark of ${whole(refusal.time_ns)}` }, `${exactly(refusal.price)} ${word(refusal.reason)} (${refusal.refused})`) : "", "dim"));
 }
