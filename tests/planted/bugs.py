@@ -26,6 +26,7 @@ ADL_TESTS = "tests/system/test_adl_live.py"
 ERROR_TESTS = "tests/streams/shards/test_processor_errors.py"
 START_TESTS = "tests/system/test_worker_start.py"
 BOARD_FILE_TESTS = "tests/streams/desk/board/test_board_files.py"
+AMOUNT_TESTS = "tests/streams/desk/board/test_board_amounts.py"
 CASCADE_TESTS = "tests/streams/desk/test_cascade_totals.py"
 COURSE_TESTS = "tests/streams/desk/test_book_course.py"
 DAY_TESTS = "tests/streams/replay/test_day_recording.py"
@@ -497,6 +498,13 @@ BUGS = (
         search='make("a", { href: accountPath(account) }, make("bdi", {}, account));\n',
         replace='Object.assign(make("a", { href: accountPath(account) }), { innerHTML: account });\n',
         test=f"{BOARD_FILE_TESTS}::test_script_when_read_then_data_never_becomes_markup_and_it_is_small",
+    ),
+    Bug(
+        name="a short amount loses the zeros before its point",
+        file="streams/desk/board/page/parts/amounts.js",
+        search='const three = (value) => String(Number(value.toPrecision(3))).replace("-", "−");\n',
+        replace='const three = (value) => value.toPrecision(3).replace(/\\.?0+$/, "").replace("-", "−");\n',
+        test=f"{AMOUNT_TESTS}::test_amounts_when_there_is_little_room_then_three_digits_and_a_letter_stand_for_them",
     ),
     Bug(
         name="a vendored file is another than the recorded one",

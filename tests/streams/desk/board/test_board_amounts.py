@@ -57,6 +57,15 @@ def test_amounts_when_shown_then_rounded_by_their_digits_and_grouped() -> None:
                 assert said == wanted, text
 
 
+def test_amounts_when_there_is_little_room_then_three_digits_and_a_letter_stand_for_them() -> None:
+    short = {
+        "0": "0", "100": "100", "999": "999", "1000": "1k", "120000": "120k", "150000000": "150M", "100000000": "100M",
+        "1234567.89": "1.23M", "-5061235": "−5.06M", "2e12": "2T", "0.05": "0.05", "4000000000": "4B",
+    }  # fmt: skip
+    said = run_script(PARTS / "amounts.js", "say(given.map(short));", list(short))
+    assert dict(zip(short, said, strict=True)) == short
+
+
 def test_percent_when_shown_or_typed_then_the_point_moves_and_no_digit_is_lost() -> None:
     given = amounts(6)
     body = "say(given.map((it) => [percent(it, 30), fractionOf(it)]));"

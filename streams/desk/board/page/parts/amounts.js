@@ -50,14 +50,17 @@ export const height = (text) => (text === null || text === undefined ? Infinity 
 
 const SCALES = [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "k"]];
 
+/** Three digits that count; a number written out drops the zeros behind its point and no others. */
+const three = (value) => String(Number(value.toPrecision(3))).replace("-", "−");
+
 /** For narrow places: "1.2M"; its title has to hold the whole. */
 export function short(text) {
   const value = height(text);
   if (!Number.isFinite(value)) return "–";
   for (const [scale, letter] of SCALES) {
-    if (Math.abs(value) >= scale) return `${(value / scale).toPrecision(3).replace(/\.?0+$/, "")}${letter}`;
+    if (Math.abs(value) >= scale) return `${three(value / scale)}${letter}`;
   }
-  return value ? value.toPrecision(3).replace(/\.?0+$/, "") : "0";
+  return three(value);
 }
 
 /** A fraction as percent: the point moves two places, no digit is lost. */
