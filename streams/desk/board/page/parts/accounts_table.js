@@ -18,10 +18,10 @@ export class AccountsTable {
   #appeared = new Set(); // by an event, and not shown yet
   #order = [];
   #unordered = false;
+  #pressing = false;
   #planned = false;
   #built = false;
   #search = "";
-  #sorted = false;
 
   constructor(place) {
     this.place = place;
@@ -58,6 +58,9 @@ export class AccountsTable {
     if (!known && (row.band === "healthy" || !wanted(row))) return;
     if (!known) this.#appeared.add(event.account);
     this.#put(row);
+    // before what a list has brought, and into its place at once
+    this.#dirty = new Set([event.account, ...this.#dirty]);
+    this.#pressing = true;
     this.#changed();
   }
 
@@ -119,13 +122,19 @@ export class AccountsTable {
     }
     if (fresh.length) this.#add(fresh);
     while (this.#gone.length && performance.now() < end) this.#gone.pop().delete();
-    if (this.#dirty.size || this.#gone.length) this.#plan();
-    else if (this.#unordered) this.#sort();
+    const waits = this.#dirty.size > 0 || this.#gone.length > 0;
+    if (this.#unordered && (!waits || this.#pressing)) this.#sort();
+    if (waits) this.#plan();
   }
 
   #add(rows) {
     this.table.addData(rows).then((components) => {
-      components.forEach((it) => this.#components.set(it.getData().account, it));
+      for (const it of components) {
+        const { account } = it.getData();
+        // it may have left the list meanwhile
+        if (this.#rows.has(account)) this.#components.set(account, it);
+        else this.#gone.push(it);
+      }
       this.#unordered = true;
       this.#plan();
     });
@@ -133,11 +142,11 @@ export class AccountsTable {
 
   /** Into the order of the list, or into the one that somebody chose; focus stays on its account. */
   #sort() {
-    this.#unordered = false;
-    const chosen = this.table.getSorters().filter(({ field }) => field !== PLACE);
+    this.#unordered = this.#pressing = false;
+    const sorters = this.table.getSorters();
+    const chosen = sorters.filter(({ field }) => field !== PLACE);
     const moved = this.#order.filter((account, place) => this.#moveTo(account, place)).length > 0;
-    if (!moved && !chosen.length && this.#sorted) return;
-    this.#sorted = true;
+    if (!moved && sorters.length && !chosen.length) return;
     const focused = document.activeElement?.closest?.(".tabulator-row")?.dataset.account;
     this.table.setSort(chosen.length ? chosen.map(({ field, dir }) => ({ column: field, dir })) : [{ column: PLACE, dir: "asc" }]);
     if (focused) [...this.place.querySelectorAll(".tabulator-row")].find((it) => it.dataset.account === focused)?.querySelector("a")?.focus();
