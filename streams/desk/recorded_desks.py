@@ -15,7 +15,7 @@ from streams.desk.api_door import check_open_door
 from streams.desk.api_keys import ApiKeys
 from streams.desk.api_metrics import ApiMetrics
 from streams.desk.api_server import Listening, serve
-from streams.desk.event_hub import EventHub
+from streams.desk.event_hub import DropReason, EventHub
 from streams.desk.event_ring import EventRing, Place
 from streams.desk.problem_details import mistaken
 from streams.desk.ranking import Ranking
@@ -57,17 +57,21 @@ class RecordedDesks:
         if known is None:
             known = asyncio.ensure_future(asyncio.to_thread(self._desk, number))
             self._desks[number] = known
+            known.add_done_callback(lambda it: self._forget_failed(number, it))
         self._desks.move_to_end(number)
         while len(self._desks) > DESKS_MAX:
             _, oldest = self._desks.popitem(last=False)
-            oldest.add_done_callback(lambda it: it.result().close())
+            oldest.add_done_callback(_closed)
         return await asyncio.shield(known)
 
+    def _forget_failed(self, number: int, made: "asyncio.Future[Desk]") -> None:
+        if made.cancelled() or made.exception() is not None:
+            self._desks.pop(number, None)
+
     def close(self) -> None:
-        """Take no more questions."""
+        """Take no more questions, and end every stream."""
         for desk in self._desks.values():
-            if desk.done():
-                desk.result().close()
+            desk.add_done_callback(_closed)
 
     def _desk(self, number: int) -> Desk:
         moment, book = self._day.moments[number], self._day.book(number)
@@ -86,3 +90,9 @@ class RecordedDesks:
             ring.add(Place(_STREAMS.index(event.stream), 0), event.offset, event)
             desk.hear(event)
         return ring
+
+
+def _closed(made: "asyncio.Future[Desk]") -> None:
+    if not made.cancelled() and made.exception() is None:
+        made.result().hub.drop_all(DropReason.CLOSING)
+        made.result().close()
