@@ -27,7 +27,7 @@ const flags = (row) => [row.stopped && "stopped", row.degraded && "degraded"].fi
 /** `narrow`: also where there is no room for all. */
 const COLUMNS = [
   { title: "Band", field: "band", minWidth: 104, widthGrow: 1, narrow: true, sorter: (a, b) => severity(a) - severity(b), formatter: (it) => bandMark(it.getValue()) },
-  { title: "Account", field: "account", minWidth: 108, widthGrow: 2.4, narrow: true, formatter: (it) => {
+  { title: "Account", field: "account", minWidth: 104, widthGrow: 2.4, narrow: true, formatter: (it) => {
     const row = it.getData();
     return make("span", { title: `shard ${row.shard ?? "?"}${pool(row)}` }, accountLink(row.account), make("span", { class: "dim" }, pool(row)), flags(row) ? make("span", { class: "wait" }, ` ${flags(row)}`) : null);
   } },
@@ -36,7 +36,7 @@ const COLUMNS = [
   { title: "Maint.", headerTooltip: "maintenance margin", field: "maintenance_margin", minWidth: 82, widthGrow: 1.2, num: true, sorter: byNumber, formatter: amount },
   { title: "To call", headerTooltip: "collateral missing to the line of a margin call", field: "shortfall_to_call", minWidth: 82, widthGrow: 1.1, num: true, sorter: byNumber, formatter: amount },
   { title: "To liq.", headerTooltip: "collateral missing to the liquidation line", field: "shortfall_to_liquidation", minWidth: 84, widthGrow: 1.1, num: true, narrow: true, sorter: byNumber, formatter: amount },
-  { title: "Call", field: "call", minWidth: 106, widthGrow: 1.2, sorter: byOrder(CALLS), formatter: (it) => {
+  { title: "Call", field: "call", minWidth: 112, widthGrow: 1.2, sorter: byOrder(CALLS), formatter: (it) => {
     const { call, deadline_ns: deadline } = it.getData();
     return textOf(call === "none" ? "–" : word(call) + (deadline ? ` ${clock(deadline).slice(0, 5)}` : ""), deadline ? `to be met by ${whole(deadline)}` : null);
   } },
