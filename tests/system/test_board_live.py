@@ -84,6 +84,9 @@ def test_board_when_the_market_falls_then_each_called_account_appears_at_once_an
             "the list is empty",
             market.while_waiting(lambda: "Nobody is like that" in browser.text("#accounts-empty")),
         )
+        browser.until(
+            "no row is left", market.while_waiting(lambda: page.locator(".tabulator-row").count() == 0)
+        )
         page.evaluate(WATCH)
         prices = iter(PRICES)
 
@@ -129,7 +132,7 @@ def test_board_when_the_market_falls_then_each_called_account_appears_at_once_an
 
 
 def latencies(cluster: Cluster, drawn: dict[str, float]) -> str:
-    """From the record of the event, and from the mark that caused it, to the row. The list may have had it before the event came."""
+    """From the record of the event, and from the mark that caused it, to the row. The list may have it before the event comes."""
     first: dict[str, tuple[LogRecord, RiskEvent]] = {}
     for record in read_topic(cluster.bootstrap, "margin-events"):
         event = decode_event(record.value)
