@@ -52,7 +52,11 @@ def concentration_command(
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
     config: ConfigOption = None,
 ) -> None:
-    """Show net, gross and beta-weighted delta by underlying, the largest share, and the share of open interest."""
+    """Show net, gross and beta-weighted delta by underlying, the largest share, and the share of open interest.
+
+    Examples:
+      unimargin account concentration alice --all-accounts
+    """
     settings = load_settings(config)
     read = run(read_account(settings, account))
     open_interest = open_interest_said(read.prices)

@@ -62,6 +62,10 @@ def book(
     """Measure the book of accounts alone: no broker, no store, one process, one thread.
 
     Then a fixed scenario, 10,000 accounts with 10 linear perpetuals each, and a recorded day if one is given.
+
+    Examples:
+      unimargin bench book
+      unimargin bench book --accounts 1000000 --cpu --json
     """
     # here, because other commands must not wait for the compiler's start
     from streams.bench.bench_population import PopulationPlan  # noqa: PLC0415
@@ -117,7 +121,11 @@ def plot(
     ] = False,
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
 ) -> None:
-    """Draw what a tick costs against the number of accounts, by decades."""
+    """Draw what a tick costs against the number of accounts, by decades.
+
+    Examples:
+      unimargin bench plot --out cost.svg
+    """
     from streams.bench.scaling import bench_scaling, drawn  # noqa: PLC0415
 
     sizes = [10**power for power in range(3, len(str(accounts_max)))]

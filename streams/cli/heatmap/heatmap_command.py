@@ -43,6 +43,10 @@ def heatmap(
 
     Every underlying moves by the same factor and currencies are held; each pool falls once in each direction, whole, at
     the first move at which it stands below the liquidation line. At 0: what is being liquidated now.
+
+    Examples:
+      unimargin heatmap
+      unimargin heatmap --moves -20..20/5 --symbol BTC-USDT-PERP
     """
     # here, because its book needs the compiler's start, and a mistake or a question for help should not wait for that
     from streams.answers.heatmap_report import heat_report  # noqa: PLC0415

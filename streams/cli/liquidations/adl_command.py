@@ -66,6 +66,10 @@ def adl(
     """Show how near auto-deleveraging of a contract is, and its queue, by default by profit times leverage.
 
     With --shortfall and --price: what the insurance fund would pay of it, which holders would be closed, and what they give up.
+
+    Examples:
+      unimargin adl BTC-USDT-PERP short
+      unimargin adl BTC-USDT-PERP short --shortfall 50000 --price 61000 --fund 20000
     """
     settings = load_settings(config)
     asked = {"rule": rule, "size": size, "ranking": ranking, "neutral_last": neutral_last}

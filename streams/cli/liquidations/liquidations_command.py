@@ -30,7 +30,11 @@ def liquidations(
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
     config: ConfigOption = None,
 ) -> None:
-    """List the pools in liquidation, the least covered first, each with the plan that would end it now."""
+    """List the pools in liquidation, the least covered first, each with the plan that would end it now.
+
+    Examples:
+      unimargin liquidations --limit 10
+    """
     settings = load_settings(config)
     policy = load_policy(settings.policy_file)
     now_ns = time.time_ns()

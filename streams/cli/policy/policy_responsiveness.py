@@ -72,6 +72,9 @@ def responsiveness_command(
 
     Largest rise within one and within five days, and peak to trough, of maintenance and initial margin. Policies are played one after
     the other over the same accounts; nothing is executed.
+
+    Examples:
+      unimargin policy responsiveness mine.toml default.toml --data day.csv.gz
     """
     # here, because its book needs the compiler's start, and a mistake or a question for help should not wait for that
     from streams.replay.recorded_market import FRESH_SECONDS  # noqa: PLC0415

@@ -41,7 +41,11 @@ def scenario() -> None:
 def list_command(
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
 ) -> None:
-    """List the scenarios that ship: window, moves, sources."""
+    """List the scenarios that ship: window, moves, sources.
+
+    Examples:
+      unimargin scenario list
+    """
     known = shipped_scenarios()
     if as_json:
         json_out(known)
@@ -81,6 +85,9 @@ def from_recording(
 
     That is where the mean of all coins had fallen furthest from their first prices. Coins that the policy does not price are left
     out; implied volatilities are not in a recording, so add them by hand.
+
+    Examples:
+      unimargin scenario from-recording trades.csv.gz --name crash > mine.toml
     """
     if not file.is_file():
         raise SettingsError(f"{printable(str(file))}: no such file")

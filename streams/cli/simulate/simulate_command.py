@@ -140,7 +140,13 @@ def simulate(
     write_policy: _WritePolicyOption = None,
     as_json: JsonOption = False,  # noqa: FBT002 - a flag
 ) -> None:
-    """Run a simulated exchange: agents trade, prices answer, liquidations are executed, every cent is accounted for."""
+    """Run a simulated exchange: agents trade, prices answer, liquidations are executed, every cent is accounted for.
+
+    Examples:
+      unimargin simulate --scenario flash-crash --accounts 5000
+      unimargin simulate --offline --scenario depeg --seed 1 --json
+      unimargin simulate --scenario cascade-and-adl --adl queue:position,queue,pro_rata_profit
+    """
     settings = load_settings(config)
     if bootstrap_servers is not None:
         settings = settings.model_copy(update={"kafka_bootstrap_servers": bootstrap_servers})

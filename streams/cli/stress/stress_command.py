@@ -47,6 +47,10 @@ def stress(
     """Show who of all accounts would be condemned, the loss beyond equity, and what of it the fund would bear.
 
     Every pool below the liquidation line in that market counts, whole; nobody's liquidation moves the market further.
+
+    Examples:
+      unimargin stress --fund 2500000
+      unimargin stress --moves -30..30/10 --worst 20
     """
     # here, because its book needs the compiler's start, and a mistake or a question for help should not wait for that
     from streams.answers.stress_report import BookStressAsked  # noqa: PLC0415

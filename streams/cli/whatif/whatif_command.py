@@ -60,7 +60,11 @@ def whatif(
 
     Each option may be given several times. Without any: how far the whole market may move to each line.
     With --all and --shock: the accounts that come into another band; every account is valued twice, half a minute for 100,000.
-    Examples: unimargin whatif alice --order BTC-PERP buy 2 --shock BTC=-15%; unimargin whatif --all --shock BTC=-15%
+
+    Examples:
+      unimargin whatif alice --order BTC-USDT-PERP buy 2 --shock BTC=-15%
+      unimargin whatif alice --deposit USDT 5000
+      unimargin whatif --all --shock BTC=-15%
     """
     asked = Asked(
         deposits=tuple(map(deposit_of, deposit or ())),
