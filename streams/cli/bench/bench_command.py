@@ -2,6 +2,7 @@
 
 import os
 import platform
+import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +13,7 @@ from rich.text import Text
 
 from engine.events.saying import ENGINE_VERSION
 from streams.config.invocation import JsonOption
-from streams.config.terminal import console, json_out, table
+from streams.config.terminal import console, json_out, printable, table
 
 app = typer.Typer(no_args_is_help=True, help="Measure on this machine.")
 
@@ -82,8 +83,12 @@ def book(
         seed=seed,
     )
     clock = time.thread_time_ns if cpu else time.perf_counter_ns
+    _tell(f"measuring a book of {accounts:,} accounts")
     measured = bench_book(plan, marks=marks, repeats=repeats, clock=clock)
+    _tell(f"measuring the fixed scenario of {scenario_accounts:,} accounts")
     ten = bench_ten_contracts(scenario_accounts, seed=seed, repeats=repeats, clock=clock)
+    if crash_day is not None:
+        _tell(f"replaying {printable(str(crash_day))}")
     day = None if crash_day is None else bench_crash_day(crash_day, accounts, seed=seed, clock=clock)
     report: dict[str, Any] = {
         **_headline(measured, ten, day),
@@ -130,7 +135,10 @@ def plot(
 
     sizes = [10**power for power in range(3, len(str(accounts_max)))]
     clock = time.thread_time_ns if cpu else time.perf_counter_ns
-    costs = list(bench_scaling(sizes, seed=seed, marks=marks, clock=clock))
+    costs = []
+    for size, cost in zip(sizes, bench_scaling(sizes, seed=seed, marks=marks, clock=clock), strict=True):
+        _tell(f"measured {size:,} accounts")
+        costs.append(cost)
     out.write_text(drawn(costs), encoding="utf-8")
     if as_json:
         json_out(costs)
@@ -140,6 +148,12 @@ def plot(
     for cost in costs:
         rows.add_row(*(_shown(getattr(cost, name)) for name in names))
     console().print(rows)
+
+
+def _tell(words: str) -> None:
+    """Say how far it is, where somebody watches; a bar that is drawn meanwhile would be measured too."""
+    if sys.stderr.isatty():
+        typer.echo(words, err=True)
 
 
 _READING = (

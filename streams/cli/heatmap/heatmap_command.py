@@ -8,7 +8,7 @@ import typer
 
 from engine.policy import Policy
 from engine.policy.rules.policy_switches import InstrumentKind
-from streams.answers.shelf import open_shelf
+from streams.answers.shelf import open_counted_shelf
 from streams.config.invocation import (
     ConfigOption,
     JsonOption,
@@ -69,5 +69,5 @@ async def _read(
 ) -> "HeatReading":
     from streams.answers.heatmap_report import read_heat_map  # noqa: PLC0415 - as above
 
-    async with open_shelf(settings) as shelf:
+    async with open_counted_shelf(settings) as shelf:
         return await read_heat_map(shelf, policy, moves, last_prices=last_prices)

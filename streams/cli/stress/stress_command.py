@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine.policy import Policy
-from streams.answers.shelf import open_shelf
+from streams.answers.shelf import open_counted_shelf
 from streams.config.invocation import (
     ConfigOption,
     JsonOption,
@@ -84,5 +84,5 @@ async def _read(
 ) -> "BookStressReport":
     from streams.answers.stress_report import read_stress  # noqa: PLC0415 - as above
 
-    async with open_shelf(settings) as shelf:
+    async with open_counted_shelf(settings) as shelf:
         return await read_stress(shelf, policy, asked, last_prices=last_prices)
