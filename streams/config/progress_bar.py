@@ -19,7 +19,7 @@ def progress_bar() -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        TaskProgressColumn(),
+        TaskProgressColumn(text_format_no_percentage="{task.completed:,.0f}"),
         TimeElapsedColumn(),
         console=Console(stderr=True),
         transient=True,

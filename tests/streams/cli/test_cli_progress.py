@@ -5,10 +5,14 @@ import pty
 import select
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
+from pydantic import SecretStr
 
-from streams.config.settings import policy_text
+from streams.answers.shelf import RedisShelf
+from streams.config.settings import Settings, policy_text
+from streams.store.redis_access import open_redis
 from tests.streams.cli.test_cli_account_show import QUOTES
 from tests.support.builders import account
 from tests.support.cli_state import leave_state, marks_now
@@ -55,6 +59,17 @@ def test_bar_when_a_file_or_a_day_is_gone_through_then_seen_on_a_terminal(expect
 def test_bar_when_every_account_is_read_then_seen_on_a_terminal(words, redis_env, tmp_path):
     leave_state(redis_env["UNIMARGIN_REDIS_URL"], 0, [account()], marks=marks_now(QUOTES))
     assert "reading accounts" in said_on_a_terminal(words, cwd=tmp_path, env=redis_env)
+
+
+@pytest.mark.system
+async def test_shelf_when_accounts_are_read_then_each_is_counted(redis_env):
+    leave_state(redis_env["UNIMARGIN_REDIS_URL"], 0, [account(name=name) for name in ("a", "b", "c")])
+    settings, counted = Settings(redis_url=SecretStr(redis_env["UNIMARGIN_REDIS_URL"])), Counter[str]()
+    async with open_redis(settings) as client:
+        shelf = RedisShelf(client, settings.redis_prefix, lambda more: counted.update(read=more))
+        names = {name async for name, _ in shelf.accounts(0)}
+    assert names == {"a", "b", "c"}
+    assert counted["read"] >= len(names)
 
 
 def test_bar_when_standard_error_is_no_terminal_then_nothing_of_it(tmp_path):
