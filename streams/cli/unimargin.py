@@ -131,10 +131,8 @@ class Commands(LazyGroup):
 app = typer.Typer(
     name="unimargin",
     cls=Commands,
-    help="Streaming risk pipeline for unified margin.",
     no_args_is_help=True,
     context_settings={"max_content_width": 110},
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -159,6 +157,12 @@ def options(
 
     With --json a command prints one JSON document, also where nothing is found: amounts are strings, a list may be empty. Commands that
     tell one thing after the other (events tail, explain, shadow) print one object a line.
+
+    Examples:
+      unimargin quickstart
+      unimargin doctor
+      unimargin account list --sort distance
+      unimargin --install-completion
     """
     if any(name.upper().startswith("UNIMARGIN_") for name in os.environ):
         _refuse_unknown_variables()

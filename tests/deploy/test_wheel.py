@@ -77,8 +77,10 @@ def test_board_when_the_wheel_is_installed_then_every_file_of_the_page_is_in_it(
 
 
 @pytest.mark.slow
-def test_demo_when_the_wheel_runs_it_then_it_leaves_nothing_where_it_was_called(
-    program: Path, tmp_path: Path
+@pytest.mark.parametrize("words", ["demo --seconds 5 --accounts 50 --json", "quickstart --json"])
+def test_stack_of_its_own_when_the_wheel_starts_it_then_it_says_what_happened_and_leaves_nothing_where_it_was_called(
+    program: Path, tmp_path: Path, words: str
 ) -> None:
-    run(program, "demo", "--seconds", "2", "--accounts", "50", cwd=tmp_path)
+    said = json.loads(run(program, *words.split(), cwd=tmp_path))
+    assert said["completed"] if "demo" in words else said["margin_call"]
     assert list(tmp_path.iterdir()) == []

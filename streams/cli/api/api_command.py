@@ -13,6 +13,10 @@ def api(config: ConfigOption = None) -> None:
     """Serve the HTTP API: accounts, what-if, stress, liquidations, events as they happen.
 
     It reads Redis and the event topics and writes no account's state. Its schema is at /schema; `unimargin api-key` makes keys.
+
+    Examples:
+      UNIMARGIN_API_KEYS_FILE=keys.toml unimargin api
+      UNIMARGIN_API_OPEN_ON_LOOPBACK=true unimargin api
     """
     settings = load_settings(config)
     try:

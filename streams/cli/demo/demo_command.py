@@ -72,7 +72,13 @@ def demo(
     ] = True,
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
 ) -> None:
-    """Watch a market crash: 5,000 accounts, live margin calls, liquidations executed, nothing to set up."""
+    """Watch a market crash: 5,000 accounts, live margin calls, liquidations executed, nothing to set up.
+
+    Examples:
+      unimargin demo
+      unimargin demo --seconds 20 --accounts 2000 --seed 7 --json
+      unimargin demo --data trades.csv.gz --speed 60 --keep
+    """
     if seconds is None and data is None:
         seconds = SYNTHETIC_SECONDS
     options = DemoOptions(

@@ -19,7 +19,12 @@ def doctor(
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
     config: ConfigOption = None,
 ) -> None:
-    """Check settings, broker, topics, Redis, clocks, policy and shards; exit code 1 if anything fails."""
+    """Check settings, broker, topics, Redis, clocks, policy and shards; exit code 1 if anything fails.
+
+    Examples:
+      unimargin doctor
+      unimargin doctor --config production.env
+    """
     settings = load_settings(config)
     checks = [_policy(settings), *run(_examine(settings))]
     if as_json:

@@ -69,7 +69,12 @@ def feed(
         bool, typer.Option("--json", help="Print progress (on standard error) and summary as JSON lines.")
     ] = False,
 ) -> None:
-    """Feed a demo market into Kafka: made-up accounts, then prices that crash (or a recording)."""
+    """Feed a demo market into Kafka: made-up accounts, then prices that crash (or a recording).
+
+    Examples:
+      unimargin feed --seconds 1800
+      unimargin feed --data trades.csv.gz --await-workers
+    """
     settings = load_settings(config)
     if bootstrap_servers is not None:
         settings = settings.model_copy(update={"kafka_bootstrap_servers": bootstrap_servers})

@@ -63,7 +63,12 @@ def create(
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
     config: ConfigOption = None,
 ) -> None:
-    """Create the topics that are missing. Existing ones are left as they are."""
+    """Create the topics that are missing. Existing ones are left as they are.
+
+    Examples:
+      unimargin topics create
+      unimargin topics create --partitions 32
+    """
     settings = load_settings(config)
     layout = load_layout(file, settings, partitions)
     outcome = run(_create(settings, layout))
@@ -82,7 +87,11 @@ def list_topics(
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
     config: ConfigOption = None,
 ) -> None:
-    """Show the topics of the pipeline as the broker has them."""
+    """Show the topics of the pipeline as the broker has them.
+
+    Examples:
+      unimargin topics list
+    """
     settings = load_settings(config)
     found = run(_list(settings))
     if as_json:
