@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 from engine.inputs import Topic
 from streams.config.problem import Problem
 from streams.config.settings import Settings, SettingsError
+from streams.kafka.broker_refusal import BrokerRefused
 from streams.kafka.clients import partition_counts
 from streams.store.redis_access import address
 from streams.store.redis_client import bounded, passes
@@ -67,7 +68,7 @@ class Proofs:
             try:
                 proved = await attempt()
             except (RedisError, KafkaError, OSError, _NotSo) as error:
-                if isinstance(error, RedisError) and not passes(error):
+                if isinstance(error, BrokerRefused) or (isinstance(error, RedisError) and not passes(error)):
                     raise Problem(f"{whom}: {error}") from None
                 words = str(error) or type(error).__name__
                 self.pending = f"{what}: {words}"

@@ -28,7 +28,7 @@ from streams.config.invocation import (
     fail,
     tell_mistakes,
 )
-from streams.config.settings import SettingsError, load_policy, load_settings
+from streams.config.settings import SettingsError, load_policy, load_settings, settings_with
 from streams.embedded.ports import LOOPBACK
 from streams.exchange.adl_comparison import AdlComparison, adl_row, print_comparison
 from streams.exchange.clearing.conservation import NotConserved
@@ -143,7 +143,7 @@ def simulate(
     """Run a simulated exchange: agents trade, prices answer, liquidations are executed, every cent is accounted for."""
     settings = load_settings(config)
     if bootstrap_servers is not None:
-        settings = settings.model_copy(update={"kafka_bootstrap_servers": bootstrap_servers})
+        settings = settings_with(settings, {"kafka_bootstrap_servers": bootstrap_servers})
     _check_offline(
         adl, offline=offline or write_policy is not None, events=events, other=plain_book or guard_off
     )
