@@ -27,8 +27,16 @@ TRY_SECONDS = 5.0
 TRY_MS = int(TRY_SECONDS * 1000)
 
 
-class BrokerRefused(KafkaConnectionError):  # type: ignore[misc]  # noqa: N818 - it names what happened
-    """The broker is there, and TLS or authentication fails: waiting mends nothing. The message begins with a code."""
+class BrokerHungUp(KafkaConnectionError):  # type: ignore[misc]  # noqa: N818 - it names what happened
+    """The broker took the connection and ended it. The message begins with a code."""
+
+    def __str__(self) -> str:
+        """Our words alone; aiokafka puts the type before them."""
+        return str(self.args[0])
+
+
+class BrokerRefused(BrokerHungUp):
+    """The broker is there, and TLS or authentication fails: waiting mends nothing."""
 
     retriable = False
 
@@ -52,13 +60,17 @@ async def _try(host: str, port: int, options: Mapping[str, Any]) -> None:
     connection = await create_conn(host, port, request_timeout_ms=TRY_MS, **options)
     try:
         # what a listener says to who comes without credentials comes with the first request
-        await connection.send(MetadataRequest([]))
+        told = await connection.send(MetadataRequest([]))
+        if (
+            not told.brokers
+        ):  # aiokafka takes what the broker has against a token for a challenge, and goes on
+            raise AuthenticationFailedError("the broker tells nothing")
     finally:
         connection.close()
 
 
 def _put_into_words(error: BaseException, where: str, settings: Settings) -> KafkaError | None:
-    cause = error.__cause__ if isinstance(error, KafkaConnectionError) and error.__cause__ else error
+    cause = error.__cause__ if isinstance(error.__cause__, ssl.SSLError) else error
     match cause:
         case ssl.SSLCertVerificationError():
             hint = "is UNIMARGIN_KAFKA_TLS_CA_FILE its authority, and this its name?"
@@ -71,7 +83,7 @@ def _put_into_words(error: BaseException, where: str, settings: Settings) -> Kaf
             return BrokerRefused(f"kafka_authentication_failed: {where}: {cause}; {hint}")
         # before the next, of which it is one: a proxy whose broker is away ends a handshake too
         case ssl.SSLEOFError() | ConnectionResetError() | KafkaConnectionError():
-            return KafkaConnectionError(f"kafka_closed_the_connection: {where}: {_wanted(settings)}")
+            return BrokerHungUp(f"kafka_closed_the_connection: {where}: {_wanted(settings)}")
         case ssl.SSLError():
             hint = "does this listener speak TLS, and which certificates does it ask for?"
             return BrokerRefused(f"kafka_tls_failed: {where}: {cause.reason or cause}; {hint}")
@@ -83,5 +95,5 @@ def _wanted(settings: Settings) -> str:
     if "SSL" not in settings.kafka_security_protocol:
         return "does this listener expect TLS, or SASL (UNIMARGIN_KAFKA_SECURITY_PROTOCOL)?"
     if settings.kafka_tls_certificate_file is None:
-        return "does this listener ask for a certificate (UNIMARGIN_KAFKA_TLS_CERTIFICATE_FILE)?"
+        return "does this listener speak TLS, and does it ask for a certificate (UNIMARGIN_KAFKA_TLS_CERTIFICATE_FILE) or for SASL?"
     return "does this listener trust the authority of our certificate (UNIMARGIN_KAFKA_TLS_CERTIFICATE_FILE)?"

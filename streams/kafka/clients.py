@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError
 from aiokafka.partitioner import murmur2
 
 from streams.config.settings import Settings
@@ -137,7 +137,7 @@ async def partition_counts(
         try:
             await admin.start()
             described = await admin.describe_topics(list(topics))
-        except KafkaConnectionError as error:
+        except (KafkaConnectionError, NodeNotReadyError) as error:
             raise await explained(settings, error) from None
         finally:
             await admin.close()

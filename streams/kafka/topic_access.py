@@ -14,6 +14,7 @@ from aiokafka.errors import (
     GroupAuthorizationFailedError,
     KafkaConnectionError,
     KafkaError,
+    NodeNotReadyError,
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
 )
@@ -186,7 +187,7 @@ async def _away(settings: Settings) -> AsyncIterator[None]:
 
 async def _words(settings: Settings, error: Exception) -> str:
     where = f"Kafka at {settings.kafka_bootstrap_servers}"
-    if isinstance(error, KafkaConnectionError):
+    if isinstance(error, KafkaConnectionError | NodeNotReadyError):
         error = await explained(settings, error)
     if isinstance(error, BrokerRefused):
         return f"{where}: {error}"

@@ -13,6 +13,7 @@ from streams.embedded.embedded_redis import EmbeddedRedis
 from tests.conftest import system_redis_server
 from tests.support.cluster import Cluster
 from tests.support.kafka_server import RealKafka
+from tests.support.secure_kafka import SecureKafka
 
 KILLS = 20
 """In CI."""
@@ -56,6 +57,13 @@ def seed(request: pytest.FixtureRequest, say: Callable[[str], None]) -> int:
 def system_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealKafka]:
     """A Kafka for the system tests alone: the event topics have fixed names."""
     with RealKafka(tmp_path_factory.mktemp("system-kafka")) as kafka:
+        yield kafka
+
+
+@pytest.fixture(scope="session")
+def secure_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureKafka]:
+    """A Kafka with TLS, a password and a certificate for each role, and an authorizer."""
+    with SecureKafka(tmp_path_factory.mktemp("secure-kafka"), ("admin", "worker")) as kafka:
         yield kafka
 
 

@@ -1,0 +1,210 @@
+"""Workers and commands on a Kafka that asks for TLS, passwords and certificates; somebody listens on the wire."""
+
+import json
+import secrets
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from streams.embedded.embedded_redis import EmbeddedRedis
+from streams.embedded.ports import LOOPBACK
+from tests.conftest import system_redis_server
+from tests.support.certificates import Authority
+from tests.support.cli import Said, unimargin
+from tests.support.cluster import PARTITIONS, Cluster
+from tests.support.inputs import deposit, fill
+from tests.support.kafka_log import read_topic
+from tests.support.relay import Relay
+from tests.support.repeater import Repeater
+from tests.support.secure_kafka import SecureKafka, token_of
+from tests.support.sender import Sender
+from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.system
+
+PROBLEM, MISTAKE = 1, 2
+KEY_PASSWORD = f"c4nary-key-{secrets.token_hex(8)}"
+
+
+@pytest.fixture
+def cluster(secure_kafka: SecureKafka, tmp_path: Path) -> Iterator[Cluster]:
+    with (
+        EmbeddedRedis(tmp_path / "redis", binary=system_redis_server()) as server,
+        Cluster(secure_kafka, server, tmp_path) as fresh,
+    ):
+        yield fresh
+
+
+def variables(settings: Mapping[str, str]) -> dict[str, str]:
+    return {f"UNIMARGIN_{name}": value for name, value in settings.items()}
+
+
+def without(settings: Mapping[str, str], *words: str) -> dict[str, str]:
+    return {name: value for name, value in settings.items() if not any(word in name for word in words)}
+
+
+def listed(settings: Mapping[str, str]) -> Said:
+    return unimargin("topics", "list", "--json", env=variables(settings))
+
+
+def test_workers_when_one_shows_a_password_and_one_a_certificate_then_both_publish_and_nothing_is_in_clear(
+    secure_kafka: SecureKafka, cluster: Cluster
+) -> None:
+    secure_kafka.relay.forget()
+    names = (f"account-{number}" for number in range(10_000))
+    account_of = {cluster.partition_of(name.encode()): name for name in names}
+    by_password = cluster.worker("by-password", **secure_kafka.scram("worker"))
+    by_certificate = cluster.worker("by-certificate", **secure_kafka.mutual("worker", KEY_PASSWORD))
+    sender = Sender(cluster.bootstrap)
+    with Repeater(sender):
+        for worker in (by_password, by_certificate):
+            wait_for(
+                f"{worker.name} has shards",
+                lambda it=worker: 0 < it.metric("margin_shards", condition="running") < PARTITIONS,
+            )
+        for account in account_of.values():
+            sender.inputs(deposit(account, "200"), fill(account, "0.1"))
+
+        def published() -> bool:
+            told = read_topic(cluster.bootstrap, "margin-events")
+            return {it.key for it in told} >= {it.encode() for it in account_of.values()}
+
+        wait_for("every shard has published", published)
+    assert by_password.statuses == by_certificate.statuses == []
+    passed = secure_kafka.relay.seen
+    assert len(passed) > 100_000
+    for secret in (
+        secure_kafka.passwords["worker"],
+        KEY_PASSWORD,
+        *account_of.values(),
+        "BTC-PERP",
+        "margin-events",
+    ):
+        assert secret.encode() not in passed
+
+
+def test_relay_when_something_passes_in_clear_then_it_is_seen() -> None:
+    with (
+        socket.create_server((LOOPBACK, 0)) as server,
+        Relay(server.getsockname()[1]) as relay,
+        socket.create_connection((LOOPBACK, relay.port)) as client,
+    ):
+        client.sendall(b"hunter2")
+        wait_for("it is seen", lambda: b"hunter2" in relay.seen)
+
+
+@pytest.mark.parametrize(
+    "mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "certificate"]
+)
+def test_command_when_it_shows_what_the_listener_asks_for_then_let_in_and_nothing_is_in_clear(
+    secure_kafka: SecureKafka, tmp_path: Path, mechanism: str
+) -> None:
+    secure_kafka.relay.forget()
+    settings = {**secure_kafka.scram("admin"), "KAFKA_SASL_MECHANISM": mechanism}
+    password = secure_kafka.passwords["admin"]
+    if mechanism == "OAUTHBEARER":
+        token = tmp_path / "token"
+        token.write_text(password := token_of("admin"))
+        settings = {**without(settings, "USERNAME", "PASSWORD"), "KAFKA_SASL_TOKEN_FILE": str(token)}
+    elif mechanism == "certificate":
+        settings = secure_kafka.mutual("admin", KEY_PASSWORD)
+    else:
+        file = tmp_path / "password"
+        file.write_text(f"{settings.pop('KAFKA_SASL_PASSWORD')}\n")
+        settings["KAFKA_SASL_PASSWORD_FILE"] = str(file)
+    said = listed(settings)
+    assert said.code == 0, said.err
+    assert json.loads(said.out)
+    assert password.encode() not in secure_kafka.relay.seen
+
+
+def test_worker_when_the_broker_is_vouched_for_by_another_authority_then_it_ends_at_once_and_says_so(
+    secure_kafka: SecureKafka, cluster: Cluster, tmp_path: Path
+) -> None:
+    other = Authority(tmp_path / "other")
+    worker = cluster.worker(
+        **{**secure_kafka.scram("worker"), "KAFKA_TLS_CA_FILE": str(other.ca), "PROVE_SECONDS": "300"}
+    )
+    assert worker.wait_end(1) == PROBLEM
+    said = worker.log.read_text()
+    assert f"error: Kafka at {secure_kafka.sasl_address}: kafka_certificate_refused: " in said
+    assert "UNIMARGIN_KAFKA_TLS_CA_FILE" in said
+    assert "Traceback" not in said
+    assert secure_kafka.passwords["worker"] not in said
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("kafka_certificate_refused", PROBLEM),
+        ("kafka_authentication_failed", PROBLEM),
+        ("kafka_authentication_failed by token", PROBLEM),
+        ("kafka_token", PROBLEM),
+        ("kafka_tls_failed", PROBLEM),
+        ("kafka_tls_failed by another authority", PROBLEM),
+        ("kafka_closed_the_connection", PROBLEM),
+        ("kafka_closed_the_connection by a listener with TLS", PROBLEM),
+        ("kafka_closed_the_connection by a listener without TLS", PROBLEM),
+        ("tls_file_unusable", MISTAKE),
+        ("tls_file_unusable for its password", MISTAKE),
+    ],
+)
+def test_command_when_it_is_not_let_in_then_a_code_says_why(
+    secure_kafka: SecureKafka, tmp_path: Path, code: str, status: int
+) -> None:
+    scram, mutual = secure_kafka.scram("admin"), secure_kafka.mutual("admin", KEY_PASSWORD)
+    other = Authority(tmp_path / "other")
+    foreign, token = other.issue("admin"), tmp_path / "token"
+    bearer = {
+        **without(scram, "USERNAME", "PASSWORD"),
+        "KAFKA_SASL_MECHANISM": "OAUTHBEARER",
+        "KAFKA_SASL_TOKEN_FILE": str(token),
+    }
+    settings = {
+        "kafka_certificate_refused": {**scram, "KAFKA_TLS_CA_FILE": str(other.ca)},
+        "kafka_authentication_failed": {**scram, "KAFKA_SASL_PASSWORD": "hunter2"},
+        "kafka_authentication_failed by token": bearer,
+        "kafka_token": bearer,
+        "kafka_tls_failed": without(mutual, "CERTIFICATE", "KEY"),
+        "kafka_tls_failed by another authority": {
+            **without(mutual, "PASSWORD"),
+            "KAFKA_TLS_CERTIFICATE_FILE": str(foreign.certificate),
+            "KAFKA_TLS_KEY_FILE": str(foreign.key),
+        },
+        "kafka_closed_the_connection": {**without(scram, "SASL"), "KAFKA_SECURITY_PROTOCOL": "SSL"},
+        "kafka_closed_the_connection by a listener with TLS": {
+            "KAFKA_BOOTSTRAP_SERVERS": secure_kafka.sasl_address
+        },
+        "kafka_closed_the_connection by a listener without TLS": {
+            **scram,
+            "KAFKA_BOOTSTRAP_SERVERS": secure_kafka.bootstrap_servers,
+        },
+        "tls_file_unusable": {**scram, "KAFKA_TLS_CA_FILE": str(tmp_path / "no.pem")},
+        "tls_file_unusable for its password": {**mutual, "KAFKA_TLS_KEY_PASSWORD": "hunter2"},
+    }[code]
+    if code.endswith("by token"):
+        token.write_text("not.a.token")
+    said = listed(settings)
+    assert said.code == status, said.err
+    words = f"token file {token}: No such file" if code == "kafka_token" else f"{code.partition(' ')[0]}: "
+    assert words in said.err
+    assert "Traceback" not in said.err
+    for secret in ("hunter2", "not.a.token", KEY_PASSWORD, secure_kafka.passwords["admin"]):
+        assert secret not in said.err + said.out
+
+
+def test_doctor_when_the_broker_does_not_know_us_then_told_as_that_and_not_as_away(
+    secure_kafka: SecureKafka, cluster: Cluster
+) -> None:
+    settings = {
+        **secure_kafka.scram("admin"),
+        "KAFKA_SASL_PASSWORD": "hunter2",
+        "REDIS_URL": cluster.redis.url,
+    }
+    said = unimargin("doctor", "--json", env=variables(settings))
+    assert said.code == PROBLEM
+    (broker,) = [it for it in said.json if it["check"] == "broker"]
+    assert "kafka_authentication_failed: " in broker["found"]
+    assert broker["action"] == "correct the settings that it names: deploy/kafka/README.md"
