@@ -33,7 +33,7 @@ demo: setup
 	@$(VENV)/bin/unimargin demo $(ARGS)
 
 test: services
-	@$(VENV)/bin/python -m pytest $(ARGS)
+	@.ci/test $(ARGS)
 
 bench: services
 	@$(VENV)/bin/python -m tests.benchmarks $(ARGS)

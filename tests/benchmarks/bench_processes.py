@@ -63,7 +63,7 @@ class _Run:
         self._sequence, self._fills = 1, 0
 
     def figures(self) -> dict[str, float]:
-        load.send_marks(self._cluster.bootstrap, self._prices, len(self._prices), self._sequence, 1)
+        load.send_marks(self._cluster.bootstrap, self._prices, len(self._prices), self._sequence)
         self._sequence += len(self._prices)
         first = self._cluster.worker("worker-a", **self._settings).wait_ready()
         load.send(self._cluster.bootstrap, self._seeds)
@@ -112,7 +112,7 @@ class _Run:
     def _flood(self, workers: list[Worker]) -> None:
         """Calm marks as fast as they can be made: what a mark takes when there are as many as a worker can carry."""
         before = [it.metric("margin_marks_accepted_total") for it in workers]
-        load.send_marks(self._cluster.bootstrap, self._prices, FLOOD_MARKS, self._sequence, 1)
+        load.send_marks(self._cluster.bootstrap, self._prices, FLOOD_MARKS, self._sequence)
         self._believed(workers, before, FLOOD_MARKS)
 
     def _believed(self, workers: list[Worker], before: list[float], count: int) -> None:

@@ -1,5 +1,6 @@
 """From a mark sent to its event received: exact quantiles over every event, and the worker's own histograms over the same time."""
 
+import os
 import subprocess
 import threading
 import time
@@ -57,20 +58,21 @@ def latency(
 
     listener = threading.Thread(target=listen, daemon=True)
     listener.start()
-    before = _histograms(worker)
+    before, processor_s = _histograms(worker), _processor_s(worker.pid)
     profiler = _profiler(worker.pid, profile) if profile else None
     waits = load.send_paced(bootstrap, marks, sequence)
     time.sleep(SETTLE_S)
     if profiler:
         profiler.send_signal(2)
         profiler.wait()
-    after = _histograms(worker)
+    after, processor_s = _histograms(worker), _processor_s(worker.pid) - processor_s
     done.set()
     listener.join()
     consumer.close()
     apart = _apart(heard)
     return {
         "events": len(heard),
+        "worker_processor_seconds": processor_s,
         **_quantiles("tick_to_event", [it for _, it in heard]),
         "events_apart": len(apart),
         **_quantiles("tick_to_event_apart", apart),
@@ -87,6 +89,12 @@ def _apart(heard: list[tuple[int, float]]) -> list[float]:
         for cause_ns, seconds in heard
         if bisect(causes, cause_ns + CROWD_NS) - bisect(causes, cause_ns - CROWD_NS) <= CROWD_EVENTS
     ]
+
+
+def _processor_s(pid: int) -> float:
+    """What the process has used of the cores: what latencies hang on, and other work on the machine disturbs less."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _quantiles(of_what: str, latencies: list[float]) -> dict[str, float]:
