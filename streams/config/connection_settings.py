@@ -11,14 +11,16 @@ Every refusal begins with a code, the table of which is in deploy/kafka/README.m
 import re
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Literal, Self
-from urllib.parse import SplitResult, parse_qs, urlsplit
+from typing import Any, Literal, NamedTuple, Self
+from urllib.parse import parse_qs
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings
 
-REDIS_SCHEMES = ("redis", "rediss", "unix")
+REDIS_TRANSPORTS = ("redis", "rediss", "unix")
+REDIS_KINDS = ("", "sentinel", "cluster")
+"""Behind a "+": one server, or how the one is found that takes writes."""
 OAUTH = "OAUTHBEARER"
 
 
@@ -99,17 +101,54 @@ def embedded_settings(server: Literal["kafka", "redis"]) -> dict[str, Any]:
     }
 
 
-def redis_address(url: str) -> SplitResult:
-    """The parts of a Redis URL. Raises ValueError, whose words must not be told: they may quote a password."""
-    parts = urlsplit(url)
-    if parts.scheme not in REDIS_SCHEMES or parts.port == 0 or parts.fragment:
-        raise ValueError("no Redis URL")
-    # An "@" behind the host is of a password with "/" or "?" in it, cut in two: what stands before would be told as the host.
-    if "@" in parts.path + parts.query:
-        raise ValueError("a password whose signs are not percent-encoded")
-    if parts.scheme != "unix" and not re.fullmatch(r"/?\d*", parts.path):
+class RedisPlace(NamedTuple):
+    """What a Redis URL says, as far as it is checked here."""
+
+    scheme: str
+    hosts: list[str]
+    """None for a socket of this machine; several of sentinels or of a cluster."""
+    user: bool
+    password: bool
+    options: frozenset[str]
+    said: str
+    """The address without user, password and options: for people."""
+
+
+def redis_place(url: str) -> RedisPlace:
+    """Read a Redis URL. Raises ValueError, with no word of it: any may be of a password."""
+    scheme, mark, rest = url.partition("://")
+    transport, _, kind = scheme.lower().partition("+")
+    if not mark or transport not in REDIS_TRANSPORTS or kind not in REDIS_KINDS:
+        raise ValueError("the scheme is none")
+    rest, _, query = rest.partition("?")
+    authority, slash, path = rest.partition("/")
+    login, _, named = authority.rpartition("@")
+    if "#" in url or "@" in path + query:
+        # a login with such a sign in it was cut in two: a part of the password would count as host, and be told
+        raise ValueError("a sign of a login is not percent-encoded")
+    if transport != "unix" and not kind and not path.isdecimal() and path:
         raise ValueError("the path is the number of a database")
-    return parts
+    hosts = [_redis_host(it) for it in named.split(",")] if named else []
+    user, _, password = login.partition(":")
+    options = frozenset(parse_qs(query, keep_blank_values=True))
+    return RedisPlace(
+        transport,
+        hosts,
+        bool(user) or "username" in options,
+        bool(password) or "password" in options,
+        options,
+        f"{scheme}://{named}{slash}{path}",
+    )
+
+
+def _redis_host(text: str) -> str:
+    host, bracket, after = text.partition("]")
+    if not bracket:
+        host, colon, after = text.partition(":")
+        after = colon + after
+    if not host or not re.fullmatch(r"(:[1-9]\d*)?", after):
+        raise ValueError("a host is not of the form host:port")
+    return host + bracket
 
 
 def _check_kafka_address(it: ConnectionSettings) -> None:
@@ -164,39 +203,31 @@ def _check_kafka_tls(it: ConnectionSettings) -> None:
 def _check_redis(it: ConnectionSettings) -> None:
     _check_certificate(it, "redis")
     try:
-        url = redis_address(it.redis_url.get_secret_value())
+        place = redis_place(it.redis_url.get_secret_value())
     except ValueError:
-        # the words of the error would repeat a part of the address, which may be of its password
         raise _refused(
             "redis_address_malformed",
             "UNIMARGIN_REDIS_URL: not an address of the form redis://[user:password@]host:port/db (rediss:// for TLS)",
         ) from None
-    options = parse_qs(url.query, keep_blank_values=True)
-    if any(name.startswith("ssl_") for name in options):
+    if any(name.startswith("ssl_") for name in place.options):
         raise _refused(
             "redis_tls_in_url",
             "UNIMARGIN_REDIS_URL: give authorities and certificates by UNIMARGIN_REDIS_TLS_...",
         )
-    for name, in_url in (
-        ("redis_username", url.username or "username" in options),
-        ("redis_password", url.password or "password" in options),
-    ):
+    for name, in_url in (("redis_username", place.user), ("redis_password", place.password)):
         if in_url and _given(getattr(it, name)):
             raise _refused(
                 "secret_given_twice", f"{variable(name)} and the one in UNIMARGIN_REDIS_URL; give one"
             )
-    if it.redis_username and not (url.password or _given(it.redis_password)):
+    if it.redis_username and not (place.password or _given(it.redis_password)):
         raise _refused("redis_credentials_missing", "UNIMARGIN_REDIS_USERNAME needs UNIMARGIN_REDIS_PASSWORD")
-    if url.scheme != "rediss":
+    if place.scheme != "rediss":
         _refuse_unused("redis_tls_unused", _tls_given(it, "redis"), "with an address that is not rediss://")
-    if (
-        url.scheme == "redis"
-        and not it.redis_plaintext_allowed
-        and not _on_this_machine(url.hostname or "localhost")
-    ):
+    away = [host for host in place.hosts if not _on_this_machine(host)]
+    if place.scheme == "redis" and away and not it.redis_plaintext_allowed:
         raise _refused(
             "redis_plaintext_refused",
-            f"UNIMARGIN_REDIS_URL would send everything in clear to {url.hostname}; use rediss://, or say "
+            f"UNIMARGIN_REDIS_URL would send everything in clear to {', '.join(away)}; use rediss://, or say "
             "UNIMARGIN_REDIS_PLAINTEXT_ALLOWED=true where the network between is nobody else's",
         )
 

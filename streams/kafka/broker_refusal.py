@@ -12,16 +12,30 @@ from typing import Any
 from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.errors import (
     AuthenticationFailedError,
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
     IllegalSaslStateError,
     KafkaConnectionError,
     KafkaError,
     SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
     UnsupportedSaslMechanismError,
 )
 from aiokafka.protocol.metadata import MetadataRequest
 
 from streams.config.settings import Settings
 from streams.kafka.kafka_security import security_options
+
+NOT_ALLOWED = (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+)
+"""What the broker says to a principal that it knows and that may not do what it asks."""
+
+NOT_ALLOWED_HINT = "`unimargin topics acls show` says who may do what"
 
 TRY_SECONDS = 5.0
 TRY_MS = int(TRY_SECONDS * 1000)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError
+from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError, TopicAuthorizationFailedError
 from aiokafka.partitioner import murmur2
 
 from streams.config.settings import Settings
@@ -130,7 +130,10 @@ def account_partitioner(partitions: int) -> Callable[[bytes], int]:
 async def partition_counts(
     settings: Settings, topics: Sequence[str], *, patience_seconds: float = 0.0
 ) -> dict[str, int]:
-    """Partitions of each topic; 0 for one that does not exist. Raises `BrokerRefused` where TLS or authentication fails."""
+    """Partitions of each topic; 0 for one that does not exist.
+
+    Raises `BrokerRefused` where TLS or authentication fails, `TopicAuthorizationFailedError` for topics that we may not see.
+    """
 
     async def describe() -> dict[str, int]:
         admin = AIOKafkaAdminClient(**client_options(settings))
@@ -141,6 +144,19 @@ async def partition_counts(
             raise await explained(settings, error) from None
         finally:
             await admin.close()
+        hidden = [it["topic"] for it in described if it["error_code"] == TopicAuthorizationFailedError.errno]
+        if hidden:
+            raise TopicAuthorizationFailedError(*hidden)
         return {topic["topic"]: len(topic["partitions"]) for topic in described}
 
     return await _reached(describe, patience_seconds)
+
+
+async def find_group(settings: Settings) -> None:
+    """Return where the group has a broker that keeps it. Raises `GroupAuthorizationFailedError` where it is not ours to join."""
+    admin = AIOKafkaAdminClient(**client_options(settings))
+    try:
+        await admin.start()
+        await admin.find_coordinator(settings.group)
+    finally:
+        await admin.close()

@@ -9,20 +9,12 @@ from typing import Any, NamedTuple, Protocol
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import (
-    ClusterAuthorizationFailedError,
-    GroupAuthorizationFailedError,
-    KafkaConnectionError,
-    KafkaError,
-    NodeNotReadyError,
-    TopicAuthorizationFailedError,
-    TransactionalIdAuthorizationFailed,
-)
+from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError
 
 from streams.config.problem import Problem
 from streams.config.settings import Settings
 from streams.kafka import clients
-from streams.kafka.broker_refusal import BrokerRefused, explained
+from streams.kafka.broker_refusal import NOT_ALLOWED, NOT_ALLOWED_HINT, BrokerRefused, explained
 
 CONNECT_TIMEOUT_S = 8.0
 """A person waits; a broker on the same continent answers within a second."""
@@ -30,14 +22,6 @@ REQUEST_TIMEOUT_MS = 15_000
 POLL_MS = 500
 STALL_TIMEOUT_S = 15.0
 """Without a record for this long while the log has more, the broker counts as away."""
-
-NOT_ALLOWED = (
-    ClusterAuthorizationFailedError,
-    GroupAuthorizationFailedError,
-    TopicAuthorizationFailedError,
-    TransactionalIdAuthorizationFailed,
-)
-"""What the broker says to a principal that it knows and that may not do what it asks."""
 
 ConsumerRecord = Any
 
@@ -193,5 +177,5 @@ async def _words(settings: Settings, error: Exception) -> str:
         return f"{where}: {error}"
     words = str(error) or type(error).__name__
     if isinstance(error, NOT_ALLOWED):
-        return f"{where}: kafka_not_allowed: {words}; `unimargin topics acls show` says who may do what"
+        return f"{where}: kafka_not_allowed: {words}; {NOT_ALLOWED_HINT}"
     return f"{where}: {words}. Is the broker running, and is UNIMARGIN_KAFKA_BOOTSTRAP_SERVERS its address?"

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from engine.events.effects import AccountRisk
 from engine.inputs import Mark
 from engine.ledger.accounts import AccountState, decode
-from streams.config.connection_settings import redis_address
+from streams.config.connection_settings import redis_place
 from streams.config.problem import Problem
 from streams.config.settings import Settings, SettingsError
 from streams.config.tls_context import tls_context
@@ -44,7 +44,7 @@ async def open_redis(settings: Settings) -> AsyncIterator[Redis]:
 
 
 def client_of(settings: Settings) -> Redis:
-    """A client that connects at the first call; close it. Raises `SettingsError` for a file of TLS that cannot be used."""
+    """A client that connects at the first call; close it. Raises `SettingsError` for an address or a file that cannot be used."""
     security: dict[str, object] = {}
     if settings.redis_password.get_secret_value():
         security |= {
@@ -52,7 +52,7 @@ def client_of(settings: Settings) -> Redis:
             "password": settings.redis_password.get_secret_value(),
         }
     url = settings.redis_url.get_secret_value()
-    if redis_address(url).scheme == "rediss":
+    if redis_place(url).scheme == "rediss":
         tls_context(
             settings, "redis"
         )  # the client takes files, and looks at them when it connects: too late to tell
@@ -64,14 +64,18 @@ def client_of(settings: Settings) -> Redis:
             "ssl_min_version": ssl.TLSVersion.TLSv1_2,
             "ssl_check_hostname": True,
         }
-    return connect(url, **security)
+    try:
+        return connect(url, **security)
+    except ValueError:
+        # The client's words would repeat the address, and with it the password.
+        raise SettingsError(
+            "redis_address_malformed: UNIMARGIN_REDIS_URL: not one that Redis clients know"
+        ) from None
 
 
 def address(settings: Settings) -> str:
     """Where Redis is, without user and password."""
-    url = redis_address(settings.redis_url.get_secret_value())
-    host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname or ""
-    return f"{url.scheme}://{host}{f':{url.port}' if url.port else ''}{url.path}"
+    return redis_place(settings.redis_url.get_secret_value()).said
 
 
 async def shard_count(client: Redis, prefix: str) -> int:

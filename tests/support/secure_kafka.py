@@ -52,6 +52,18 @@ class SecureKafka(RealKafka):
             "KAFKA_TLS_CA_FILE": str(self.authority.ca),
         }
 
+    def librdkafka(self, principal: str) -> dict[str, object]:
+        """The same for the tests' own clients."""
+        return {
+            "bootstrap.servers": self.sasl_address,
+            "security.protocol": "SASL_SSL",
+            "sasl.mechanism": "SCRAM-SHA-512",
+            "sasl.username": principal,
+            "sasl.password": self.passwords[principal],
+            "ssl.ca.location": str(self.authority.ca),
+            "log_level": 0,
+        }
+
     def mutual(self, principal: str, key_password: str) -> dict[str, str]:
         """Settings of a client that shows a certificate."""
         own = self.authority.issue(principal, key_password)
@@ -104,7 +116,8 @@ class SecureKafka(RealKafka):
                 f'{MODULES}.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";'
             ),
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-            "super.users": "User:ANONYMOUS;User:admin;User:worker",
+            "super.users": "User:ANONYMOUS;User:admin",
+            "allow.everyone.if.no.acl.found": "false",
         }
 
     def _format_options(self) -> list[str]:

@@ -55,8 +55,11 @@ def test_workers_when_one_shows_a_password_and_one_a_certificate_then_both_publi
     secure_kafka.relay.forget()
     names = (f"account-{number}" for number in range(10_000))
     account_of = {cluster.partition_of(name.encode()): name for name in names}
-    by_password = cluster.worker("by-password", **secure_kafka.scram("worker"))
-    by_certificate = cluster.worker("by-certificate", **secure_kafka.mutual("worker", KEY_PASSWORD))
+    switched = {"GROUP": "unimargin", "OPERATOR_TOPIC_ENABLED": "true", "FUND_TOPIC_ENABLED": "true"}
+    by_password = cluster.worker("by-password", **secure_kafka.scram("worker"), **switched)
+    by_certificate = cluster.worker(
+        "by-certificate", **secure_kafka.mutual("worker", KEY_PASSWORD), **switched
+    )
     sender = Sender(cluster.bootstrap)
     with Repeater(sender):
         for worker in (by_password, by_certificate):
@@ -133,6 +136,17 @@ def test_worker_when_the_broker_is_vouched_for_by_another_authority_then_it_ends
     assert "UNIMARGIN_KAFKA_TLS_CA_FILE" in said
     assert "Traceback" not in said
     assert secure_kafka.passwords["worker"] not in said
+
+
+@pytest.mark.parametrize(("role", "words"), [("worker", "elsewhere"), ("notifier", "prices")])
+def test_worker_when_it_may_not_join_the_group_or_see_a_topic_then_it_ends_at_once_and_says_which(
+    secure_kafka: SecureKafka, cluster: Cluster, role: str, words: str
+) -> None:
+    worker = cluster.worker(**secure_kafka.scram(role), GROUP="elsewhere", PROVE_SECONDS="300")
+    assert worker.wait_end(1) == PROBLEM
+    said = worker.last_words()
+    assert "kafka_not_allowed: " in said
+    assert words in said
 
 
 @pytest.mark.parametrize(

@@ -70,8 +70,9 @@ def load(monkeypatch: pytest.MonkeyPatch, given: Mapping[str, str]) -> Settings:
         ("redis_address_malformed", {"redis_url": f"redis://:12/{CANARY}@h"}),
         ("redis_address_malformed", {"redis_url": f"redis://u:12?{CANARY}@h"}),
         ("redis_address_malformed", {"redis_url": f"redis://u:12#{CANARY}@h"}),
-        ("redis_address_malformed", {"redis_url": f"redis://[u:{CANARY}@h"}),
+        ("redis_address_malformed", {"redis_url": f"redis://u:{CANARY}@[h"}),
         ("redis_address_malformed", {"redis_url": CANARY}),
+        ("redis_plaintext_refused", {"redis_url": "redis+sentinel://127.0.0.1:26379,10.0.0.2:26379/main/0"}),
         ("redis_tls_in_url", {"redis_url": "rediss://h?ssl_cert_reqs=none"}),
         ("secret_given_twice", {"redis_url": f"rediss://:{CANARY}@h", "redis_password": CANARY}),
         ("secret_given_twice", {"redis_url": f"rediss://u:{CANARY}@h", "redis_username": "worker"}),
@@ -108,6 +109,7 @@ def test_settings_when_unsafe_or_impossible_together_then_refused_with_a_code_an
         {"redis_url": "redis://redis:6379/0", "redis_plaintext_allowed": "true"},
         {"redis_url": f"rediss://worker:{CANARY}@redis:6380/0", "redis_tls_ca_file": "ca.pem"},
         {"redis_url": "unix:///run/redis.sock"},
+        {"redis_url": f"rediss+cluster://u:{CANARY}@redis-1:6379,[fd00::2]:6379"},
     ],
     ids=str,
 )
