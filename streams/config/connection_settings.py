@@ -146,7 +146,7 @@ def _redis_host(text: str) -> str:
     if not bracket:
         host, colon, after = text.partition(":")
         after = colon + after
-    if not host or not re.fullmatch(r"(:[1-9]\d*)?", after):
+    if not host or bool(bracket) != host.startswith("[") or not re.fullmatch(r"(:[1-9]\d*)?", after):
         raise ValueError("a host is not of the form host:port")
     return host + bracket
 

@@ -18,6 +18,7 @@ from streams.config.problem import Problem
 from streams.config.settings import Settings, SettingsError
 from streams.config.tls_context import tls_context
 from streams.store.redis_client import connect, scan_hash
+from streams.store.redis_refusal import refused
 from streams.store.store_keys import ShardKeys
 from streams.store.store_reader import StoreReader
 
@@ -35,10 +36,8 @@ async def open_redis(settings: Settings) -> AsyncIterator[Redis]:
         await _ping(client)
         yield client
     except (RedisError, OSError) as error:
-        raise Problem(
-            f"Redis at {address(settings)}: {error}. Is the server running, and is UNIMARGIN_REDIS_URL its "
-            "address?"
-        ) from None
+        words = refused(error) or f"{error}. Is the server running, and is UNIMARGIN_REDIS_URL its address?"
+        raise Problem(f"Redis at {address(settings)}: {words}") from None
     finally:
         await client.aclose()
 

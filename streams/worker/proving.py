@@ -22,6 +22,7 @@ from streams.kafka.broker_refusal import NOT_ALLOWED, NOT_ALLOWED_HINT, BrokerRe
 from streams.kafka.clients import find_group, partition_counts
 from streams.store.redis_access import address
 from streams.store.redis_client import bounded, passes
+from streams.store.redis_refusal import refused
 
 PAUSE_SECONDS = 1.0
 CLOCK_DIFFERENCE_SECONDS_MAX = 1.0
@@ -73,6 +74,8 @@ class Proofs:
             except (RedisError, KafkaError, OSError, _NotSo) as error:
                 if isinstance(error, NOT_ALLOWED):
                     raise Problem(f"{whom}: kafka_not_allowed: {error}; {NOT_ALLOWED_HINT}") from None
+                if isinstance(error, RedisError) and (words := refused(error)):
+                    raise Problem(f"{whom}: {words}") from None
                 if isinstance(error, BrokerRefused) or (isinstance(error, RedisError) and not passes(error)):
                     raise Problem(f"{whom}: {error}") from None
                 words = str(error) or type(error).__name__

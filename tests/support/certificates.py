@@ -23,11 +23,16 @@ class Certificate(NamedTuple):
 
 
 class Authority:
-    """Signs for this machine; `ca` is what its clients have to trust."""
+    """Signs for this machine; `ca` is what its clients have to trust. One that is there already goes on."""
 
     def __init__(self, directory: Path, name: str = "Test authority") -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
+        self.ca = directory / "ca.pem"
+        if self.ca.exists():
+            self._key = serialization.load_pem_private_key((directory / "ca.key").read_bytes(), None)
+            self._name = x509.load_pem_x509_certificate(self.ca.read_bytes()).subject
+            return
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _named(name)
         signed = (
@@ -35,14 +40,13 @@ class Authority:
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .sign(self._key, hashes.SHA256())
         )
-        self.ca = directory / "ca.pem"
         self.ca.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, name: str, password: str | None = None) -> Certificate:
-        """A certificate of this name for a server on loopback or for a client; its key encrypted where a password is given."""
+    def issue(self, name: str, password: str | None = None, common_name: str | None = None) -> Certificate:
+        """A certificate for a server on loopback or for a client, `name` that of its files; its key encrypted where a password is given."""
         key = ec.generate_private_key(ec.SECP256R1())
         signed = (
-            _builder(_named(name), self._name, key.public_key())
+            _builder(_named(common_name or name), self._name, key.public_key())
             .add_extension(x509.SubjectAlternativeName(NAMES), critical=False)
             .sign(self._key, hashes.SHA256())
         )

@@ -1,5 +1,6 @@
 """A real Apache Kafka as an exchange runs it: TLS, a password or a certificate for each role, and an authorizer.
 
+TLS and the authorizer are configured as docker-compose.yml configures its broker, with what deploy/make-secrets makes.
 The plain listener of `RealKafka` stays for the tests' own tools, whose principal, ANONYMOUS, may do anything.
 """
 
@@ -13,9 +14,11 @@ from types import TracebackType
 from typing import Self
 
 from streams.embedded.ports import LOOPBACK, free_port
+from tests.deploy.files import compose
 from tests.support.certificates import Authority
 from tests.support.kafka_server import RealKafka
 from tests.support.relay import Relay
+from tests.support.secure_redis import make_secrets
 
 MODULES = "org.apache.kafka.common.security"
 
@@ -25,7 +28,8 @@ class SecureKafka(RealKafka):
 
     def __init__(self, directory: Path, principals: tuple[str, ...]) -> None:
         super().__init__(directory)
-        self.authority = Authority(directory / "certificates")
+        self._secrets = make_secrets(directory / "secrets")
+        self.authority = Authority(self._secrets)
         self.passwords = {name: f"c4nary-{name}-{secrets.token_hex(8)}" for name in principals}
         self._sasl_port, self._mutual_port = free_port(), free_port()
         self.relay = Relay(self._sasl_port)
@@ -66,7 +70,7 @@ class SecureKafka(RealKafka):
 
     def mutual(self, principal: str, key_password: str) -> dict[str, str]:
         """Settings of a client that shows a certificate."""
-        own = self.authority.issue(principal, key_password)
+        own = self.authority.issue(f"{principal}-of-the-tests", key_password, common_name=principal)
         return {
             "KAFKA_BOOTSTRAP_SERVERS": self.mutual_address,
             "KAFKA_SECURITY_PROTOCOL": "SSL",
@@ -87,7 +91,6 @@ class SecureKafka(RealKafka):
         self.relay.__exit__(kind, error, trace)
 
     def _more_properties(self, _properties: Mapping[str, str]) -> dict[str, str]:
-        own = self.authority.issue("broker")
         users = " ".join(f'user_{name}="{password}"' for name, password in self.passwords.items())
         listeners = {
             "SASL": (f"{LOOPBACK}:{self._sasl_port}", self.sasl_address),
@@ -100,12 +103,8 @@ class SecureKafka(RealKafka):
             "advertised.listeners": f"{_properties['advertised.listeners']},{advertised}",
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_SSL,MUTUAL:SSL",
             "inter.broker.listener.name": "PLAINTEXT",
-            "ssl.keystore.type": "PEM",
-            "ssl.keystore.location": str(own.both),
-            "ssl.truststore.type": "PEM",
-            "ssl.truststore.location": str(self.authority.ca),
-            "ssl.principal.mapping.rules": "RULE:^CN=([^,]+).*$/$1/",
-            "listener.name.mutual.ssl.client.auth": "required",
+            **self._as_composed(),
+            "listener.name.sasl.ssl.client.auth": "none",
             "listener.name.sasl.sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER",
             "listener.name.sasl.plain.sasl.jaas.config": f"{MODULES}.plain.PlainLoginModule required {users};",
             **{
@@ -115,10 +114,20 @@ class SecureKafka(RealKafka):
             "listener.name.sasl.oauthbearer.sasl.jaas.config": (
                 f'{MODULES}.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";'
             ),
-            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-            "super.users": "User:ANONYMOUS;User:admin",
-            "allow.everyone.if.no.acl.found": "false",
         }
+
+    def _as_composed(self) -> dict[str, str]:
+        """What the image makes of the variables that docker-compose.yml gives the broker, as far as it is about security."""
+        given = compose()["services"]["kafka"]["environment"]
+        parts = ("SSL_", "AUTHORIZER_", "ALLOW_", "SUPER_")
+        found = {
+            name.removeprefix("KAFKA_").lower().replace("_", "."): value.replace("$$", "$").replace(
+                "/run/secrets", str(self._secrets)
+            )
+            for name, value in given.items()
+            if name.startswith(tuple(f"KAFKA_{part}" for part in parts))
+        }
+        return {**found, "super.users": f"{found['super.users']};User:ANONYMOUS"}
 
     def _format_options(self) -> list[str]:
         return [

@@ -8,19 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from streams.embedded.embedded_redis import EmbeddedRedis
 from streams.embedded.ports import LOOPBACK
-from tests.conftest import system_redis_server
+from tests.support.api_process import ApiProcess
 from tests.support.certificates import Authority
 from tests.support.cli import Said, unimargin
-from tests.support.cluster import PARTITIONS, Cluster
+from tests.support.cluster import PARTITIONS, POLICY_FILE, Cluster
+from tests.support.hook_receiver import HookReceiver
 from tests.support.inputs import deposit, fill
 from tests.support.kafka_log import read_topic
+from tests.support.notify_process import NotifyProcess
 from tests.support.relay import Relay
 from tests.support.repeater import Repeater
 from tests.support.secure_kafka import SecureKafka, token_of
+from tests.support.secure_redis import SecureRedis
 from tests.support.sender import Sender
 from tests.support.waiting import wait_for
+from tests.support.workers import Worker
+from tests.system.conftest import EVERY_TOPIC
 
 pytestmark = pytest.mark.system
 
@@ -30,10 +34,7 @@ KEY_PASSWORD = f"c4nary-key-{secrets.token_hex(8)}"
 
 @pytest.fixture
 def cluster(secure_kafka: SecureKafka, tmp_path: Path) -> Iterator[Cluster]:
-    with (
-        EmbeddedRedis(tmp_path / "redis", binary=system_redis_server()) as server,
-        Cluster(secure_kafka, server, tmp_path) as fresh,
-    ):
+    with SecureRedis(tmp_path / "redis") as server, Cluster(secure_kafka, server, tmp_path) as fresh:
         yield fresh
 
 
@@ -55,7 +56,13 @@ def test_workers_when_one_shows_a_password_and_one_a_certificate_then_both_publi
     secure_kafka.relay.forget()
     names = (f"account-{number}" for number in range(10_000))
     account_of = {cluster.partition_of(name.encode()): name for name in names}
-    switched = {"GROUP": "unimargin", "OPERATOR_TOPIC_ENABLED": "true", "FUND_TOPIC_ENABLED": "true"}
+    switched = {
+        "GROUP": "unimargin",
+        "OPERATOR_TOPIC_ENABLED": "true",
+        "FUND_TOPIC_ENABLED": "true",
+        "LOG_LEVEL": "DEBUG",
+    }
+    switched |= cluster.redis.settings("worker")
     by_password = cluster.worker("by-password", **secure_kafka.scram("worker"), **switched)
     by_certificate = cluster.worker(
         "by-certificate", **secure_kafka.mutual("worker", KEY_PASSWORD), **switched
@@ -75,7 +82,23 @@ def test_workers_when_one_shows_a_password_and_one_a_certificate_then_both_publi
             return {it.key for it in told} >= {it.encode() for it in account_of.values()}
 
         wait_for("every shard has published", published)
+        _look_and_speak(secure_kafka, cluster, next(iter(account_of.values())))
+        assert cluster.redis.refused() == []
+        told = [text for worker in (by_password, by_certificate) for text in _told(worker)]
+        cluster.redis.__exit__(None, None, None)
+        for worker in (by_password, by_certificate):
+            wait_for("it misses Redis", lambda it=worker: it.events("redis_call_repeated"))
+        cluster.redis.__enter__()
     assert by_password.statuses == by_certificate.statuses == []
+    told += [worker.log.read_text() for worker in (by_password, by_certificate)]
+    by_password.close()
+    by_certificate.close()
+    for secret in (secure_kafka.passwords["worker"], KEY_PASSWORD, cluster.redis.password("worker")):
+        assert [text[:200] for text in told if secret in text] == []
+    for words in (["backup", "verify"], ["backup", "restore", "--replace"]):
+        said = run_as("restore", secure_kafka, cluster, *words, str(cluster.directory / "of.backup"))
+        assert said.code == 0, said.err
+    assert cluster.redis.refused() == []
     passed = secure_kafka.relay.seen
     assert len(passed) > 100_000
     for secret in (
@@ -86,6 +109,63 @@ def test_workers_when_one_shows_a_password_and_one_a_certificate_then_both_publi
         "margin-events",
     ):
         assert secret.encode() not in passed
+
+
+def _told(worker: Worker) -> list[str]:
+    """Whatever a process shows of itself to others."""
+    shown = Path(f"/proc/{worker.pid}/cmdline").read_text()
+    assert "worker" in shown
+    return [shown, *(worker.get(path).body for path in ("/metrics", "/readyz", "/livez"))]
+
+
+def run_as(role: str, secure_kafka: SecureKafka, cluster: Cluster, *words: str) -> Said:
+    """A command, as that user of Redis and that principal of Kafka (who restores is an operator there)."""
+    principal = "operator" if role == "restore" else role
+    settings = {
+        **secure_kafka.scram(principal),
+        **cluster.redis.settings(role),
+        "POLICY_FILE": str(POLICY_FILE),
+    }
+    return unimargin(*words, env={**variables(settings), **EVERY_TOPIC})
+
+
+def _look_and_speak(secure_kafka: SecureKafka, cluster: Cluster, account: str) -> None:
+    """What the other roles do, each as itself."""
+    settings = {**secure_kafka.scram("api"), **cluster.redis.settings("api"), "POLICY_FILE": str(POLICY_FILE)}
+    with ApiProcess({**variables(settings), **EVERY_TOPIC}, cluster.directory) as api:
+        api.wait_ready()
+        wait_for("the API has it", lambda: api.ask(f"/accounts/{account}").status == 200)
+    rules = cluster.directory / "notify.toml"
+    rules.write_text(
+        '[targets.desk]\nkind = "webhook"\nurl = { env = "HOOK_URL" }\nsecret = { env = "HOOK_SECRET" }\n'
+        '[rules.all]\ntypes = ["*"]\ntargets = ["desk"]\n'
+    )
+    settings = {**secure_kafka.scram("notifier"), **cluster.redis.settings("notifier")}
+    with (
+        HookReceiver() as hook,
+        NotifyProcess(variables(settings), rules, hook.url, cluster.directory / "notify.log"),
+    ):
+        wait_for("somebody is told", lambda: hook.got)
+    reason = ("--reason", "tried out")
+    for words in (
+        ("account", "show", account),
+        ("liquidations",),
+        ("topics", "list"),
+        ("quarantine", "list"),
+        ("policy", "activate", *reason),
+        ("backup", "create", str(cluster.directory / "of.backup")),
+    ):
+        said = run_as("operator", secure_kafka, cluster, *words)
+        assert said.code == 0, (words, said.err)
+    said = run_as("operator", secure_kafka, cluster, "doctor", "--json")
+    assert {
+        it["status"] for it in said.json if it["check"] in {"broker", "redis", "topics", "appendonly"}
+    } == {"ok"}
+    said = run_as("api", secure_kafka, cluster, "policy", "activate", *reason)
+    assert (said.code, "redis_not_allowed: " in said.err) == (PROBLEM, True), said.err
+    with cluster.client() as client:
+        assert {it["username"] for it in client.acl_log()} == {b"api"}
+        client.acl_log_reset()
 
 
 def test_relay_when_something_passes_in_clear_then_it_is_seen() -> None:
@@ -128,7 +208,12 @@ def test_worker_when_the_broker_is_vouched_for_by_another_authority_then_it_ends
 ) -> None:
     other = Authority(tmp_path / "other")
     worker = cluster.worker(
-        **{**secure_kafka.scram("worker"), "KAFKA_TLS_CA_FILE": str(other.ca), "PROVE_SECONDS": "300"}
+        **{
+            **secure_kafka.scram("worker"),
+            **cluster.redis.settings("worker"),
+            "KAFKA_TLS_CA_FILE": str(other.ca),
+            "PROVE_SECONDS": "300",
+        }
     )
     assert worker.wait_end(1) == PROBLEM
     said = worker.log.read_text()
@@ -142,7 +227,8 @@ def test_worker_when_the_broker_is_vouched_for_by_another_authority_then_it_ends
 def test_worker_when_it_may_not_join_the_group_or_see_a_topic_then_it_ends_at_once_and_says_which(
     secure_kafka: SecureKafka, cluster: Cluster, role: str, words: str
 ) -> None:
-    worker = cluster.worker(**secure_kafka.scram(role), GROUP="elsewhere", PROVE_SECONDS="300")
+    redis = cluster.redis.settings("worker")
+    worker = cluster.worker(**secure_kafka.scram(role), **redis, GROUP="elsewhere", PROVE_SECONDS="300")
     assert worker.wait_end(1) == PROBLEM
     said = worker.last_words()
     assert "kafka_not_allowed: " in said

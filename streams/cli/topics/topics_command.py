@@ -8,7 +8,7 @@ import msgspec
 import typer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from streams.cli.topics.acls_command import app as acls
+from streams.cli.topics.topics_acls import app as acls
 from streams.config.invocation import ConfigOption, JsonOption, run, tell_mistakes
 from streams.config.problem import Problem
 from streams.config.settings import Settings, load_settings
