@@ -25,6 +25,10 @@ EPISODE_TESTS = "tests/engine/ladder/test_ladder_episode.py"
 ADL_TESTS = "tests/system/test_adl_live.py"
 ERROR_TESTS = "tests/streams/shards/test_processor_errors.py"
 START_TESTS = "tests/system/test_worker_start.py"
+CONNECTION_TESTS = "tests/streams/config/test_connection_settings.py"
+CREDENTIALS_TESTS = "tests/streams/worker/test_group_credentials.py"
+SECURE_TESTS = "tests/system/test_secure_worker.py"
+RIGHTS_TESTS = "tests/system/test_kafka_acls.py"
 EXCHANGE_TESTS = "tests/streams/exchange/test_simulate.py"
 
 BUGS = (
@@ -478,5 +482,46 @@ BUGS = (
         search="found.digest == self._policy.digest\n",
         replace="True\n",
         test=f"{START_TESTS}::test_policy_when_another_is_put_in_force_then_who_has_it_takes_over_and_who_has_not_waits",
+    ),
+    Bug(
+        name="the group's member speaks in clear",
+        file="streams/worker/group_credentials.py",
+        search="""\
+            password=options["sasl_plain_password"],
+            ssl_context=context,
+""",
+        replace="""\
+            password=options["sasl_plain_password"],
+            ssl_context=None,
+""",
+        test=f"{CREDENTIALS_TESTS}::test_credentials_when_faust_has_read_them_then_aiokafka_is_told_what_our_own_clients_are",
+    ),
+    Bug(
+        name="a password goes to another machine in clear",
+        file="streams/config/connection_settings.py",
+        search='    if away and "SSL" not in it.kafka_security_protocol and not it.kafka_plaintext_allowed:\n',
+        replace='    if away and it.kafka_security_protocol == "PLAINTEXT" and not it.kafka_plaintext_allowed:\n',
+        test=f"{CONNECTION_TESTS}::test_settings_when_unsafe_or_impossible_together_then_refused_with_a_code_and_no_secret",
+    ),
+    Bug(
+        name="any authority may vouch for the broker",
+        file="streams/config/tls_context.py",
+        search="    context.minimum_version = ssl.TLSVersion.TLSv1_2\n",
+        replace="    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE\n",
+        test=f"{SECURE_TESTS}::test_worker_when_the_broker_is_vouched_for_by_another_authority_then_it_ends_at_once_and_says_so",
+    ),
+    Bug(
+        name="rights that the table does not say stay",
+        file="streams/cli/topics/topics_acls.py",
+        search="            for held in found.surplus:\n",
+        replace="            for held in set[HeldRule]():\n",
+        test=f"{RIGHTS_TESTS}::test_apply_when_a_role_holds_what_the_table_does_not_say_then_taken_away_and_the_missing_given",
+    ),
+    Bug(
+        name="a password is told at DEBUG",
+        file="streams/config/logs.py",
+        search="    handler.addFilter(NoCredentials())\n",
+        replace="",
+        test="tests/streams/config/test_log_secrets.py::test_client_when_told_to_tell_everything_then_of_no_request_that_carries_a_password",
     ),
 )
