@@ -1,6 +1,5 @@
 """From a mark sent to its event received: exact quantiles over every event, and the worker's own histograms over the same time."""
 
-import os
 import subprocess
 import threading
 import time
@@ -13,6 +12,7 @@ from confluent_kafka import Consumer
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.benchmarks import load
+from tests.benchmarks.processor_time import processor_seconds
 from tests.support.workers import Worker
 
 SETTLE_S = 2.0
@@ -58,14 +58,14 @@ def latency(
 
     listener = threading.Thread(target=listen, daemon=True)
     listener.start()
-    before, processor_s = _histograms(worker), _processor_s(worker.pid)
+    before, processor_s = _histograms(worker), processor_seconds(worker.pid)
     profiler = _profiler(worker.pid, profile) if profile else None
     waits = load.send_paced(bootstrap, marks, sequence)
     time.sleep(SETTLE_S)
     if profiler:
         profiler.send_signal(2)
         profiler.wait()
-    after, processor_s = _histograms(worker), _processor_s(worker.pid) - processor_s
+    after, processor_s = _histograms(worker), processor_seconds(worker.pid) - processor_s
     done.set()
     listener.join()
     consumer.close()
@@ -89,12 +89,6 @@ def _apart(heard: list[tuple[int, float]]) -> list[float]:
         for cause_ns, seconds in heard
         if bisect(causes, cause_ns + CROWD_NS) - bisect(causes, cause_ns - CROWD_NS) <= CROWD_EVENTS
     ]
-
-
-def _processor_s(pid: int) -> float:
-    """What the process has used of the cores: what latencies hang on, and other work on the machine disturbs less."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _quantiles(of_what: str, latencies: list[float]) -> dict[str, float]:
