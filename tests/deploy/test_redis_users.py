@@ -68,6 +68,23 @@ def test_default_when_somebody_comes_without_a_name_then_refused(running: Secure
         client.ping()
 
 
+def test_server_when_it_starts_again_then_it_has_every_transaction_and_script_of_its_users(
+    running: SecureRedis,
+) -> None:
+    """It reads its append-only file as `default`, and leaves out what that user may not do."""
+    key = "unimargin:{shard-7}:meta"
+    script = "redis.call('HSET', KEYS[1], 'commit', '1'); redis.call('HSET', KEYS[1], 'beat', '1')"
+    with running.client("worker") as client:
+        client.evalsha(client.script_load(script), 1, key)
+        pipe = client.pipeline(transaction=True)
+        pipe.hset(key, "first", "1").hset(key, "second", "2").execute()
+    running.__exit__(None, None, None)
+    running.__enter__()
+    with running.client("worker") as client:
+        assert client.hgetall(key) == {"commit": "1", "beat": "1", "first": "1", "second": "2"}
+    assert [it for it in running.refused() if it.startswith("default")] == []
+
+
 def test_server_when_spoken_to_in_clear_then_no_answer(running: SecureRedis) -> None:
     with redis.Redis(port=running.port, retry=AT_ONCE) as client, pytest.raises(redis.ConnectionError):
         client.ping()
@@ -153,7 +170,7 @@ def test_look_when_a_runbook_says_so_then_the_server_answers_and_no_key_is_seen(
 def test_users_when_listed_then_every_role_is_there_and_none_has_all_commands_or_all_keys() -> None:
     lines = [it for it in (DEPLOY / "redis" / "users.acl").read_text().splitlines() if it.startswith("user")]
     assert {it.split()[1] for it in lines} == {*USERS, "default"}
-    assert lines[0] == "user default off"
+    assert lines[0] == "user default off ~* &* +@all"
     for line in lines[1:]:
         assert re.match(r"user \w+ PASSWORD ", line)
         assert " -@all " in line

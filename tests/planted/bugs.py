@@ -518,6 +518,13 @@ BUGS = (
         test=f"{RIGHTS_TESTS}::test_apply_when_a_role_holds_what_the_table_does_not_say_then_taken_away_and_the_missing_given",
     ),
     Bug(
+        name="Redis starts without what transactions and scripts had written",
+        file="deploy/redis/users.acl",
+        search="user default off ~* &* +@all\n",
+        replace="user default off\n",
+        test="tests/deploy/test_redis_users.py::test_server_when_it_starts_again_then_it_has_every_transaction_and_script_of_its_users",
+    ),
+    Bug(
         name="a password is told at DEBUG",
         file="streams/config/logs.py",
         search="    handler.addFilter(NoCredentials())\n",
