@@ -51,6 +51,14 @@ TOPICS = {
 }  # fmt: skip
 """By role: what unimargin does there, title, description."""
 
+SCHEMES = {
+    "PLAIN": {"type": "plain", "description": "SASL/PLAIN."},
+    "SCRAM-SHA-256": {"type": "scramSha256", "description": "SASL/SCRAM-SHA-256."},
+    "SCRAM-SHA-512": {"type": "scramSha512", "description": "SASL/SCRAM-SHA-512."},
+    "OAUTHBEARER": {"type": "http", "scheme": "bearer", "description": "SASL/OAUTHBEARER."},
+}
+"""By mechanism: how AsyncAPI calls it."""
+
 
 def asyncapi_document(settings: Settings) -> dict[str, Any]:
     """The document for the brokers and the topic names of `settings`."""
@@ -91,7 +99,7 @@ def asyncapi_document(settings: Settings) -> dict[str, Any]:
         "components": {
             "messages": messages.by_id,
             "schemas": messages.schemas,
-            "securitySchemes": {"sasl": {"type": "plain", "description": "SASL/PLAIN."}},
+            "securitySchemes": {"sasl": SCHEMES[settings.kafka_sasl_mechanism]},
         },
     }
 

@@ -5,13 +5,16 @@ other names.
 """
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 
 from engine.events.effects import Stream
 from streams.config.settings import Settings, SettingsError, shipped_file
+
+T = TypeVar("T")
 
 PARTITIONS_MAX = 10_000
 """Far more shards than accounts need; a typing error with one zero too many ends here and not at the broker."""
@@ -47,6 +50,21 @@ def _switched(settings: Settings) -> dict[str, bool]:
     }
 
 
+def by_name(settings: Settings, of_role: Mapping[str, T]) -> dict[str, T]:
+    """What is said of topics by their role, by the names that the settings give them; without those that they switch off."""
+    names = {
+        "prices": settings.topic_prices,
+        "fills": settings.topic_fills,
+        "ledger": settings.topic_ledger,
+        "quarantine": settings.topic_quarantine,
+        "operator": settings.topic_operator,
+        "fund": settings.topic_fund,
+    }
+    named = {names.get(role, role): it for role, it in of_role.items()}
+    off = {name for name, enabled in _switched(settings).items() if not enabled}
+    return {name: it for name, it in named.items() if name not in off}
+
+
 def load_layout(file: Path | None, settings: Settings, partitions: int | None = None) -> dict[str, TopicSpec]:
     """Topics by their real names; `partitions` overrides the count of the account-keyed ones.
 
@@ -61,18 +79,7 @@ def load_layout(file: Path | None, settings: Settings, partitions: int | None = 
         raise SettingsError(f"topics file {path}: not UTF-8 text") from None
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise SettingsError(f"topics file {path}: {error}") from None
-    names = {
-        "prices": settings.topic_prices,
-        "fills": settings.topic_fills,
-        "ledger": settings.topic_ledger,
-        "quarantine": settings.topic_quarantine,
-        "operator": settings.topic_operator,
-        "fund": settings.topic_fund,
-    }
-    layout = {names.get(role, role): spec for role, spec in parsed.topics.items()}
-    for name, enabled in _switched(settings).items():
-        if not enabled:
-            layout.pop(name, None)
+    layout = by_name(settings, parsed.topics)
     keyed = account_keyed(settings)
     if partitions is not None:
         layout |= {name: TopicSpec(partitions, layout[name].config) for name in keyed if name in layout}

@@ -14,7 +14,8 @@ import aiohttp
 from pydantic import SecretStr
 
 from engine.events.effects import Stream
-from streams.config.settings import Settings
+from streams.config.connection_settings import embedded_settings, variable
+from streams.config.settings import Settings, settings_with
 from streams.demo.demo_board import BOARD_EXTRA_MISSING, DemoBoard, board_installed
 from streams.demo.demo_options import DemoError, DemoOptions
 from streams.demo.exchange_process import ExchangeProcess
@@ -107,9 +108,8 @@ class Stack:
         changed: dict[str, object] = {}
         if self._options.kafka is None:
             broker = await self._start_broker()
-            changed |= {
+            changed |= embedded_settings("kafka") | {
                 "kafka_bootstrap_servers": broker.bootstrap_servers,
-                "kafka_security_protocol": "PLAINTEXT",
                 "kafka_session_timeout_seconds": SESSION_SECONDS,
                 "kafka_fetch_wait_ms": PRICE_FETCH_WAIT_MS,
             }
@@ -120,11 +120,11 @@ class Stack:
             server = EmbeddedRedis(self.run_dir / "redis")
             self._running.callback(server.close)
             await asyncio.to_thread(server.start)
-            changed["redis_url"] = SecretStr(server.url)
+            changed |= embedded_settings("redis") | {"redis_url": SecretStr(server.url)}
             self._tell(f"redis-server at {server.url}")
         else:
             changed["redis_url"] = SecretStr(self._options.redis)
-        self.settings = self.settings.model_copy(update=changed)
+        self.settings = settings_with(self.settings, changed)
         await self._start_workers()
         if self._options.board:
             await self._start_board()
@@ -194,10 +194,13 @@ class Stack:
 
     def _environment(self) -> dict[str, str]:
         """Where the servers are, for a child; all other settings it has from ours."""
-        settings = self.settings
+        settings, options = self.settings, self._options
+        # credentials for other servers are nothing for ours: "" is as if they were not given
+        embedded = embedded_settings("kafka") if options.kafka is None else {}
+        embedded |= embedded_settings("redis") if options.redis is None else {}
         return {
+            **dict.fromkeys(map(variable, embedded), ""),
             "UNIMARGIN_KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
-            "UNIMARGIN_KAFKA_SECURITY_PROTOCOL": settings.kafka_security_protocol,
             "UNIMARGIN_KAFKA_SESSION_TIMEOUT_SECONDS": str(settings.kafka_session_timeout_seconds),
             "UNIMARGIN_KAFKA_FETCH_WAIT_MS": str(settings.kafka_fetch_wait_ms),
             "UNIMARGIN_REDIS_URL": settings.redis_url.get_secret_value(),

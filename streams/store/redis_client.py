@@ -55,8 +55,8 @@ class StoreUnavailable(StoreError):  # noqa: N818 - it names what happened
     """Redis was away, full or read-only for too long; the message carries its words, or the client's."""
 
 
-def connect(url: str) -> Redis:
-    """Return a client of the Redis at `url`; it connects at the first call.
+def connect(url: str, **security: Any) -> Redis:
+    """Return a client of the Redis at `url`; it connects at the first call. `security`: what `redis_access.client_of` adds.
 
     It repeats nothing by itself: `repeat` does, where it is safe, and counts it. Bound every call with `bounded`.
     """
@@ -67,6 +67,7 @@ def connect(url: str) -> Redis:
         socket_keepalive=True,
         retry=Retry(NoBackoff(), 0),
         decode_responses=False,
+        **security,
     )
 
 

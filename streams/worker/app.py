@@ -52,7 +52,7 @@ from streams.shards.snapshot_writer import SnapshotWriter
 from streams.shards.succession import Succession
 from streams.store.belief_store import save_beliefs
 from streams.store.policy_store import with_all_ever_listed
-from streams.store.redis_client import connect
+from streams.store.redis_access import client_of
 from streams.store.shard_follower import Role, ShardFollower
 from streams.store.shard_store import ShardStore
 from streams.store.unpaid_store import exchange_unpaid
@@ -92,7 +92,7 @@ async def run_worker(settings: Settings, *, standby: bool = False) -> None:
     metrics.worker_info.labels(version("unimargin"), policy.digest).set(1)
     metrics.worker_start_timestamp_seconds.set(time.time())
 
-    redis = connect(settings.redis_url.get_secret_value())
+    redis = client_of(settings)
     proofs = Proofs(settings, redis)
     gate = PolicyGate(redis, settings.redis_prefix, policy, metrics)
     stopping = _stop_on_signals()

@@ -18,9 +18,11 @@ from redis.exceptions import RedisError
 from engine.inputs import Topic
 from streams.config.problem import Problem
 from streams.config.settings import Settings, SettingsError
-from streams.kafka.clients import partition_counts
+from streams.kafka.broker_refusal import NOT_ALLOWED, NOT_ALLOWED_HINT, BrokerRefused
+from streams.kafka.clients import find_group, partition_counts
 from streams.store.redis_access import address
 from streams.store.redis_client import bounded, passes
+from streams.store.redis_refusal import refused
 
 PAUSE_SECONDS = 1.0
 CLOCK_DIFFERENCE_SECONDS_MAX = 1.0
@@ -51,10 +53,13 @@ class Proofs:
         )
 
     async def topics(self, topics: dict[Topic, str]) -> int:
-        """That all topics are there; returns how many shards there are. Raises `Problem`, or `SettingsError` for a layout that cannot work."""
+        """That all topics are there and the group is ours to join; returns how many shards there are. Raises `Problem`, or `SettingsError` for a layout that cannot work."""
         where = self._settings.kafka_bootstrap_servers
         hint = "is the broker running, and is UNIMARGIN_KAFKA_BOOTSTRAP_SERVERS its address?"
-        return await self._prove("topics", lambda: self._shard_count(topics), f"Kafka at {where}", hint)
+        count = await self._prove("topics", lambda: self._shard_count(topics), f"Kafka at {where}", hint)
+        # Faust would wait without a word for a group that it may not join
+        await self._prove("group", lambda: find_group(self._settings), f"Kafka at {where}", hint)
+        return count
 
     async def policy(self, agrees: Callable[[], Awaitable[bool]]) -> bool:
         """Whether the policy is in force, which it need not be: that is an operator's to say. Raises `Problem`."""
@@ -67,7 +72,11 @@ class Proofs:
             try:
                 proved = await attempt()
             except (RedisError, KafkaError, OSError, _NotSo) as error:
-                if isinstance(error, RedisError) and not passes(error):
+                if isinstance(error, NOT_ALLOWED):
+                    raise Problem(f"{whom}: kafka_not_allowed: {error}; {NOT_ALLOWED_HINT}") from None
+                if isinstance(error, RedisError) and (words := refused(error)):
+                    raise Problem(f"{whom}: {words}") from None
+                if isinstance(error, BrokerRefused) or (isinstance(error, RedisError) and not passes(error)):
                     raise Problem(f"{whom}: {error}") from None
                 words = str(error) or type(error).__name__
                 self.pending = f"{what}: {words}"

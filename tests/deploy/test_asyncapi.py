@@ -221,6 +221,8 @@ def test_page_when_it_names_a_field_a_setting_or_a_command_then_there_is_one():
 def test_servers_when_two_brokers_with_a_password_are_set_then_both_secured_and_no_secret_told(monkeypatch):
     monkeypatch.setenv("UNIMARGIN_KAFKA_BOOTSTRAP_SERVERS", "kafka-1.example:9093, kafka-2.example:9093")
     monkeypatch.setenv("UNIMARGIN_KAFKA_SECURITY_PROTOCOL", "SASL_SSL")
+    monkeypatch.setenv("UNIMARGIN_KAFKA_SASL_MECHANISM", "SCRAM-SHA-512")
+    monkeypatch.setenv("UNIMARGIN_KAFKA_SASL_USERNAME", "exchange")
     monkeypatch.setenv("UNIMARGIN_KAFKA_SASL_PASSWORD", "hunter2")
     monkeypatch.setenv("UNIMARGIN_TOPIC_PRICES", "quotes")
     monkeypatch.setenv("UNIMARGIN_TOPIC_QUARANTINE", "set-aside")
@@ -229,6 +231,7 @@ def test_servers_when_two_brokers_with_a_password_are_set_then_both_secured_and_
     assert [server["host"] for server in servers] == ["kafka-1.example:9093", "kafka-2.example:9093"]
     assert {server["protocol"] for server in servers} == {"kafka-secure"}
     assert all(server["security"] for server in servers)
+    assert made["components"]["securitySchemes"]["sasl"]["type"] == "scramSha512"
     assert made["channels"]["prices"]["address"] == "quotes"
     assert made["channels"]["quarantine"]["bindings"]["kafka"]["topic"] == "set-aside"
     assert "hunter2" not in json.dumps(made)

@@ -31,6 +31,10 @@ CASCADE_TESTS = "tests/streams/desk/test_cascade_totals.py"
 COURSE_TESTS = "tests/streams/desk/test_book_course.py"
 DAY_TESTS = "tests/streams/replay/test_day_recording.py"
 BOARD_TESTS = "tests/streams/desk/board/test_board_page.py"
+CONNECTION_TESTS = "tests/streams/config/test_connection_settings.py"
+CREDENTIALS_TESTS = "tests/streams/worker/test_group_credentials.py"
+SECURE_TESTS = "tests/system/test_secure_worker.py"
+RIGHTS_TESTS = "tests/system/test_kafka_acls.py"
 EXCHANGE_TESTS = "tests/streams/exchange/test_simulate.py"
 
 BUGS = (
@@ -575,5 +579,53 @@ BUGS = (
         search="| operate it | [deploy](deploy/README.md) |",
         replace="| operate it | [deploy](deploy/OPERATE.md) |",
         test="tests/deploy/test_pages.py::test_links_when_followed_then_each_leads_to_a_file_and_a_heading_that_are_there",
+    ),
+    Bug(
+        name="the group's member speaks in clear",
+        file="streams/worker/group_credentials.py",
+        search="""\
+            password=options["sasl_plain_password"],
+            ssl_context=context,
+""",
+        replace="""\
+            password=options["sasl_plain_password"],
+            ssl_context=None,
+""",
+        test=f"{CREDENTIALS_TESTS}::test_credentials_when_faust_has_read_them_then_aiokafka_is_told_what_our_own_clients_are",
+    ),
+    Bug(
+        name="a password goes to another machine in clear",
+        file="streams/config/connection_settings.py",
+        search='    if away and "SSL" not in it.kafka_security_protocol and not it.kafka_plaintext_allowed:\n',
+        replace='    if away and it.kafka_security_protocol == "PLAINTEXT" and not it.kafka_plaintext_allowed:\n',
+        test=f"{CONNECTION_TESTS}::test_settings_when_unsafe_or_impossible_together_then_refused_with_a_code_and_no_secret",
+    ),
+    Bug(
+        name="any authority may vouch for the broker",
+        file="streams/config/tls_context.py",
+        search="    context.minimum_version = ssl.TLSVersion.TLSv1_2\n",
+        replace="    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE\n",
+        test=f"{SECURE_TESTS}::test_worker_when_the_broker_is_vouched_for_by_another_authority_then_it_ends_at_once_and_says_so",
+    ),
+    Bug(
+        name="rights that the table does not say stay",
+        file="streams/cli/topics/topics_acls.py",
+        search="            for held in found.surplus:\n",
+        replace="            for held in set[HeldRule]():\n",
+        test=f"{RIGHTS_TESTS}::test_apply_when_a_role_holds_what_the_table_does_not_say_then_taken_away_and_the_missing_given",
+    ),
+    Bug(
+        name="Redis starts without what transactions and scripts had written",
+        file="deploy/redis/users.acl",
+        search="user default off ~* &* +@all\n",
+        replace="user default off\n",
+        test="tests/deploy/test_redis_users.py::test_server_when_it_starts_again_then_it_has_every_transaction_and_script_of_its_users",
+    ),
+    Bug(
+        name="a password is told at DEBUG",
+        file="streams/config/logs.py",
+        search="    handler.addFilter(NoCredentials())\n",
+        replace="",
+        test="tests/streams/config/test_log_secrets.py::test_client_when_told_to_tell_everything_then_of_no_request_that_carries_a_password",
     ),
 )

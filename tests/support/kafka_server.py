@@ -116,6 +116,14 @@ class RealKafka:
     ) -> None:
         self.stop()
 
+    def _more_properties(self, _properties: Mapping[str, str]) -> dict[str, str]:
+        """What a server of another kind is configured with, besides or instead."""
+        return {}
+
+    def _format_options(self) -> list[str]:
+        """What its storage is formatted with, besides."""
+        return []
+
     def _admin(self) -> AdminClient:
         # While the server is down librdkafka would report each refused connection on the terminal: hence the log level.
         return AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
@@ -133,13 +141,16 @@ class RealKafka:
         self.directory.mkdir(parents=True, exist_ok=True)
         configuration = self._configuration.with_suffix(".new")
         controller = f"{LOOPBACK}:{free_port()}"
-        configuration.write_text(_properties(self.bootstrap_servers, controller, self.directory / "data"))
+        properties = _properties(self.bootstrap_servers, controller, self.directory / "data")
+        properties |= self._more_properties(properties)
+        configuration.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
         cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         said = subprocess.run(
             [
                 *(self._java, *JAVA_OPTIONS, "-cp", self._class_path, "kafka.tools.StorageTool"),
                 # one word: an id may begin with "-"
                 *("format", "--standalone", f"--cluster-id={cluster_id}", "-c", str(configuration)),
+                *self._format_options(),
             ],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -152,8 +163,8 @@ class RealKafka:
         configuration.rename(self._configuration)
 
 
-def _properties(broker: str, controller: str, data: Path) -> str:
-    settings = {
+def _properties(broker: str, controller: str, data: Path) -> dict[str, str]:
+    return {
         "process.roles": "broker,controller",
         "node.id": "1",
         "listeners": f"PLAINTEXT://{broker},CONTROLLER://{controller}",
@@ -185,4 +196,3 @@ def _properties(broker: str, controller: str, data: Path) -> str:
         "num.io.threads": "2",
         "log.cleaner.dedupe.buffer.size": "4194304",
     }
-    return "".join(f"{name}={value}\n" for name, value in settings.items())

@@ -122,6 +122,10 @@ def demo(
 
 def _check(options: DemoOptions, policy: Policy, reading: Reading) -> None:
     """Find a mistake of the user's before anything is started. Raises SettingsError."""
+    if "@" in (options.redis or ""):
+        raise SettingsError(
+            "--redis: everybody on this machine sees it; give the password by UNIMARGIN_REDIS_PASSWORD"
+        )
     try:
         make_simulation(
             policy,

@@ -1,5 +1,7 @@
 """The checks of `unimargin doctor` that ask Kafka."""
 
+import re
+
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
@@ -19,6 +21,7 @@ from streams.kafka.topic_access import (
 
 FOR_EVER = "-1"
 CREATE = "`unimargin topics create`"
+SECURE = "correct the settings that it names: deploy/kafka/README.md"
 
 
 Logs = dict[str, list[LogBounds]]
@@ -43,10 +46,15 @@ async def examine_kafka(settings: Settings) -> tuple[list[Check], Logs]:
             ]
         checks.append(await _open_transactions(settings, logs))
     except Problem as problem:
-        return [failed("broker", str(problem), "start it, or correct the address")], {}
+        return [failed("broker", str(problem), _to_do(str(problem)))], {}
     if settings.topic_quarantine in logs:
         checks.append(_quarantine(settings.topic_quarantine, logs[settings.topic_quarantine]))
     return checks, logs
+
+
+def _to_do(problem: str) -> str:
+    """The codes of security begin with the name of the server."""
+    return SECURE if re.search(r": kafka_\w+: ", problem) else "start it, or correct the address"
 
 
 async def _broker(admin: AIOKafkaAdminClient, settings: Settings) -> Check:

@@ -1,5 +1,6 @@
 """The checks of `unimargin doctor` that ask Redis: the server, the shards, the stopped accounts."""
 
+import re
 import shlex
 import time
 from typing import Any
@@ -22,6 +23,7 @@ from streams.store.store_format import FORMAT, newer
 from streams.store.store_keys import ShardMeta
 from streams.store.store_reader import StoreReader
 
+SECURE = "correct the settings that it names: deploy/redis/security.md"
 VERSION_MIN = (6, 2)
 CLOCK_DIFFERENCE_MAX_S = 1.0
 """Staleness of prices is measured in seconds: clocks further apart make fresh prices stale or stale ones fresh."""
@@ -47,7 +49,8 @@ async def examine_redis(settings: Settings, logs: Logs) -> list[Check]:
                 *await examine_prices(client, settings),
             ]
     except Problem as problem:
-        return [failed("redis", str(problem), "start it, or correct the address")]
+        secure = re.search(r": redis_\w+: ", str(problem))
+        return [failed("redis", str(problem), SECURE if secure else "start it, or correct the address")]
 
 
 async def _server(client: Any, settings: Settings) -> list[Check]:

@@ -29,7 +29,7 @@ from streams.config.invocation import (
     tell_mistakes,
 )
 from streams.config.progress_bar import counting
-from streams.config.settings import SettingsError, load_policy, load_settings
+from streams.config.settings import SettingsError, load_policy, load_settings, settings_with
 from streams.embedded.ports import LOOPBACK
 from streams.exchange.adl_comparison import AdlComparison, adl_row, print_comparison
 from streams.exchange.clearing.conservation import NotConserved
@@ -150,7 +150,7 @@ def simulate(
     """
     settings = load_settings(config)
     if bootstrap_servers is not None:
-        settings = settings.model_copy(update={"kafka_bootstrap_servers": bootstrap_servers})
+        settings = settings_with(settings, {"kafka_bootstrap_servers": bootstrap_servers})
     _check_offline(
         adl, offline=offline or write_policy is not None, events=events, other=plain_book or guard_off
     )

@@ -134,8 +134,27 @@ def test_doctor_when_everything_is_away_then_each_is_told_and_no_password() -> N
     }
     said, checks = examined(env)
     assert said.code == 1
-    assert {name: check["status"] for name, check in checks.items()} == dict.fromkeys(
-        ("policy", "broker", "redis"), "FAIL"
-    )
+    assert {name: check["status"] for name, check in checks.items()} == {
+        **dict.fromkeys(("policy", "broker", "redis"), "FAIL"),
+        "encryption": "ok",
+    }
     assert "no/such.toml" in checks["policy"]["found"]
     assert "hunter2" not in said.out + said.err
+
+
+@pytest.mark.parametrize(
+    ("more", "status"),
+    [
+        ({}, "ok"),
+        ({"UNIMARGIN_KAFKA_PLAINTEXT_ALLOWED": "true"}, "warn"),
+        ({"UNIMARGIN_REDIS_PLAINTEXT_ALLOWED": "true"}, "warn"),
+        ({"UNIMARGIN_KAFKA_PLAINTEXT_ALLOWED": "true", "UNIMARGIN_KAFKA_SECURITY_PROTOCOL": "SSL"}, "ok"),
+    ],
+)
+def test_doctor_when_something_may_leave_the_machine_in_clear_then_warns(
+    more: dict[str, str], status: str
+) -> None:
+    away = {"UNIMARGIN_KAFKA_BOOTSTRAP_SERVERS": NOWHERE, "UNIMARGIN_REDIS_URL": f"redis://{NOWHERE}"}
+    _, checks = examined({**away, **more})
+    assert checks["encryption"]["status"] == status
+    assert all(name in checks["encryption"]["action"] for name in more if status == "warn")
