@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 from redis.asyncio import Redis
@@ -14,6 +13,7 @@ from engine.inputs import Mark
 from engine.ledger.accounts import AccountState, decode
 from streams.config.problem import Problem
 from streams.config.settings import Settings, SettingsError
+from streams.store.redis_address import FORMS, read_address
 from streams.store.redis_client import connect, scan_hash
 from streams.store.store_keys import ShardKeys
 from streams.store.store_reader import StoreReader
@@ -46,17 +46,12 @@ def client_of(settings: Settings) -> Redis:
         return connect(settings.redis_url.get_secret_value())
     except ValueError:
         # The client's words would repeat the address, and with it the password.
-        raise SettingsError(
-            "UNIMARGIN_REDIS_URL: not an address of the form redis://[user:password@]host:port/db "
-            "(rediss:// for TLS)"
-        ) from None
+        raise SettingsError(f"UNIMARGIN_REDIS_URL: not an address of the form {FORMS}") from None
 
 
 def address(settings: Settings) -> str:
-    """Where Redis is, without user and password."""
-    url = urlsplit(settings.redis_url.get_secret_value())
-    host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname or ""
-    return f"{url.scheme}://{host}{f':{url.port}' if url.port else ''}{url.path}"
+    """Where Redis is, without user, password and options. The address must be one that `client_of` takes."""
+    return read_address(settings.redis_url.get_secret_value()).said
 
 
 async def shard_count(client: Redis, prefix: str) -> int:

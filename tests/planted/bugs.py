@@ -18,6 +18,7 @@ REWIND_TESTS = "tests/system/test_rewind.py"
 IDS_TESTS = "tests/streams/shards/test_input_ids.py"
 FAULT_TESTS = "tests/system/test_faults.py"
 STORE_TESTS = "tests/streams/store/test_store.py"
+STAND_IN_TESTS = "tests/streams/store/test_failover.py"
 FOLLOWER_TESTS = "tests/streams/store/test_shard_follower.py"
 STANDBY_TESTS = "tests/system/test_standby.py"
 RELAY_TESTS = "tests/streams/outbox/test_relay.py"
@@ -478,5 +479,26 @@ BUGS = (
         search="found.digest == self._policy.digest\n",
         replace="True\n",
         test=f"{START_TESTS}::test_policy_when_another_is_put_in_force_then_who_has_it_takes_over_and_who_has_not_waits",
+    ),
+    Bug(
+        name="a connection to a server that has become a replica is kept",
+        file="streams/store/redis_connections.py",
+        search="            await self._leave()\n",
+        replace="",
+        test=f"{STORE_TESTS}::test_commit_when_the_server_has_become_a_replica_then_its_connection_is_dropped[on_path]",
+    ),
+    Bug(
+        name="a node of a cluster that does not answer is asked for ever",
+        file="streams/store/cluster_client.py",
+        search="            except BaseException:\n                # cancelled as well",
+        replace="            except OSError:\n                # cancelled as well",
+        test=f"{STAND_IN_TESTS}::test_client_when_its_primary_stands_still_then_the_next_takes_the_commit[ClusterServers]",
+    ),
+    Bug(
+        name="what a slot on its way answers is not asked for where it goes",
+        file="streams/store/cluster_client.py",
+        search="                return await asked(",
+        replace="                return await there(",
+        test=f"{STAND_IN_TESTS}::test_slot_when_moved_to_another_node_under_a_commit_then_followed[ClusterServers]",
     ),
 )
