@@ -19,7 +19,7 @@ class Dropping:
     """Mixed into a connection."""
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
-        """Raises ConnectionError, with the server's words, where it is no primary."""
+        """Raises ConnectionError, with the server's words, where it is no primary: the client drops the connection then."""
         connection: Any = super()
         try:
             return await connection.read_response(*args, **options)
@@ -28,13 +28,8 @@ class Dropping:
             typed = isinstance(error, errors.ReadOnlyError | errors.MasterDownError)
             if not typed and _NOT_PRIMARY.search(str(error)) is None:
                 raise
-            await self._leave()
             word = "READONLY " if isinstance(error, errors.ReadOnlyError) else ""
             raise errors.ConnectionError(f"the server is not the primary: {word}{error}") from error
-
-    async def _leave(self) -> None:
-        connection: Any = self
-        await connection.disconnect()
 
 
 class DroppingConnection(Dropping, Connection):

@@ -5,10 +5,10 @@ import socket
 import subprocess
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -30,20 +30,34 @@ class KafkaServerError(RuntimeError):
     """Kafka could not be prepared; the message carries what its tool said."""
 
 
+class Member(NamedTuple):
+    """A server's place among several that replicate each other."""
+
+    cluster_id: str
+    number: int
+    controllers: Sequence[str]
+    """host:port of each member's controller, in the order of their numbers, which begin with 1."""
+
+
 class RealKafka:
     """One Kafka broker and controller; the session timeout of consumers may be as low as one second.
 
     As a context manager it starts on entry and stops on exit. Topics are never made by themselves.
     - `directory`: its configuration, log of the server and data; made if missing.
+    - `member`: None for a server by itself.
     """
 
-    def __init__(self, directory: Path) -> None:
+    replication = 1
+    """How many servers hold each record."""
+
+    def __init__(self, directory: Path, member: Member | None = None) -> None:
         java = shutil.which("java")
         if java is None:
             raise KafkaServerError("java is not on PATH: .ci/services installs it")
         self._java = java
         self._class_path = f"{kafka_jars()}/*"
         self.directory = directory
+        self._member = member
         self.port = free_port()
         self._configuration = directory / "server.properties"
         log_options = ("-Dlog4j2.level=INFO", "-Dlog4j2.disable.jmx=true")
@@ -76,10 +90,14 @@ class RealKafka:
 
         Raises EmbeddedServiceError with the server's last words when it does not within `timeout_s` seconds.
         """
+        self.launch()
+        self._process.wait_ready(self._problem, timeout_s)
+
+    def launch(self) -> None:
+        """Start the server, and do not wait: with others it answers once a majority of them runs."""
         if not self._configuration.exists():
             self._format()
         self._process.start()
-        self._process.wait_ready(self._problem, timeout_s)
 
     def stop(self) -> None:
         """Stop the server in order; it may be started again."""
@@ -132,14 +150,20 @@ class RealKafka:
     def _format(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         configuration = self._configuration.with_suffix(".new")
-        controller = f"{LOOPBACK}:{free_port()}"
-        configuration.write_text(_properties(self.bootstrap_servers, controller, self.directory / "data"))
-        cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster_id, place = new_cluster_id(), ["--standalone"]
+        if self._member is None:
+            settings = _properties(
+                self.bootstrap_servers, f"{LOOPBACK}:{free_port()}", self.directory / "data"
+            )
+        else:
+            cluster_id, place = self._member.cluster_id, []
+            settings = _member_properties(self.bootstrap_servers, self._member, self.directory / "data")
+        configuration.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
         said = subprocess.run(
             [
                 *(self._java, *JAVA_OPTIONS, "-cp", self._class_path, "kafka.tools.StorageTool"),
                 # one word: an id may begin with "-"
-                *("format", "--standalone", f"--cluster-id={cluster_id}", "-c", str(configuration)),
+                *("format", *place, f"--cluster-id={cluster_id}", "-c", str(configuration)),
             ],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -152,8 +176,35 @@ class RealKafka:
         configuration.rename(self._configuration)
 
 
-def _properties(broker: str, controller: str, data: Path) -> str:
-    settings = {
+def new_cluster_id() -> str:
+    """One that no other has."""
+    return urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+
+
+def _member_properties(broker: str, member: Member, data: Path) -> dict[str, str]:
+    """Three copies of everything, of which two must be written."""
+    controller = member.controllers[member.number - 1]
+    voters = ",".join(f"{number}@{it}" for number, it in enumerate(member.controllers, 1))
+    settings = _properties(broker, controller, data)
+    del settings["controller.quorum.bootstrap.servers"]
+    copies = {name: "3" for name in settings if name.endswith("replication.factor")}
+    written = {name: "2" for name in settings if name.endswith("min.isr")}
+    return {
+        **settings,
+        **copies,
+        **written,
+        "min.insync.replicas": "2",
+        "node.id": str(member.number),
+        "controller.quorum.voters": voters,
+        # a member that is gone is missed within a second or two, not within ten and thirty
+        "replica.lag.time.max.ms": "3000",
+        "controller.quorum.election.timeout.ms": "500",
+        "controller.quorum.fetch.timeout.ms": "1000",
+    }
+
+
+def _properties(broker: str, controller: str, data: Path) -> dict[str, str]:
+    return {
         "process.roles": "broker,controller",
         "node.id": "1",
         "listeners": f"PLAINTEXT://{broker},CONTROLLER://{controller}",
@@ -185,4 +236,3 @@ def _properties(broker: str, controller: str, data: Path) -> str:
         "num.io.threads": "2",
         "log.cleaner.dedupe.buffer.size": "4194304",
     }
-    return "".join(f"{name}={value}\n" for name, value in settings.items())

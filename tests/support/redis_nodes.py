@@ -15,6 +15,7 @@ from redis.crc import key_slot
 from streams.embedded.child import TetheredProcess
 from streams.embedded.ports import LOOPBACK, free_port
 from tests.conftest import system_redis_server
+from tests.support.cluster import Cluster
 from tests.support.waiting import wait_for
 
 START_S = 20.0
@@ -23,27 +24,29 @@ NOTICED_AFTER_MS = 1000
 """For so long a primary must be silent before it counts as gone."""
 SERVICE = "margin"
 SLOTS = 16384
-BUS_PORT_OFFSET = 10_000
-"""Of a cluster's nodes; kept below what Linux gives to outgoing connections."""
 
-DATA = ("--save", "", "--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction")
-# a new replica is given the data at once, and replicas are asked for within a second
-REPLICATION = ("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1")
+DATA = (
+    *('save ""', "appendonly yes", "appendfsync everysec", "maxmemory-policy noeviction"),
+    # a new replica is given the data at once, and each side notices within a second that the other is gone
+    *("repl-diskless-sync-delay 0", "repl-ping-replica-period 1"),
+)
 
 
 class RedisNode:
     """One redis-server, killed and started again on the same port and data."""
 
-    def __init__(self, directory: Path, port: int, *options: str, sentinel_conf: str | None = None) -> None:
+    def __init__(self, directory: Path, port: int, lines: Sequence[str], *options: str) -> None:
         self.port, self.directory = port, directory
         directory.mkdir(parents=True)
-        binary = str(system_redis_server())
-        command = [binary, "--bind", LOOPBACK, "--port", str(port), "--dir", str(directory), *options]
-        if sentinel_conf is not None:
-            conf = directory / "sentinel.conf"
-            conf.write_text(sentinel_conf)
-            command = [binary, str(conf), "--sentinel"]
-        self._process = TetheredProcess("redis-server", command, log=directory / "server.log")
+        # a file, for sentinels write into it what a server has become
+        settings = directory / "redis.conf"
+        own = (f"bind {LOOPBACK}", f"port {port}", f"dir {directory}")
+        settings.write_text("".join(f"{line}\n" for line in (*own, *lines)))
+        self._process = TetheredProcess(
+            "redis-server",
+            [str(system_redis_server()), str(settings), *options],
+            log=directory / "server.log",
+        )
 
     @property
     def running(self) -> bool:
@@ -62,10 +65,10 @@ class RedisNode:
         def problem() -> str | None:
             try:
                 with self.client() as client:
-                    client.ping()
+                    answering = client.info("server")["process_id"]
             except redis.RedisError as error:
                 return str(error)
-            return None
+            return None if answering == self._process.pid else f"process {answering} has port {self.port}"
 
         self._process.wait_ready(problem, START_S)
 
@@ -127,20 +130,14 @@ class SentinelServers(_Servers):
     def __init__(self, directory: Path) -> None:
         ports = [free_port() for _ in range(6)]
         self._stack = ExitStack()
+        follow = f"replicaof {LOOPBACK} {ports[0]}"
         self.nodes = [
-            RedisNode(
-                directory / f"data-{place}",
-                port,
-                *DATA,
-                *REPLICATION,
-                *(("--replicaof", f"{LOOPBACK} {ports[0]}") if place else ()),
-            )
+            RedisNode(directory / f"data-{place}", port, [*DATA, *[follow][: min(place, 1)]])
             for place, port in enumerate(ports[:3])
         ]
+        watch = _sentinel(ports[0])
         self.sentinels = [
-            RedisNode(
-                directory / f"sentinel-{place}", port, sentinel_conf=_sentinel(directory, port, ports[0])
-            )
+            RedisNode(directory / f"sentinel-{place}", port, watch, "--sentinel")
             for place, port in enumerate(ports[3:])
         ]
         hosts = ",".join(f"{LOOPBACK}:{it.port}" for it in self.sentinels)
@@ -195,11 +192,12 @@ class ClusterServers(_Servers):
         self._stack = ExitStack()
         self.nodes = []
         for place in range(6):
-            port = free_port()
-            bus = ("--cluster-enabled", "yes", "--cluster-node-timeout", str(NOTICED_AFTER_MS))
-            # free_port gives what lies below 32768: the bus, ten thousand higher, is asked for by itself
-            bus += ("--cluster-port", str(free_port()), "--cluster-require-full-coverage", "no")
-            self.nodes.append(RedisNode(directory / f"node-{place}", port, *DATA, *REPLICATION, *bus))
+            # free_port gives what lies below 32768; the bus would be ten thousand higher
+            bus = (
+                *("cluster-enabled yes", f"cluster-port {free_port()}"),
+                *(f"cluster-node-timeout {NOTICED_AFTER_MS}", "cluster-require-full-coverage no"),
+            )
+            self.nodes.append(RedisNode(directory / f"node-{place}", free_port(), [*DATA, *bus]))
         self.url = "redis+cluster://" + ",".join(f"{LOOPBACK}:{it.port}" for it in self.nodes[:3])
 
     def __enter__(self) -> Self:
@@ -253,16 +251,18 @@ class ClusterServers(_Servers):
         return None
 
 
-def _sentinel(directory: Path, port: int, primary: int) -> str:
-    return "".join(
-        f"{line}\n"
-        for line in (
-            f"port {port}",
-            f"bind {LOOPBACK}",
-            f"dir {directory}",
-            f"sentinel monitor {SERVICE} {LOOPBACK} {primary} 2",
-            f"sentinel down-after-milliseconds {SERVICE} {NOTICED_AFTER_MS}",
-            f"sentinel failover-timeout {SERVICE} 3000",
-            f"sentinel parallel-syncs {SERVICE} 2",
-        )
-    )
+class StandInCluster(Cluster):
+    """A run on Redis servers that stand in for each other."""
+
+    def client(self) -> redis.Redis:
+        """A client of the primary of shard 0; close it."""
+        return self.redis.primary().client()
+
+
+def _sentinel(primary: int) -> list[str]:
+    return [
+        f"sentinel monitor {SERVICE} {LOOPBACK} {primary} 2",
+        f"sentinel down-after-milliseconds {SERVICE} {NOTICED_AFTER_MS}",
+        f"sentinel failover-timeout {SERVICE} 3000",
+        f"sentinel parallel-syncs {SERVICE} 2",
+    ]
