@@ -1,10 +1,10 @@
-# make demo | test | bench | bench-peers | planted | lint | lock      ARGS="..." is passed on to the program that runs
+# make demo | test | bench | bench-peers | planted | soak | lint | lock      ARGS="..." is passed on to the program that runs
 # A plain checkout needs only Python 3.11 or 3.12; `make test` also installs what .ci/services lists.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup services demo test bench bench-peers planted lint lock
+.PHONY: help setup services demo test bench bench-peers planted soak lint lock
 
 VENV := .venv
 STAMP := $(VENV)/.installed
@@ -16,6 +16,7 @@ help:
 	@echo "make bench   the benchmarks"
 	@echo "make bench-peers   the same accounts and ticks through what else one might pick (fetches it; not in CI)"
 	@echo "make planted bugs planted in a copy of the source, each caught by a named test (about 10 minutes)"
+	@echo "make soak    half an hour of load and faults, and a report (not in CI); longer: ARGS=\"--minutes 600\""
 	@echo "make lint    ruff, mypy and the import rules"
 	@echo "make lock    write requirements.lock anew from pyproject.toml"
 
@@ -43,6 +44,9 @@ bench-peers: services
 
 planted: services
 	@$(VENV)/bin/python -m tests.planted $(ARGS)
+
+soak: services
+	@$(VENV)/bin/python -m tests.soak $(ARGS)
 
 lint: setup
 	@$(VENV)/bin/ruff check .

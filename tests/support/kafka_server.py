@@ -45,12 +45,13 @@ class RealKafka:
     As a context manager it starts on entry and stops on exit. Topics are never made by themselves.
     - `directory`: its configuration, log of the server and data; made if missing.
     - `member`: None for a server by itself.
+    - `proxy_port`: where a proxy will lead to `proxied_port`; whoever comes from there is told to come again from there.
     """
 
     replication = 1
     """How many servers hold each record."""
 
-    def __init__(self, directory: Path, member: Member | None = None) -> None:
+    def __init__(self, directory: Path, member: Member | None = None, proxy_port: int | None = None) -> None:
         java = shutil.which("java")
         if java is None:
             raise KafkaServerError("java is not on PATH: .ci/services installs it")
@@ -58,7 +59,7 @@ class RealKafka:
         self._class_path = f"{kafka_jars()}/*"
         self.directory = directory
         self._member = member
-        self.port = free_port()
+        self.port, self.proxied_port, self._proxy_port = free_port(), free_port(), proxy_port
         self._configuration = directory / "server.properties"
         log_options = ("-Dlog4j2.level=INFO", "-Dlog4j2.disable.jmx=true")
         self._process = TetheredProcess(
@@ -158,6 +159,8 @@ class RealKafka:
         else:
             cluster_id, place = self._member.cluster_id, []
             settings = _member_properties(self.bootstrap_servers, self._member, self.directory / "data")
+        if self._proxy_port is not None:
+            settings |= _proxied(settings, self.proxied_port, self._proxy_port)
         configuration.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
         said = subprocess.run(
             [
@@ -200,6 +203,16 @@ def _member_properties(broker: str, member: Member, data: Path) -> dict[str, str
         "replica.lag.time.max.ms": "3000",
         "controller.quorum.election.timeout.ms": "500",
         "controller.quorum.fetch.timeout.ms": "1000",
+    }
+
+
+def _proxied(settings: Mapping[str, str], port: int, proxy_port: int) -> dict[str, str]:
+    """A second listener, for clients behind a proxy."""
+    return {
+        "listeners": f"{settings['listeners']},PROXIED://{LOOPBACK}:{port}",
+        "advertised.listeners": f"{settings['advertised.listeners']},PROXIED://{LOOPBACK}:{proxy_port}",
+        "listener.security.protocol.map": f"{settings['listener.security.protocol.map']},PROXIED:PLAINTEXT",
+        "inter.broker.listener.name": "PLAINTEXT",
     }
 
 
