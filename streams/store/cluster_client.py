@@ -36,7 +36,7 @@ REDIRECTS_MAX = 4
 NODE_ANSWERS_S = 1.0
 """A node that takes longer to say where slots are is away; it takes well under a millisecond."""
 
-_OF_ANY_NODE = frozenset({"PING", "TIME", "INFO", "CONFIG GET", "CLUSTER INFO"})
+_OF_ANY_NODE = frozenset({"PING", "TIME", "INFO", "CLUSTER INFO"})
 _SCRIPTS = frozenset({"EVAL", "EVALSHA"})
 _FIRST_SCRIPT_KEY = 3
 _Command = tuple[tuple[Any, ...], dict[str, Any]]

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 
 import redis.exceptions as errors
 from redis.asyncio import Redis
-from redis.asyncio.connection import Connection, ConnectionPool, SSLConnection
+from redis.asyncio.connection import Connection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -21,6 +21,7 @@ from streams.store.redis_address import Kind, read_address
 from streams.store.redis_connections import (
     DroppingConnection,
     DroppingSSLConnection,
+    OneServerPool,
     PrimaryConnection,
     PrimarySSLConnection,
 )
@@ -103,7 +104,7 @@ def connect(url: str) -> Redis:
         kind = DroppingSSLConnection if ssl else DroppingConnection
 
     def one(**place: Any) -> Redis:
-        return Redis.from_pool(ConnectionPool(connection_class=kind, **{**options, **place}))
+        return Redis.from_pool(OneServerPool(connection_class=kind, **{**options, **place}))
 
     if where.kind is Kind.CLUSTER:
         # it has the commands of a client of one server, and of those the ones that `cluster_client` names

@@ -13,6 +13,7 @@ from redis.asyncio.sentinel import MasterNotFoundError, Sentinel, SentinelConnec
 from redis.exceptions import RedisError
 
 from streams.store.redis_address import Address
+from streams.store.redis_connections import OneServer
 
 SENTINEL_ANSWERS_S = 1.0
 """One that takes longer is away; they answer in well under a millisecond."""
@@ -60,7 +61,7 @@ class Sentinels(Sentinel):
         return state
 
 
-class PrimaryPool(SentinelConnectionPool):
+class PrimaryPool(OneServer, SentinelConnectionPool):
     """Connections to the primary; closing it closes those to the sentinels as well."""
 
     async def state(self) -> dict[str, Any]:

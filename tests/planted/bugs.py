@@ -501,4 +501,11 @@ BUGS = (
         replace="                return await there(",
         test=f"{STAND_IN_TESTS}::test_slot_when_moved_to_another_node_under_a_commit_then_followed[ClusterServers]",
     ),
+    Bug(
+        name="a pool keeps connections to the primary of before",
+        file="streams/store/redis_connections.py",
+        search="            await self._leave_others(connection)\n",
+        replace="",
+        test=f"{STAND_IN_TESTS}::test_connections_when_the_name_leads_elsewhere_then_none_is_left_to_the_server_of_before",
+    ),
 )

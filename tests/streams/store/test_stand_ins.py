@@ -1,6 +1,7 @@
 """The store on servers that stand in for each other: what a client does when the primary is lost, demoted, cut off, or its slots move."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
@@ -13,11 +14,12 @@ from engine.policy import parse
 from streams.cli.doctor.doctor_failover import examine_failover
 from streams.config.settings import Settings
 from streams.contract.commit import Commit
+from streams.embedded.embedded_redis import EmbeddedRedis
 from streams.observe.metrics import Metrics
 from streams.store import redis_client
 from streams.store.policy_store import activate, policy_in_force
 from streams.store.redis_access import shard_count
-from streams.store.redis_client import connect, scan_keys, servers
+from streams.store.redis_client import connect, repeat, scan_keys, servers
 from streams.store.shard_store import ShardStore
 from streams.store.store_keys import ShardKeys
 from streams.store.store_reader import StoreReader
@@ -104,6 +106,27 @@ async def test_client_when_its_primary_stands_still_then_the_next_takes_the_comm
     finally:
         primary.resume()
     assert nodes.primary(fence_of(1)) is not primary
+
+
+async def test_connections_when_the_name_leads_elsewhere_then_none_is_left_to_the_server_of_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One in use meanwhile as well: a shard must not be taken over at one server and read at another."""
+    with EmbeddedRedis() as old, EmbeddedRedis() as new:
+        leads_to = [old.port]
+
+        def resolve(*_: object, **__: object) -> list[tuple[object, ...]]:
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", leads_to[0]))]
+
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        async with connect("redis://primary.test:6379/0") as client, connect(old.url) as at_old:
+            waiting = asyncio.create_task(client.blpop(["nothing"], timeout=1))
+            await client.set("where", b"old")
+            leads_to[0] = new.port
+            await at_old.execute_command("CLIENT KILL", "ID", await client.client_id())
+            await repeat(lambda: client.set("where", b"new"), "writing", retry_for_s=BACK_S_MAX)
+            await waiting
+            assert await asyncio.gather(*(client.get("where") for _ in range(4))) == [b"new"] * 4
 
 
 async def test_scripts_when_the_new_primary_knows_none_then_given_to_it(client: Redis) -> None:
