@@ -104,7 +104,8 @@ def _machine() -> str:
         platform.processor(),
     )
     memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{os.cpu_count()} cores of {model}, {memory_gb:.0f} GB, Linux {platform.release()}, Python {platform.python_version()}"
+    kernel = ".".join(platform.release().split(".")[:2])
+    return f"{os.cpu_count()} cores of {model}, {memory_gb:.0f} GB, {platform.system()} {kernel}, Python {platform.python_version()}"
 
 
 def _commit() -> str:

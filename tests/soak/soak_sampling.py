@@ -38,6 +38,8 @@ class Sampling:
 
     def _run(self) -> None:
         while not self._ended.wait(EVERY_S):
+            if not self._worker.pid:
+                continue
             process = Path("/proc") / str(self._worker.pid)
             lines = (process / "status").read_text().splitlines()
             self.rss_mb.append(

@@ -85,7 +85,7 @@ def test_redis_when_its_primary_is_killed_again_and_again_then_back_soon_and_no_
         anomalies = count_anomalies(cluster)
         say(
             f"{failovers} primaries killed, back after {statistics.median(took_s):.1f} s (median), {max(took_s):.1f} s at most; "
-            f"shards that Redis had been rewound for: {rewound}; {anomalies}"
+            f"{rewound} times a shard began anew, for Redis was rewound; {anomalies}"
         )
         assert anomalies.total == 0, "\n".join(anomalies.examples)
         assert anomalies.events > 0
