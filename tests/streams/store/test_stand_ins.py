@@ -4,12 +4,14 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 
 import pytest
 import redis.exceptions
 from redis.asyncio import Redis
 from redis.crc import key_slot
 
+from engine.ledger.accounts import AccountState, encode
 from engine.policy import parse
 from streams.cli.doctor.doctor_failover import examine_failover
 from streams.config.settings import Settings
@@ -17,6 +19,9 @@ from streams.contract.commit import Commit
 from streams.embedded.embedded_redis import EmbeddedRedis
 from streams.observe.metrics import Metrics
 from streams.store import redis_client
+from streams.store.backup import backup_restoring
+from streams.store.backup.backup_creating import write_backup
+from streams.store.backup.backup_restoring import look_around, restore
 from streams.store.policy_store import activate, policy_in_force
 from streams.store.redis_access import shard_count
 from streams.store.redis_client import connect, repeat, scan_keys, servers
@@ -158,6 +163,32 @@ async def test_commands_on_many_shards_when_sent_together_then_each_goes_to_its_
     assert await shard_count(client, "unimargin") == 20
     keys = [key async for some in scan_keys(client, "unimargin:*:fence") for key in some]
     assert sorted(keys) == sorted(fence_of(shard).encode() for shard in range(20))
+
+
+async def test_backup_when_restored_over_what_is_there_then_every_shard_is_as_it_was(
+    client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backup_restoring, "LISTEN_SECONDS", 0.0)
+    names = [f"account-{shard}" for shard in range(3)]
+    for shard, name in enumerate(names):
+        store = store_of(client, shard)
+        await store.take_over()
+        await store.commit(Commit(accounts={name: encode(AccountState(name))}))
+    file = BytesIO()
+    await write_backup(
+        client, "unimargin", (0, 1, 2), file, edition="e", now_ns=1, on_accounts=lambda _: None
+    )
+    await store_of(client, 3).take_over()
+    file.seek(0)
+    found = await look_around(client, "unimargin")
+    assert [it.shard for it in found] == [0, 1, 2, 3]
+    ends = await restore(client, "unimargin", file, found, lambda _: None)
+    assert [it.accounts for it in ends] == [1, 1, 1]
+    assert await shard_count(client, "unimargin") == 3
+    for shard, name in enumerate(names):
+        stored = await StoreReader(client).account(name, 3)
+        assert stored is not None
+        assert (stored.shard, stored.state) == (shard, encode(AccountState(name)))
 
 
 @pytest.mark.parametrize("shared", [ClusterServers], indirect=True)
