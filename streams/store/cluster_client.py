@@ -22,27 +22,21 @@ from typing import Any, Self, TypeVar
 
 import redis.exceptions as errors
 from redis.asyncio import Redis
-from redis.commands import AsyncCoreCommands
-from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS
 
+from streams.store.cluster_pipeline import ClusterPipeline, CoreCommands
+from streams.store.cluster_slots import slot_of
 from streams.store.redis_address import Address
 
 T = TypeVar("T")
-_CoreCommands: Any = AsyncCoreCommands
-"""What turns `get(key)` into `execute_command("GET", key)`."""
 
 REDIRECTS_MAX = 4
 """Of one command: nodes that disagree for longer are about to agree, and the caller comes again."""
 NODE_ANSWERS_S = 1.0
 """A node that takes longer to say where slots are is away; it takes well under a millisecond."""
 
-_OF_ANY_NODE = frozenset({"PING", "TIME", "INFO", "CLUSTER INFO"})
-_SCRIPTS = frozenset({"EVAL", "EVALSHA"})
-_FIRST_SCRIPT_KEY = 3
-_Command = tuple[tuple[Any, ...], dict[str, Any]]
 
-
-class ClusterClient(_CoreCommands):  # type: ignore[misc]
+class ClusterClient(CoreCommands):  # type: ignore[misc]
     """See the module. An async context manager: it closes on exit."""
 
     def __init__(self, seeds: Sequence[Address], open_node: Callable[[str, int], Redis]) -> None:
@@ -68,7 +62,7 @@ class ClusterClient(_CoreCommands):  # type: ignore[misc]
 
         return await self.on_owner(slot, there, asked)
 
-    def pipeline(self, transaction: bool = True) -> "ClusterPipeline":  # noqa: FBT001, FBT002 - as the client of a single Redis has it
+    def pipeline(self, transaction: bool = True) -> ClusterPipeline:  # noqa: FBT001, FBT002 - as the client of a single Redis has it
         """Commands that are sent together; as a transaction they must be of one slot."""
         return ClusterPipeline(self, transaction=transaction)
 
@@ -189,101 +183,6 @@ class ClusterClient(_CoreCommands):  # type: ignore[misc]
             await self._nodes.pop(gone).aclose()
 
 
-class ClusterPipeline(_CoreCommands):  # type: ignore[misc]
-    """Commands that wait until `execute`. After `watch` they go to one node at once, until `multi`."""
-
-    def __init__(self, client: ClusterClient, *, transaction: bool) -> None:
-        self._client, self._transaction = client, transaction
-        self._commands: list[_Command] = []
-        self._watching: Any = None
-
-    def execute_command(self, *args: Any, **options: Any) -> Any:
-        """Have the command wait, and return the pipeline; its answer where a key is watched."""
-        if self._watching is not None:
-            return self._watching.execute_command(*args, **options)
-        self._commands.append((args, options))
-        return self
-
-    def __len__(self) -> int:
-        return len(self._commands)
-
-    async def watch(self, *names: Any) -> Any:
-        """Begin a transaction that fails with `redis.WatchError` if one of these keys is changed meanwhile."""
-        node: Any = await self._client.owner(key_slot(_encoded(names[0])))
-        self._watching = node.pipeline(transaction=True)
-        return await self._watching.watch(*names)
-
-    def multi(self) -> None:
-        """What follows waits for `execute`."""
-        self._watching.multi()
-
-    async def execute(self) -> list[Any]:
-        """Carry out what waits; the answers. Raises what the client of a single Redis raises, for the first command that failed."""
-        commands, self._commands = self._commands, []
-        if self._watching is not None:
-            answers: list[Any] = await self._watching.execute()
-            return answers
-        if not commands:
-            return []
-        return await (self._together(commands) if self._transaction else self._each(commands))
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._commands.clear()
-        watching, self._watching = self._watching, None
-        if watching is not None:
-            await watching.reset()
-        if isinstance(error, errors.RedisError | OSError):
-            self._client.forget_owners()
-
-    async def _together(self, commands: list[_Command]) -> list[Any]:
-        slots = {slot_of(args) for args, _ in commands}
-        if len(slots) != 1:
-            raise errors.ClusterCrossSlotError(f"a transaction over {len(slots)} slots")
-
-        async def run(node: Any) -> list[Any]:
-            return await _sent(node.pipeline(transaction=True), commands).execute()  # type: ignore[no-any-return]
-
-        return await self._client.on_owner(slots.pop(), run)
-
-    async def _each(self, commands: list[_Command]) -> list[Any]:
-        places: dict[Redis, list[int]] = {}
-        for place, (args, _) in enumerate(commands):
-            places.setdefault(await self._client.owner(slot_of(args)), []).append(place)
-
-        async def ask(node: Any, some: list[int]) -> list[Any]:
-            pipe = _sent(node.pipeline(transaction=False), [commands[it] for it in some])
-            try:
-                return await pipe.execute(raise_on_error=False)  # type: ignore[no-any-return]
-            except BaseException:
-                self._client.forget_owners()
-                raise
-
-        told = await asyncio.gather(*map(ask, places, places.values()), return_exceptions=True)
-        answers: list[Any] = [None] * len(commands)
-        for some, found in zip(places.values(), told, strict=True):
-            if isinstance(found, BaseException):
-                raise found
-            for place, answer in zip(some, found, strict=True):
-                answers[place] = answer
-        return [await self._settled(*it) for it in zip(commands, answers, strict=True)]
-
-    async def _settled(self, command: _Command, answer: Any) -> Any:
-        """The answer, or that of the node that the command was sent on to. Raises it where it is an error."""
-        if isinstance(answer, errors.AskError):  # moved, or on its way: not carried out
-            args, options = command
-            return await self._client.execute_command(*args, **options)
-        if isinstance(answer, errors.ClusterError):
-            self._client.forget_owners()
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-
 class ClusterScript:
     """A script by its digest; a node that does not know it, as one that was just made the primary, is given it with the call."""
 
@@ -298,21 +197,3 @@ class ClusterScript:
             return await self._client.evalsha(self._digest, len(keys), *keys, *args)
         except errors.NoScriptError:
             return await self._client.eval(self._script, len(keys), *keys, *args)
-
-
-def slot_of(args: Sequence[Any]) -> int | None:
-    """The slot of a command's first key; None for one that any node answers."""
-    name = str(args[0]).upper()
-    if name in _OF_ANY_NODE:
-        return None
-    return key_slot(_encoded(args[_FIRST_SCRIPT_KEY if name in _SCRIPTS else 1]))
-
-
-def _encoded(key: Any) -> bytes:
-    return key if isinstance(key, bytes) else str(key).encode()
-
-
-def _sent(pipe: Any, commands: list[_Command]) -> Any:
-    for args, options in commands:
-        pipe.execute_command(*args, **options)
-    return pipe
