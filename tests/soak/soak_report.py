@@ -21,6 +21,8 @@ def problems_of(ran: Ran) -> list[str]:
     """What is not as it should be."""
     found = [f"{kind}: {count}" for kind, count in ran.anomalies.items() if count]
     found += [f"{it.kind}: back after {it.back_s} s" for it in ran.faults if it.back_s > BACK_S_MAX]
+    if ran.ends["steady"]:
+        found.append(f"the worker that nobody killed ended: {ran.ends['steady']}")
     first, last = _quarters(ran.rss_mb)
     if last > GROWTH_MAX * first:
         found.append(f"memory grew from {first:.0f} to {last:.0f} MB")

@@ -99,7 +99,7 @@ def soak(directory: Path, *, minutes: float, seed: int) -> Ran:
             repeats=found.repeats,
             rss_mb=sampling.rss_mb,
             descriptors=sampling.descriptors,
-            ends={it.name: it.statuses for it in (steady, mortal)},
+            ends={it.name: list(it.statuses) for it in (steady, mortal)},
         )
 
 
