@@ -52,7 +52,7 @@ class Faults:
             threading.Event().wait(lost_s)
         primary.kill()
         self._pause(DOWN_S_MAX)
-        primary.start()
+        self._servers.restart(primary)
 
     def _kill_broker(self) -> None:
         self._kafka.kill()

@@ -41,6 +41,7 @@ class RedisNode:
         # a file, for sentinels write into it what a server has become
         settings = directory / "redis.conf"
         own = (f"bind {LOOPBACK}", f"port {port}", f"dir {directory}")
+        self._settings = settings
         settings.write_text("".join(f"{line}\n" for line in (*own, *lines)))
         self._process = TetheredProcess(
             "redis-server",
@@ -71,6 +72,12 @@ class RedisNode:
             return None if answering == self._process.pid else f"process {answering} has port {self.port}"
 
         self._process.wait_ready(problem, START_S)
+
+    def start_behind(self, primary: "RedisNode") -> None:
+        """Start it as a replica of this one, with what it held given up."""
+        lines = [it for it in self._settings.read_text().splitlines() if not it.startswith("replicaof")]
+        self._settings.write_text("\n".join([*lines, f"replicaof {LOOPBACK} {primary.port}\n"]))
+        self.start()
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -154,6 +161,16 @@ class SentinelServers(_Servers):
         """The one that a majority of sentinels names."""
         return wait_for("the sentinels agree on who is the primary", self._agreed)
 
+    def restart(self, node: RedisNode) -> None:
+        """Start a primary that was killed, once another has its place: behind that one, as deploy/redis/failover.md asks for."""
+        node.start_behind(wait_for("another is the primary", lambda: self._other(node)))
+
+    def _other(self, node: RedisNode) -> RedisNode | None:
+        found = self._agreed()
+        return (
+            None if found is node or found is None or found.replication().get("role") != "master" else found
+        )
+
     def attached(self, node: RedisNode) -> int:
         """How many replicas follow it, in step."""
         said = node.replication()
@@ -219,6 +236,10 @@ class ClusterServers(_Servers):
     def primary(self, key: str = "unimargin:{shard-0}:fence") -> RedisNode:
         """The one that has the slot of this key."""
         return wait_for(f"a node has the slot of {key}", lambda: self._owner(key))
+
+    def restart(self, node: RedisNode) -> None:
+        """Start a primary that was killed; the others tell it that it is one no more."""
+        node.start()
 
     def whole(self) -> bool:
         """Whether a primary may be killed: each has a replica in step, and all know all."""

@@ -77,7 +77,7 @@ def test_redis_when_its_primary_is_killed_again_and_again_then_back_soon_and_no_
                 primary.kill()
                 asyncio.run(passed(servers.url, before))
                 took_s.append(time.monotonic() - killed_s)
-                primary.start()
+                servers.restart(primary)
                 traffic.check()
             wait_for("every server knows its place", servers.whole)
             settle(cluster, traffic)

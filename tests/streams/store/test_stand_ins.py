@@ -48,7 +48,7 @@ async def nodes(shared: Servers) -> Servers:
     """All up, nothing in them."""
     for node in shared.nodes:
         if not node.running:
-            node.start()
+            shared.restart(node)
     async with asyncio.timeout(60):
         while not shared.whole():  # noqa: ASYNC110 - servers tell nobody
             await asyncio.sleep(0.05)
