@@ -18,6 +18,7 @@ REWIND_TESTS = "tests/system/test_rewind.py"
 IDS_TESTS = "tests/streams/shards/test_input_ids.py"
 FAULT_TESTS = "tests/system/test_faults.py"
 STORE_TESTS = "tests/streams/store/test_store.py"
+READ_BACK_TESTS = "tests/streams/shards/test_read_back.py"
 STAND_IN_TESTS = "tests/streams/store/test_stand_ins.py"
 FOLLOWER_TESTS = "tests/streams/store/test_shard_follower.py"
 STANDBY_TESTS = "tests/system/test_standby.py"
@@ -507,5 +508,19 @@ BUGS = (
         search="            await self._leave_others(connection)\n",
         replace="",
         test=f"{STAND_IN_TESTS}::test_connections_when_the_name_leads_elsewhere_then_none_is_left_to_the_server_of_before",
+    ),
+    Bug(
+        name="what follows from an event with another meaning is published",
+        file="streams/shards/read_back.py",
+        search="        return self._contradicted | rest\n",
+        replace="        return self._contradicted\n",
+        test=f"{READ_BACK_TESTS}::test_conclude_when_the_outbox_goes_on_behind_what_contradicts_it_then_its_rest_goes_too",
+    ),
+    Bug(
+        name="a pool stays where events that were withdrawn have brought it",
+        file="streams/shards/processor.py",
+        search="in {**risk.pools, **was, **told}.items()",
+        replace="in {**risk.pools, **told}.items()",
+        test=f"{READ_BACK_TESTS}::test_conclude_when_the_outbox_goes_on_behind_what_contradicts_it_then_its_rest_goes_too",
     ),
 )
