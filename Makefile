@@ -1,10 +1,10 @@
-# make demo | test | bench | bench-peers | bench-scale | planted | lint | lock      ARGS="..." is passed on to the program that runs
+# make demo | test | bench | bench-peers | bench-scale | planted | soak | lint | lock      ARGS="..." is passed on to the program that runs
 # A plain checkout needs only Python 3.11 or 3.12; `make test` also installs what .ci/services lists.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup services sbom audit demo test bench bench-peers bench-scale planted lint lock
+.PHONY: help setup services sbom audit demo test bench bench-peers bench-scale planted soak lint lock
 
 VENV := .venv
 STAMP := $(VENV)/.installed
@@ -19,6 +19,7 @@ help:
 	@echo "make planted bugs planted in a copy of the source, each caught by a named test (about 10 minutes)"
 	@echo "make sbom    what all of it is made of: dist/sbom.cdx.json (CycloneDX), from requirements.lock"
 	@echo "make audit   ask of known vulnerabilities in it; waivers with an end are in .ci/audit-waivers.toml"
+	@echo "make soak    half an hour of load and faults, and a report (not in CI); longer: ARGS=\"--minutes 600\""
 	@echo "make lint    ruff, mypy and the import rules"
 	@echo "make lock    write requirements.lock anew from pyproject.toml"
 
@@ -49,6 +50,9 @@ bench-scale: services
 
 planted: services
 	@$(VENV)/bin/python -m tests.planted $(ARGS)
+
+soak: services
+	@$(VENV)/bin/python -m tests.soak $(ARGS)
 
 lint: setup
 	@$(VENV)/bin/ruff check .

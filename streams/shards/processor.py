@@ -340,22 +340,22 @@ class ShardProcessor:
         for account, sequences in newest.sequences.items():
             risk = self.book.risk(account)
             known = {
-                # what the store says from there on has another meaning than what was published
+                # what the store says from there on is of a history that was given up
                 it: min(number, newest.void.get((account, it), number + 1) - 1)
                 for it, number in risk.sequences.items()
             }
-            if all(sequence <= known.get(stream, 0) for stream, sequence in sequences.items()):
+            was = {pool: it for pool, (_, it) in newest.before.get(account, {}).items()}
+            if not was and all(number <= known.get(stream, 0) for stream, number in sequences.items()):
                 continue
             told = {
                 pool: it.ladder
                 for pool, it in newest.told[account].items()
                 if it.sequence > known.get(it.stream, 0)
             }
-            pools = {pool: it for pool, it in {**risk.pools, **told}.items() if it != LadderState()}
+            pools = {pool: it for pool, it in {**risk.pools, **was, **told}.items() if it != LadderState()}
             # the log may end with old events that were published again
             highest = {
-                it: max(sequences.get(it, 0), risk.sequences.get(it, 0))
-                for it in {*sequences, *risk.sequences}
+                it: max(sequences.get(it, 0), known.get(it, 0)) for it in {*sequences, *risk.sequences}
             }
             adopted = AccountRisk(account, pools, {it: highest[it] for it in Stream if it in highest})
             self.book.put(self.book.state(account) or AccountState(account), adopted)

@@ -17,6 +17,7 @@ from streams.config.connection_settings import redis_place
 from streams.config.problem import Problem
 from streams.config.settings import Settings, SettingsError
 from streams.config.tls_context import tls_context
+from streams.store.redis_address import FORMS, read_address
 from streams.store.redis_client import connect, scan_hash
 from streams.store.redis_refusal import refused
 from streams.store.store_keys import ShardKeys
@@ -52,9 +53,8 @@ def client_of(settings: Settings) -> Redis:
         }
     url = settings.redis_url.get_secret_value()
     if redis_place(url).scheme == "rediss":
-        tls_context(
-            settings, "redis"
-        )  # the client takes files, and looks at them when it connects: too late to tell
+        # the client takes files, and looks at them when it connects: too late to tell
+        tls_context(settings, "redis")
         security |= {
             "ssl_ca_certs": _path(settings.redis_tls_ca_file),
             "ssl_certfile": _path(settings.redis_tls_certificate_file),
@@ -68,13 +68,13 @@ def client_of(settings: Settings) -> Redis:
     except ValueError:
         # The client's words would repeat the address, and with it the password.
         raise SettingsError(
-            "redis_address_malformed: UNIMARGIN_REDIS_URL: not one that Redis clients know"
+            f"redis_address_malformed: UNIMARGIN_REDIS_URL: not an address of the form {FORMS}"
         ) from None
 
 
 def address(settings: Settings) -> str:
-    """Where Redis is, without user and password."""
-    return redis_place(settings.redis_url.get_secret_value()).said
+    """Where Redis is, without user, password and options. The address must be one that `client_of` takes."""
+    return read_address(settings.redis_url.get_secret_value()).said
 
 
 async def shard_count(client: Redis, prefix: str) -> int:

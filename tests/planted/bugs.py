@@ -18,6 +18,8 @@ REWIND_TESTS = "tests/system/test_rewind.py"
 IDS_TESTS = "tests/streams/shards/test_input_ids.py"
 FAULT_TESTS = "tests/system/test_faults.py"
 STORE_TESTS = "tests/streams/store/test_store.py"
+READ_BACK_TESTS = "tests/streams/shards/test_read_back.py"
+STAND_IN_TESTS = "tests/streams/store/test_stand_ins.py"
 FOLLOWER_TESTS = "tests/streams/store/test_shard_follower.py"
 STANDBY_TESTS = "tests/system/test_standby.py"
 RELAY_TESTS = "tests/streams/outbox/test_relay.py"
@@ -627,5 +629,47 @@ BUGS = (
         search="    handler.addFilter(NoCredentials())\n",
         replace="",
         test="tests/streams/config/test_log_secrets.py::test_client_when_told_to_tell_everything_then_of_no_request_that_carries_a_password",
+    ),
+    Bug(
+        name="a connection to a server that has become a replica is kept",
+        file="streams/store/redis_connections.py",
+        search="            if not typed and ",
+        replace="            if typed or ",
+        test=f"{STORE_TESTS}::test_commit_when_the_server_has_become_a_replica_then_its_connection_is_dropped[on_path]",
+    ),
+    Bug(
+        name="a node of a cluster that does not answer is asked for ever",
+        file="streams/store/cluster_client.py",
+        search="            except BaseException:\n                # cancelled as well",
+        replace="            except OSError:\n                # cancelled as well",
+        test=f"{STAND_IN_TESTS}::test_client_when_its_primary_stands_still_then_the_next_takes_the_commit[ClusterServers]",
+    ),
+    Bug(
+        name="what a slot on its way answers is not asked for where it goes",
+        file="streams/store/cluster_client.py",
+        search="                return await asked(",
+        replace="                return await there(",
+        test=f"{STAND_IN_TESTS}::test_slot_when_moved_to_another_node_under_a_commit_then_followed[ClusterServers]",
+    ),
+    Bug(
+        name="a pool keeps connections to the primary of before",
+        file="streams/store/redis_connections.py",
+        search="            await self._leave_others(connection)\n",
+        replace="",
+        test=f"{STAND_IN_TESTS}::test_connections_when_the_name_leads_elsewhere_then_none_is_left_to_the_server_of_before",
+    ),
+    Bug(
+        name="what follows from an event with another meaning is published",
+        file="streams/shards/read_back.py",
+        search="        return self._contradicted | rest\n",
+        replace="        return self._contradicted\n",
+        test=f"{READ_BACK_TESTS}::test_conclude_when_the_outbox_goes_on_behind_what_contradicts_it_then_its_rest_goes_too",
+    ),
+    Bug(
+        name="a pool stays where events that were withdrawn have brought it",
+        file="streams/shards/processor.py",
+        search="in {**risk.pools, **was, **told}.items()",
+        replace="in {**risk.pools, **told}.items()",
+        test=f"{READ_BACK_TESTS}::test_conclude_when_the_outbox_goes_on_behind_what_contradicts_it_then_its_rest_goes_too",
     ),
 )
