@@ -82,6 +82,11 @@ class OutboxRelays:
         """Publish the lane until cancelled. Raises as `OutboxRelay.run`."""
         await self._relays[lane].run()
 
+    @property
+    def waiting(self) -> int:
+        """Entries of both lanes that are not known to be published."""
+        return sum(relay.waiting for relay in self._relays.values())
+
     async def drained(self) -> None:
         """Return once everything offered is published and cut from both outboxes."""
         for relay in self._relays.values():

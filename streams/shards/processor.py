@@ -108,6 +108,8 @@ class ShardProcessor:
         self._ids = InputIds(policy.inputs.id_scope)
         self._ahead: dict[str, AccountState] = {}
         """States newer than the book's, until `settle`."""
+        self.rebuilt_to: dict[Topic, int] = dict.fromkeys(Topic, 0)
+        """Below these offsets an account may be ahead of the watermark (`streams.shards.rebuilding`)."""
         self._taken = TakenInputs()
         """What the batch that `settle` ends has brought."""
         self._stored = book.breaker.state
@@ -372,11 +374,15 @@ class ShardProcessor:
         self, topic: Topic, record: Record, message: AccountInput | Rejection, batch: "_Batch"
     ) -> None:
         if isinstance(message, Rejection):
+            if self._is_in_copy(account_of_key(record.key), topic, record.offset):
+                return
             self._set_aside(topic, record, message, batch)
             for named in self._concerned(topic, record, message, batch):
                 self._stop_topic(named, topic, record, message, batch)
             return
         account = message.account
+        if self._is_in_copy(account, topic, record.offset):
+            return
         state = batch.states.get(account) or self.state(account)
         if state is None:
             if self._partition_of(account.encode()) != self.shard:
@@ -393,6 +399,13 @@ class ShardProcessor:
             self._refuse(topic, record, after, account, batch, message.account_seq)
         else:
             self._keep(topic, record, message, before, after, batch)
+
+    def _is_in_copy(self, account: str | None, topic: Topic, offset: int) -> bool:
+        """Whether the account was rebuilt from a copy that has this input, or what became of it."""
+        if offset >= self.rebuilt_to[topic] or account is None:
+            return False
+        state = self.state(account)
+        return state is not None and offset <= state.progress(topic).offset
 
     def _keep(
         self,

@@ -31,7 +31,8 @@ They belong to this module alone; a key of another type is a broken invariant.
 
     unimargin:{shard-N}:fence                  number of take-overs
     unimargin:{shard-N}:meta                   hash: owner, token, role, format, taken_ms, beat, commit, watermark:<topic>, log:<topic>,
-                                               published:<topic>, outbox_head, liquidations_head, withdrawn:<lane>
+                                               published:<topic>, outbox_head, liquidations_head, withdrawn:<lane>, copied,
+                                               rebuilt:<topic>
     unimargin:{shard-N}:accounts               hash: account -> state
     unimargin:{shard-N}:orders:<account>       hash: order id -> open order, of accounts with many
     unimargin:{shard-N}:risks                  hash: account -> risk record
@@ -59,6 +60,7 @@ from redis.asyncio import Redis
 
 from streams.contract.commit import Commit, Lane, OutboxEntry, SoughtId
 from streams.observe.metrics import Metrics
+from streams.store.copy_source import CopySource
 from streams.store.id_hashes import forgotten_keys, id_hashes, lookups
 from streams.store.redis_client import StoreError, bounded, repeat, scan_hash
 from streams.store.shard_follower import Changes, Role, ShardFollower
@@ -139,6 +141,8 @@ class ShardImage(msgspec.Struct, frozen=True):
     """Topic -> offset after the last record known to be in it."""
     logs: dict[str, str]
     """Topic -> which one it is, as `TopicIdentity` writes it."""
+    rebuilt: dict[str, str]
+    """Topic -> where its accounts were rebuilt from copies; {} where they were not."""
     marks: dict[str, bytes]
     breaker: bytes | None
     adl: bytes | None
@@ -174,9 +178,9 @@ class ShardStore:
         self._take_over, self._applied_ids = (
             self._redis.register_script(script(name)) for name in ("take_over", "applied_ids")
         )
-        self._commit, self._withdrawn, self._published, self._beat, self._remember_logs = (
+        self._commit, self._withdrawn, self._published, self._beat, self._remember = (
             self._redis.register_script(owner_script(name))
-            for name in ("commit", "withdrawn", "published", "beat", "remember_logs")
+            for name in ("commit", "withdrawn", "published", "beat", "remember")
         )
         self._fence = self._taken_ms = 0
         self._token = ""
@@ -207,6 +211,25 @@ class ShardStore:
     def snapshots(self) -> SnapshotStore:
         """Where this owner writes snapshots."""
         return SnapshotStore(self._redis, self._keys, self._fence, self._token)
+
+    def copies(self) -> CopySource:
+        """Where accounts are read from for their second copy."""
+        return CopySource(self._redis, self._keys)
+
+    async def restore_old_ids(self, lists: Mapping[tuple[str, str], Sequence[str]]) -> None:
+        """Put ids of an edition before generations in place, by topic and account, before the accounts themselves. Raises StoreUnavailable.
+
+        Not fenced: whoever restores them writes the same.
+        """
+
+        async def write() -> None:
+            pipe = self._redis.pipeline(transaction=True)
+            for (topic, account), ids in lists.items():
+                key = self._keys.old_ids(topic, account)
+                pipe.delete(key).rpush(key, *ids)
+            await bounded(pipe.execute())
+
+        await self._repeat(write, "restoring ids")
 
     async def take_over_from(self, follower: ShardFollower) -> ShardImage | None:
         """Become the owner after the one that `follower` follows; None where it is not the owner any more.
@@ -270,13 +293,17 @@ class ShardStore:
 
     async def remember_logs(self, logs: Mapping[str, str]) -> None:
         """Note which topics the accounts are a result of. Raises FenceLost, StoreRewound or StoreUnavailable."""
+        await self.remember({LOG + topic: identity for topic, identity in logs.items()})
+
+    async def remember(self, fields: Mapping[str, str | bytes]) -> None:
+        """Set fields of the meta hash. Raises FenceLost, StoreRewound or StoreUnavailable."""
         args: list[Argument] = [self._fence, self._token]
-        for topic, identity in logs.items():
-            args += [LOG + topic, identity]
+        for field, value in fields.items():
+            args += [field, value]
         keys = [self._keys.fence, self._keys.meta]
         self._check(
             await self._repeat(
-                lambda: bounded(self._remember_logs(keys=keys, args=args)), "remembering the logs"
+                lambda: bounded(self._remember(keys=keys, args=args)), "remembering fields of its meta hash"
             )
         )
 
@@ -404,6 +431,7 @@ class ShardStore:
             outboxes={lane: await self._load_outbox(lane) for lane in Lane},
             published=meta.published,
             logs=meta.logs,
+            rebuilt=meta.rebuilt,
             marks={symbol: mark async for symbol, mark in scan_hash(self._redis, self._keys.marks)},
             breaker=await bounded(self._redis.get(self._keys.breaker)),
             adl=await bounded(self._redis.get(self._keys.adl)),

@@ -23,10 +23,10 @@ FORMAT = max(FORMATS)
 """Of this edition."""
 
 
-def newer(stored: str) -> str:
+def newer(stored: str, where: str = "Redis") -> str:
     """Why a shard of the stored format is refused."""
     return (
-        f"Redis holds format {stored}, written by a newer edition, and this one knows formats up to {FORMAT}: it would lose what it "
+        f"{where} holds format {stored}, written by a newer edition, and this one knows formats up to {FORMAT}: it would lose what it "
         "does not know. Start the newer edition, or restore the backup from before the upgrade"
     )
 

@@ -38,6 +38,7 @@ from streams.prices.operator_reader import OperatorReader
 from streams.prices.price_desk import PriceDesk
 from streams.prices.price_reader import PriceReader
 from streams.prices.symbol_beliefs import SymbolBeliefs
+from streams.shards.account_copies import AccountCopies, CopyPace
 from streams.shards.adl_rounds import AdlRounds
 from streams.shards.commit_queue import CommitQueue
 from streams.shards.crash import crash_only
@@ -135,6 +136,7 @@ async def _serve(room: Room, partitions: int, *, standby: bool) -> None:
     prices_ready = asyncio.Event()
     log_ends = LogEnds(settings, topics)
     turn, loading, snapshot_turn = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
+    copy_pace = CopyPace(settings.account_state_bytes_per_second)
 
     # the reader is made below, and before any shard
     after_prices = AfterPrices(turn, lambda: price_reader.batches_waiting)
@@ -186,6 +188,12 @@ async def _serve(room: Room, partitions: int, *, standby: bool) -> None:
             loading=loading,
             snapshots=SnapshotWriter(
                 processor, store, snapshot_turn, metrics, every_seconds=settings.snapshot_seconds
+            ),
+            copies=AccountCopies(
+                parts,
+                copy_pace,
+                topic=settings.topic_account_state if settings.account_state_minutes else "",
+                within_seconds=60 * settings.account_state_minutes,
             ),
             succession=Succession(
                 processor,

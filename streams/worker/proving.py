@@ -98,13 +98,15 @@ class Proofs:
         settings = self._settings
         switched = [settings.topic_operator] * settings.operator_topic_enabled
         switched += [settings.topic_fund] * settings.fund_topic_enabled
-        every = await partition_counts(settings, (*topics.values(), settings.topic_prices, *switched))
+        copies = [settings.topic_account_state] if settings.account_state_minutes else []
+        keyed = (*topics.values(), *copies)
+        every = await partition_counts(settings, (*keyed, settings.topic_prices, *switched))
         missing = [name for name, count in every.items() if not count]
         if missing:
             raise SettingsError(
                 f"topics missing: {', '.join(missing)}; create them with `unimargin topics create`"
             )
-        counts = {name: every[name] for name in topics.values()}
+        counts = {name: every[name] for name in keyed}
         if len(set(counts.values())) != 1:
             raise SettingsError(f"topics must have equal partition counts, found {counts}")
         return next(iter(counts.values()))

@@ -25,9 +25,31 @@ EPISODE_TESTS = "tests/engine/ladder/test_ladder_episode.py"
 ADL_TESTS = "tests/system/test_adl_live.py"
 ERROR_TESTS = "tests/streams/shards/test_processor_errors.py"
 START_TESTS = "tests/system/test_worker_start.py"
+REBUILD_TESTS = "tests/streams/shards/test_rebuilding.py"
 EXCHANGE_TESTS = "tests/streams/exchange/test_simulate.py"
 
 BUGS = (
+    Bug(
+        name="inputs that a copy of an account has are applied again",
+        file="streams/shards/processor.py",
+        search="        if offset >= self.rebuilt_to[topic] or account is None:\n",
+        replace="        if topic or account is None:\n",
+        test=f"{REBUILD_TESTS}::test_rebuild_when_copies_are_of_many_moments_then_what_was_there_before_to_the_byte",
+    ),
+    Bug(
+        name="a shard is rebuilt from copies without some of their ids",
+        file="streams/shards/rebuilding.py",
+        search="            if there != counted:\n",
+        replace="            if there and not counted:\n",
+        test=f"{REBUILD_TESTS}::test_rebuild_when_copies_or_logs_are_not_what_they_were_then_stopped_and_nothing_written",
+    ),
+    Bug(
+        name="a log may have lost what comes after the copies",
+        file="streams/shards/rebuilding.py",
+        search="                of_copies.check_begins(await self._begins(log), offsets)\n",
+        replace="                pass\n",
+        test=f"{REBUILD_TESTS}::test_rebuild_when_copies_or_logs_are_not_what_they_were_then_stopped_and_nothing_written",
+    ),
     Bug(
         name="records are acknowledged before their commit",
         file="streams/shards/committing.py",
