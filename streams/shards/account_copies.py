@@ -8,6 +8,8 @@ A sweep
 3. once all are there, put a record behind them: every account's newest copy has all inputs below the offsets of step 1. Redis remembers it
 A sweep begins at half the time within which every change is to be copied, so that the other half is left for writing it.
 
+Accounts are never deleted, so no copy is ever ended by an empty record here; a reader would honour one.
+
 Whoever takes the shard over knows by what Redis remembers whom to copy: those with an input at or above these offsets, and those that are
 stopped, of which it is not told. Is the topic another one, or its begin cut off, then everybody.
 
@@ -37,7 +39,6 @@ from streams.shards.shard_parts import ShardParts
 from streams.store.copy_source import Covered
 from streams.store.redis_client import StoreUnavailable
 from streams.store.shard_store import ShardLost
-from streams.store.store_format import FORMAT
 from streams.store.store_keys import COPIED
 
 FIRST_SWEEP_SECONDS = 10.0
@@ -207,7 +208,7 @@ class AccountCopies:
         reached = self._standing.durable
         return ShardCovered(
             shard=self.shard,
-            format=FORMAT,
+            format=self._store.format,
             fills=reached.get(Topic.FILLS, 0),
             ledger=reached.get(Topic.LEDGER, 0),
             logs=memory.stored,
@@ -242,7 +243,7 @@ class AccountCopies:
                 await asyncio.sleep(LOOK_SECONDS)
                 continue
             async with self._pace.turn() as sizes:
-                copied = await self._store.copies().read(self._portion(), FORMAT)
+                copied = await self._store.copies().read(self._portion(), self._store.format)
                 entries = [copy_entry(self.topic, self.shard, it) for it in copied.values() if it is not None]
                 sizes += [len(it.key or b"") + len(it.value) for it in entries]
                 await self._say(entries)

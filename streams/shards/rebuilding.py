@@ -95,7 +95,9 @@ class Rebuilding:
                     f"Redis holds nothing of the shard, and {self._topic} has its accounts up to these offsets: {stop}"
                 ) from None
             ahead = await self._restore(log, scan, begin, end)
-        fields = {LOG + topic: identity for topic, identity in covered.logs.items()}
+        # with Redis went what was in force
+        fields = {"format": str(max(self._store.format, covered.format, scan.format))}
+        fields |= {LOG + topic: identity for topic, identity in covered.logs.items()}
         fields |= {
             REBUILT + topic: f"{max(offset, ahead[topic])} {covered.logs[topic]}"
             for topic, offset in offsets.items()
@@ -178,6 +180,8 @@ class _Scan:
     def __init__(self, processor: ShardProcessor) -> None:
         self._processor = processor
         self.accounts: dict[str, _Found] = {}
+        self.format = 0
+        """The highest of any account."""
         self._covered: ShardCovered | None = None
         self._fault = ""
 
@@ -189,6 +193,7 @@ class _Scan:
             return
         try:
             known = read_format(record.value or b"")
+            self.format = max(self.format, known if known <= FORMAT else 0)
             said = read_copy(record.value or b"") if known <= FORMAT else None
             fault = newer(str(known), "its copy") if said is None else self._fault_of(said, record.key)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:

@@ -61,11 +61,12 @@ from redis.asyncio import Redis
 from streams.contract.commit import Commit, Lane, OutboxEntry, SoughtId
 from streams.observe.metrics import Metrics
 from streams.store.copy_source import CopySource
+from streams.store.format_store import format_in_force
 from streams.store.id_hashes import forgotten_keys, id_hashes, lookups
 from streams.store.redis_client import StoreError, bounded, repeat, scan_hash
 from streams.store.shard_follower import Changes, Role, ShardFollower
 from streams.store.snapshot_store import Snapshot, SnapshotStore, read_snapshot, read_states
-from streams.store.store_format import FORMAT, newer, restoring
+from streams.store.store_format import FORMAT, FORMAT_FIRST, newer, restoring
 from streams.store.store_keys import (
     LOG,
     OUTBOX_HEAD,
@@ -184,6 +185,8 @@ class ShardStore:
         )
         self._fence = self._taken_ms = 0
         self._token = ""
+        self.format = FORMAT_FIRST
+        """Of what this owner writes (`streams.store.store_format`)."""
         self._commits = 0
         self._outbox_heads = dict.fromkeys(Lane, 0)
         self._unfinished: set[str] = set()
@@ -399,7 +402,10 @@ class ShardStore:
             own.snapshot_next,
             own.changed_next,
         ]
-        args = [self._owner, self._token, self._role, TRAIL_ENTRIES_MAX, FORMAT, *expected]
+        in_force = await self._repeat(
+            lambda: format_in_force(self._redis, self._prefix), "reading the format in force"
+        )
+        args = [self._owner, self._token, self._role, TRAIL_ENTRIES_MAX, FORMAT, in_force, *expected]
         answer = await self._repeat(lambda: bounded(self._take_over(keys=keys, args=args)), "take-over")
         if not answer:
             return None
@@ -408,7 +414,7 @@ class ShardStore:
             raise StoreRefused(f"shard {self.shard}: {_REFUSALS[fence](flat_meta.decode(errors='replace'))}")
         meta = parse_meta(int(fence), dict(zip(flat_meta[::2], flat_meta[1::2], strict=True)))
         self._fence, self._commits, self._outbox_heads = meta.fence, meta.commit, dict(meta.outbox_heads)
-        self._taken_ms = meta.taken_ms
+        self._taken_ms, self.format = meta.taken_ms, meta.format
         self._unfinished.clear()
         return meta
 

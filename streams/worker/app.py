@@ -62,7 +62,14 @@ from streams.worker.policy_gate import PolicyGate
 from streams.worker.proving import Proofs
 from streams.worker.stand_in import StandIn
 from streams.worker.watchdog import Watchdog
-from streams.worker.worker_loops import as_owner, beats, clock, hand_on_instants, look_at_logs
+from streams.worker.worker_loops import (
+    as_owner,
+    beats,
+    clock,
+    hand_on_instants,
+    keep_saying_known,
+    look_at_logs,
+)
 
 SWITCH_INTERVAL_SECONDS = 0.0005
 """Faust's consumer runs in a thread of its own. At every socket write the event loop gives the interpreter away, and
@@ -270,6 +277,7 @@ async def _serve(room: Room, partitions: int, *, standby: bool) -> None:
             ("instants", hand_on_instants(desk, policy)),
             ("funds", funds.run),
             ("adl", adl.run),
+            ("format", keep_saying_known(redis, settings)),
             ("policy", lambda: _stop_when(gate.left, stopping)),
         )
     ]
@@ -286,6 +294,7 @@ async def _serve(room: Room, partitions: int, *, standby: bool) -> None:
 async def _admitted(proofs: Proofs, gate: PolicyGate, topics: dict[Topic, str]) -> int:
     """Prove all that a shard needs, and wait until our policy is in force; returns how many shards there are."""
     await proofs.redis()
+    await proofs.format()
     partitions = await proofs.topics(topics)
     if not await proofs.policy(gate.agrees):
         await gate.passed()

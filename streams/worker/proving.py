@@ -1,7 +1,7 @@
 """What a worker proves before it joins the group: that it could serve a shard if it were given one.
 
 A member of the group is given shards whether or not it can do anything with them, and for as long as it holds them nobody else serves them.
-So Redis (there, and writable), the clock, the topics and the policy are proved first, in this order. What is away may come: each proof
+So Redis (there, and writable), the clock, the format, the topics and the policy are proved first, in this order. What is away may come: each proof
 is tried again for a while. Then the worker ends with a message, and whoever restarts it begins anew.
 """
 
@@ -19,8 +19,10 @@ from engine.inputs import Topic
 from streams.config.problem import Problem
 from streams.config.settings import Settings, SettingsError
 from streams.kafka.clients import partition_counts
+from streams.store.format_store import format_in_force, say_known
 from streams.store.redis_access import address
 from streams.store.redis_client import bounded, passes
+from streams.store.store_format import FORMAT, newer
 
 PAUSE_SECONDS = 1.0
 CLOCK_DIFFERENCE_SECONDS_MAX = 1.0
@@ -55,6 +57,20 @@ class Proofs:
         where = self._settings.kafka_bootstrap_servers
         hint = "is the broker running, and is UNIMARGIN_KAFKA_BOOTSTRAP_SERVERS its address?"
         return await self._prove("topics", lambda: self._shard_count(topics), f"Kafka at {where}", hint)
+
+    async def format(self) -> None:
+        """That this edition knows the format in force. Raises `Problem`."""
+
+        async def known() -> int:
+            number = await format_in_force(self._redis, self._settings.redis_prefix)
+            if number > FORMAT:
+                raise Problem(newer(str(number), "the deployment"))
+            await say_known(
+                self._redis, self._settings.redis_prefix, self._settings.worker_id, time.time_ns()
+            )
+            return number
+
+        await self._prove("format", known, "the format in force", "it is kept in Redis")
 
     async def policy(self, agrees: Callable[[], Awaitable[bool]]) -> bool:
         """Whether the policy is in force, which it need not be: that is an operator's to say. Raises `Problem`."""
