@@ -11,7 +11,7 @@ A sweep begins at half the time within which every change is to be copied, so th
 Accounts are never deleted, so no copy is ever ended by an empty record here; a reader would honour one.
 
 Whoever takes the shard over knows by what Redis remembers whom to copy: those with an input at or above these offsets, and those that are
-stopped, of which it is not told. Is the topic another one, or its begin cut off, then everybody.
+stopped, of which it is not told. Is the topic another one, or its begin cut off, or are the inputs others, then everybody.
 
 A copy that Kafka takes for no price (too large) is told. Until a later one of the account is taken, the record of step 3 stays as it was: the
 older copies that it speaks of are still there.
@@ -158,7 +158,7 @@ class AccountCopies:
         while True:
             try:
                 if not self._swept_ns:
-                    await self._go_on()
+                    await self._go_on(memory)
                 if self._sweep is not None or self._is_due():
                     await self._copy(durable, memory)
             except (StoreUnavailable, KafkaError, OSError) as error:
@@ -183,18 +183,18 @@ class AccountCopies:
             await self._copy_all()
             await self._conclude(self._sweep)
 
-    async def _go_on(self) -> None:
+    async def _go_on(self, memory: LogMemory) -> None:
         """From where the owner before us was: its sweep need not be made again before its time."""
         covered = await self._store.copies().covered()
         self._swept_ns = 1
-        if covered is not None and covered.topic == await self._identity():
+        if covered is not None and (covered.topic, covered.logs) == (await self._identity(), memory.stored):
             self._since_ns = self._swept_ns = covered.time_ns
 
     async def _begin(self, durable: Callable[[], Awaitable[None]], memory: LogMemory) -> ShardCovered | None:
         """Note what is to be copied; None where nothing has happened since the last time."""
         now_ns, self._topic_now = time.time_ns(), await self._identity()
         if self._covered is None or self._covered.topic != self._topic_now:
-            self._covered = await self._find_changed(self._topic_now)
+            self._covered = await self._find_changed(self._topic_now, memory.stored)
         # in this order: whoever is counted has been noted
         accounts = await self._store.copies().accounts()
         await durable()
@@ -223,10 +223,10 @@ class AccountCopies:
             begin, _ = await log.bounds(self.topic, self.shard)
         return f"{identity}@{begin}"
 
-    async def _find_changed(self, topic: str) -> Covered | None:
+    async def _find_changed(self, topic: str, logs: dict[str, str]) -> Covered | None:
         """Note whom to copy, of those that were changed before we took the shard over; returns what is covered."""
         covered = await self._store.copies().covered()
-        if covered is not None and covered.topic != topic:
+        if covered is not None and (covered.topic, covered.logs) != (topic, logs):
             covered = None
         every = list(self._processor.book.accounts())
         for first in range(0, len(every), LOOKED_AT_TOGETHER):
@@ -272,7 +272,7 @@ class AccountCopies:
         if self._refused:
             return
         await self._say([copy_entry(self.topic, self.shard, sweep)])
-        covered = Covered(sweep.fills, sweep.ledger, self._topic_now, sweep.time_ns)
+        covered = Covered(sweep.fills, sweep.ledger, self._topic_now, sweep.logs, sweep.time_ns)
         await self._store.remember({COPIED: msgspec.json.encode(covered)})
         self._covered = covered
         _log.info(

@@ -19,6 +19,7 @@ import structlog
 
 from engine.inputs import Topic
 from engine.ledger.accounts import AccountState
+from engine.ledger.applying import with_progress
 from engine.ledger.orders_apart import encode_stored, order_changes
 from engine.ledger.remembering import generations
 from streams.contract.account_copy import SHARD_KEY, AccountCopy, ShardCovered, read_copy, read_format
@@ -159,7 +160,7 @@ class Rebuilding:
         listed = {(topic, it.account): ids for it in copies for topic, ids in it.listed.items() if ids}
         if listed:
             await self._store.restore_old_ids(listed)
-        states = {it.account: it.read_state() for it in copies}
+        states = {it.account: _in_this_log(it, it.read_state()) for it in copies}
         orders = {
             name: changes
             for name, state in states.items()
@@ -238,6 +239,15 @@ class _Scan:
             if there != counted:
                 return f"its ids of {topic} are not all there"
         return ""
+
+
+def _in_this_log(copy: AccountCopy, state: AccountState) -> AccountState:
+    """An offset beyond what the copy covers is of a log before this one, which was made anew on purpose: in this one nothing was applied yet."""
+    for topic, covered in ((Topic.FILLS, copy.fills), (Topic.LEDGER, copy.ledger)):
+        progress = state.progress(topic)
+        if progress.offset >= covered and progress.remembered is not None:
+            state = with_progress(state, topic, msgspec.structs.replace(progress, offset=-1))
+    return state
 
 
 def rebuilt_to(stored: Mapping[str, str], current: Mapping[str, str]) -> dict[Topic, int]:

@@ -30,6 +30,8 @@ class Covered(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ledger: int
     topic: str
     """Which topic they are in, and where its log begins: another one has none of them."""
+    logs: dict[str, str]
+    """Which topics the inputs are: offsets of others say nothing of who has changed."""
     time_ns: int
     """When all of this was so (wall clock, Unix ns)."""
 

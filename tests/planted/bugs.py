@@ -25,6 +25,7 @@ EPISODE_TESTS = "tests/engine/ladder/test_ladder_episode.py"
 ADL_TESTS = "tests/system/test_adl_live.py"
 ERROR_TESTS = "tests/streams/shards/test_processor_errors.py"
 START_TESTS = "tests/system/test_worker_start.py"
+FORMAT_TESTS = "tests/streams/store/test_store_format.py"
 REBUILD_TESTS = "tests/streams/shards/test_rebuilding.py"
 EXCHANGE_TESTS = "tests/streams/exchange/test_simulate.py"
 
@@ -42,6 +43,20 @@ BUGS = (
         search="            if there != counted:\n",
         replace="            if there and not counted:\n",
         test=f"{REBUILD_TESTS}::test_rebuild_when_copies_or_logs_are_not_what_they_were_then_stopped_and_nothing_written",
+    ),
+    Bug(
+        name="an offset of a log before this one passes for one of this",
+        file="streams/shards/rebuilding.py",
+        search="        if progress.offset >= covered and progress.remembered is not None:\n",
+        replace="        if progress.offset < -1:\n",
+        test=f"{REBUILD_TESTS}::test_rebuild_when_an_account_was_last_moved_by_a_log_before_this_one_then_its_next_input_counts",
+    ),
+    Bug(
+        name="a newer edition raises the format at its first take-over",
+        file="streams/store/lua/take_over.lua",
+        search="  format = ARGV[6]\n",
+        replace="  format = ARGV[5]\n",
+        test=f"{FORMAT_TESTS}::test_take_over_when_a_newer_edition_does_then_it_writes_what_is_in_force_until_that_is_raised",
     ),
     Bug(
         name="a log may have lost what comes after the copies",

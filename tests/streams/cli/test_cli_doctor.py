@@ -94,7 +94,7 @@ def test_doctor_when_copies_are_old_or_fall_short_of_a_cut_log_then_says_so(
     fills = env["UNIMARGIN_TOPIC_FILLS"]
     admin = AdminClient({"bootstrap.servers": cli_kafka.bootstrap_servers})
     publish(cli_kafka, [OutboxEntry(fills, 0, b"a", b"{", (), "x")] * 4)
-    covered = Covered(fills=2, ledger=0, topic="here", time_ns=1)
+    covered = Covered(fills=2, ledger=0, topic="here", logs={}, time_ns=1)
     with redis.Redis.from_url(env["UNIMARGIN_REDIS_URL"]) as client:
         meta = ShardKeys("unimargin", 0).meta
         client.hset(meta, mapping={"watermark:fills": 4, COPIED: msgspec.json.encode(covered)})

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from engine.book.plain_book import PlainBook
 from engine.inputs import AccountInput, OrderUpdate, Topic
-from engine.ledger.accounts import AccountState, Progress, encode
+from engine.ledger.accounts import AccountState, Progress, Remembered, encode
 from engine.ledger.orders_apart import INLINE_MAX
 from streams.contract.account_copy import AccountCopy, ShardCovered, copy_entry
 from streams.contract.commit import Commit
@@ -340,6 +340,38 @@ async def test_rebuild_when_cut_short_then_begun_anew(client: Redis, monkeypatch
     after = Shard(client, logs)
     assert await after.rebuild()
     assert await after.contents() == there
+
+
+async def test_rebuild_when_an_account_was_last_moved_by_a_log_before_this_one_then_its_next_input_counts(
+    client: Redis,
+) -> None:
+    logs = Logs()
+    before = Shard(client, logs)
+    await before.store.take_over()
+    rests = AccountState(
+        MANY,
+        {"USDT": Decimal(5)},
+        ledger=Progress(offset=20, remembered=Remembered(1, ids=0, forgotten_ns=1)),
+    )
+    before.processor.load([encode(rests)], {}, {})
+    await before.store.commit(Commit(accounts={MANY: encode(rests)}))
+    for number in range(10):
+        logs.add(Topic.LEDGER, b"acct-0", msgspec.json.encode(deposit("acct-0", entry_id=f"d-{number}")))
+    await before.apply(Topic.LEDGER, 10)
+    await before.copy("acct-0", MANY)
+    before.cover(2)
+    logs.add(Topic.LEDGER, MANY.encode(), msgspec.json.encode(deposit(MANY, "7", entry_id="new")))
+    for number in range(10, 30):
+        logs.add(Topic.LEDGER, b"acct-0", msgspec.json.encode(deposit("acct-0", entry_id=f"d-{number}")))
+    await before.apply(Topic.LEDGER, 31)
+    await before.copy("acct-0")
+    there = {it: before.processor.state(it) for it in ("acct-0", MANY)}
+    await client.flushdb()
+    after = Shard(client, logs)
+    assert await after.rebuild()
+    await after.apply(Topic.LEDGER, 31)
+    assert {it: after.processor.state(it) for it in there} == there
+    assert there[MANY].balances == {"USDT": Decimal(12)}
 
 
 async def _killed(*_: object) -> None:
