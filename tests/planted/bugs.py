@@ -54,8 +54,8 @@ BUGS = (
     Bug(
         name="a newer edition raises the format at its first take-over",
         file="streams/store/lua/take_over.lua",
-        search="  format = ARGV[6]\n",
-        replace="  format = ARGV[5]\n",
+        search="if not format or tonumber(format) < tonumber(ARGV[6]) then\n  format = ARGV[6]\n",
+        replace="if not format or tonumber(format) < tonumber(ARGV[5]) then\n  format = ARGV[5]\n",
         test=f"{FORMAT_TESTS}::test_take_over_when_a_newer_edition_does_then_it_writes_what_is_in_force_until_that_is_raised",
     ),
     Bug(
