@@ -373,14 +373,14 @@ class ShardProcessor:
     def _apply_one(
         self, topic: Topic, record: Record, message: AccountInput | Rejection, batch: "_Batch"
     ) -> None:
-        if record.offset < self.rebuilt_to[topic] and self._is_in_copy(topic, record):
-            return
         if isinstance(message, Rejection):
             self._set_aside(topic, record, message, batch)
             for named in self._concerned(topic, record, message, batch):
                 self._stop_topic(named, topic, record, message, batch)
             return
         account = message.account
+        if record.offset < self.rebuilt_to[topic] and self._is_in_copy(account, topic, record.offset):
+            return
         state = batch.states.get(account) or self.state(account)
         if state is None:
             if self._partition_of(account.encode()) != self.shard:
@@ -398,10 +398,10 @@ class ShardProcessor:
         else:
             self._keep(topic, record, message, before, after, batch)
 
-    def _is_in_copy(self, topic: Topic, record: Record) -> bool:
+    def _is_in_copy(self, account: str, topic: Topic, offset: int) -> bool:
         """Whether the account was rebuilt from a copy that has this input, or what became of it."""
-        state = self.state(account_of_key(record.key) or "")
-        return state is not None and record.offset <= state.progress(topic).offset
+        state = self.state(account)
+        return state is not None and offset <= state.progress(topic).offset
 
     def _keep(
         self,
@@ -500,6 +500,8 @@ class ShardProcessor:
         account_seq: int | None = None,
     ) -> None:
         """Stop the account in this topic, if it is one of this shard."""
+        if record.offset < self.rebuilt_to[topic] and self._is_in_copy(account, topic, record.offset):
+            return
         if self._partition_of(account.encode()) == self.shard:
             state = batch.states.get(account) or self.state(account) or AccountState(account)
             batch.states[account] = stopped(state, topic, record.offset, rejection.code, account_seq)

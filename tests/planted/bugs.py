@@ -33,8 +33,8 @@ BUGS = (
     Bug(
         name="inputs that a copy of an account has are applied again",
         file="streams/shards/processor.py",
-        search="        if record.offset < self.rebuilt_to[topic] and self._is_in_copy(topic, record):\n",
-        replace="        if record.offset < 0:\n",
+        search="        return state is not None and offset <= state.progress(topic).offset\n",
+        replace="        return state is None\n",
         test=f"{REBUILD_TESTS}::test_rebuild_when_copies_are_of_many_moments_then_what_was_there_before_to_the_byte",
     ),
     Bug(
@@ -432,7 +432,7 @@ BUGS = (
     Bug(
         name="a standby takes a shard that somebody else has taken meanwhile",
         file="streams/store/lua/take_over.lua",
-        search="if ARGV[7] and before ~= ARGV[6] then\n",
+        search="if ARGV[7] and before ~= ARGV[7] then\n",
         replace="if false then\n",
         test=f"{FOLLOWER_TESTS}::test_take_over_from_when_somebody_else_was_faster_then_nothing_is_taken",
     ),

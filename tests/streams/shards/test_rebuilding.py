@@ -171,7 +171,8 @@ def traded(rng: random.Random, logs: Logs, count: int) -> None:
             )
         sent.append((topic, message))
         value = b"{" if 0.35 <= fate < 0.37 else msgspec.json.encode(message)
-        logs.add(topic, message.account.encode(), value)
+        key = rng.choice(ACCOUNTS) if fate > 0.99 else message.account
+        logs.add(topic, key.encode(), value)
 
 
 def _many_orders(logs: Logs, n: int) -> None:
