@@ -38,6 +38,14 @@ BUGS = (
         test=f"{REBUILD_TESTS}::test_rebuild_when_copies_are_of_many_moments_then_what_was_there_before_to_the_byte",
     ),
     Bug(
+        name="who was changed by the owner before is not copied",
+        file="streams/shards/account_copies.py",
+        search="    return any(progress.offset >= offset or progress.stop is not None for progress, offset in places)\n",
+        replace="    return not places\n",
+        test="tests/streams/shards/test_copy_sweeps.py::"
+        "test_sweep_when_another_owner_makes_it_then_who_has_changed_since_is_copied_and_all_can_be_rebuilt",
+    ),
+    Bug(
         name="a shard is rebuilt from copies without some of their ids",
         file="streams/shards/rebuilding.py",
         search="            if there != counted:\n",

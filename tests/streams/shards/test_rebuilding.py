@@ -44,7 +44,7 @@ class Logs:
     def __init__(self) -> None:
         self.records: dict[str, list[Record]] = {COPIES: [], **{name: [] for name in INPUTS.values()}}
         self.begins = dict.fromkeys(self.records, 0)
-        self.identity = HERE
+        self.inputs_are = self.copies_are = HERE
 
     def add(self, topic: str, key: bytes | None, value: bytes | None) -> None:
         self.records[topic].append(Record(len(self.records[topic]), key, value))
@@ -56,9 +56,12 @@ class Logs:
         for first in range(start, end, 7):
             yield self.records[topic][first : min(first + 7, end)]
 
+    async def identity(self, _: str) -> TopicIdentity:
+        return self.copies_are
+
     async def of(self, _: int) -> LogLook:
         ends = {topic: len(self.records[name]) for topic, name in INPUTS.items()}
-        return LogLook(ends, dict.fromkeys(Topic, self.identity), 0.0)
+        return LogLook(ends, dict.fromkeys(Topic, self.inputs_are), 0.0)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Logs"]:
@@ -230,7 +233,7 @@ async def test_rebuild_when_copies_are_of_many_moments_then_what_was_there_befor
 
 
 def remade(logs: Logs) -> None:
-    logs.identity = TopicIdentity("another", 1)
+    logs.inputs_are = TopicIdentity("another", 1)
 
 
 def cut_further(logs: Logs) -> None:
