@@ -54,12 +54,11 @@ class OutboxRelays:
         self._epoch = await self._raise_epoch(self._store.shard)
 
     async def withdraw(self, places: Mapping[Lane, Sequence[int]]) -> None:
-        """Take out of the outboxes what was inherited at these places: its ids have another meaning. Raises as `ShardStore.withdrawn`."""
+        """Take out of the outboxes what was inherited at these places. Raises as `ShardStore.withdrawn`."""
         for lane, some in places.items():
             if some:
                 await self._store.withdrawn(lane, some)
                 self._relays[lane].withdraw(set(some))
-                self._metrics.outbox_withdrawn_total.inc(len(some))
 
     def adopted(self) -> None:
         """All that was in the event topics at the take-over is durable in Redis: publish."""

@@ -4,8 +4,8 @@ A sweep
 -------
 1. note how far both inputs are durable, and whom commits have changed since the sweep before
 2. read these accounts from Redis as they are now, a portion at a time, and put their copies into the outbox: so they are published by the
-   shard's owner alone, in order, and a crash loses none. A worker copies so many bytes a second; the rest waits
-3. once all are there, put a record behind them: every account's newest copy has all inputs below the offsets of step 1. Redis remembers it
+   shard's owner alone, in order. A worker copies so many bytes a second; the rest waits
+3. once all are published, put a record behind them: every account's newest copy has all inputs below the offsets of step 1. Redis remembers it
 A sweep begins at half the time within which every change is to be copied, so that the other half is left for writing it.
 
 Accounts are never deleted, so no copy is ever ended by an empty record here; a reader would honour one.
@@ -173,7 +173,8 @@ class AccountCopies:
             self._metrics.account_state_copy_age_seconds.remove(str(self.shard))
 
     def _is_due(self) -> bool:
-        return time.time_ns() - self._swept_ns >= self._within_s / 2 * 1e9
+        """Also after the clock was set back."""
+        return not 0 <= time.time_ns() - self._swept_ns < self._within_s / 2 * 1e9
 
     async def _copy(self, durable: Callable[[], Awaitable[None]], memory: LogMemory) -> None:
         """Begin a sweep, or go on with it."""
@@ -266,12 +267,13 @@ class AccountCopies:
         return found
 
     async def _conclude(self, sweep: ShardCovered) -> None:
-        """All are in the outbox: once they are published, say so."""
+        """All are in the outbox: once they are published, say so; and remember it once that is published too."""
         await self._relays.drained()
         self._sweep = None
         if self._refused:
             return
         await self._say([copy_entry(self.topic, self.shard, sweep)])
+        await self._relays.drained()
         covered = Covered(sweep.fills, sweep.ledger, self._topic_now, sweep.logs, sweep.time_ns)
         await self._store.remember({COPIED: msgspec.json.encode(covered)})
         self._covered = covered

@@ -10,7 +10,7 @@ From there the log is read as after any take-over. A copy may be ahead of the wa
 that is at or below the offset of its account.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ from engine.ledger.orders_apart import encode_stored, order_changes
 from engine.ledger.remembering import generations
 from streams.contract.account_copy import SHARD_KEY, AccountCopy, ShardCovered, read_copy, read_format
 from streams.contract.codec import account_of_key
-from streams.contract.commit import Commit
+from streams.contract.commit import Commit, Lane, OutboxEntry
 from streams.contract.record import Record
 from streams.kafka.log_ends import LogEnds
 from streams.kafka.log_reader import LogReader
@@ -70,6 +70,17 @@ class Rebuilding:
         """`topic` is that of the copies; "" where there are none."""
         self._processor, self._store, self._log_ends = processor, store, log_ends
         self._open_log, self._inputs, self._topic = open_log, inputs, topic
+
+    def copies_among(self, outboxes: Mapping[Lane, Sequence[OutboxEntry]]) -> dict[Lane, list[int]]:
+        """Places of copies that an owner before us has left unpublished.
+
+        They are not to be published: where Redis was rewound they may be older than what the topic has. Nothing was said of them yet, so
+        these accounts are copied again.
+        """
+        return {
+            lane: [place for place, entry in enumerate(entries) if entry.topic == self._topic]
+            for lane, entries in outboxes.items()
+        }
 
     async def rebuild(self, memory: LogMemory) -> bool:
         """Put what the copies say into Redis, which we own the shard in and which has no watermark of it; False where it is the log's to tell.

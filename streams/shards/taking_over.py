@@ -16,7 +16,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import nullcontext
 
@@ -28,7 +28,7 @@ from engine.inputs import Mark, Topic
 from engine.ladder.breaker import BreakerState
 from engine.liquidation.adl_risk import AdlState
 from engine.strict_decoding import StrictDecoder
-from streams.contract.commit import Commit
+from streams.contract.commit import Commit, Lane
 from streams.kafka.log_reader import LogReader
 from streams.shards.giving_way import give_way
 from streams.shards.input_steps import RECOVER_RECORDS_MAX, InputSteps
@@ -72,6 +72,8 @@ class TakingOver:
         self._succession, self._loading = succession, loading
         self._memory, self._begin_reading, self._rebuilding = memory, begin_reading, rebuilding
         self._rebuilt: Mapping[str, str] = {}
+        self._copies: Mapping[Lane, Sequence[int]] = {}
+        """Second copies that were found in the outboxes: places."""
         self._read_back = ReadBack(parts.processor, parts.metrics)
 
     @property
@@ -153,6 +155,7 @@ class TakingOver:
         if not image.logs:
             self._memory.check_layout(await self._store.logs_of_first())
         self._relays.inherit(image.outboxes)
+        self._copies = self._rebuilding.copies_among(image.outboxes)
         self._read_back.inherit(image.outboxes)
         async with self._turn:
             for data in image.marks.values():
@@ -189,7 +192,11 @@ class TakingOver:
         self._queue.add([*adopted, Commit(outbox=tuple(self._read_back.quarantined))])
         self._queue.hurry()
         await self._queue.durable()
-        await self._relays.withdraw(self._read_back.withdrawn())
+        contradicted = self._read_back.withdrawn()
+        self._metrics.outbox_withdrawn_total.inc(sum(map(len, contradicted.values())))
+        await self._relays.withdraw(
+            {lane: sorted({*places, *self._copies.get(lane, ())}) for lane, places in contradicted.items()}
+        )
         self._relays.adopted()
         if adopted:
             _log.warning("published_events_adopted", shard=self.shard, accounts=len(adopted))

@@ -99,8 +99,8 @@ def test_upgrade_when_rolled_out_and_back_and_out_again_then_nothing_is_lost_and
         said = raised(cluster)
         assert said.returncode == 0, said.stderr
         new.kill()
-        new.wait_ready()
-        assert formats(client) == {tomorrow}
+        wait_for("every shard has the new format", lambda: formats(client) == {tomorrow})
+        wait_for("the new one has all", lambda: running(new) == PARTITIONS)
         send_more(traffic)
         traffic.hold()
         traffic.sender.flush()
