@@ -35,7 +35,7 @@ class Formats(msgspec.Struct, frozen=True):
     in_force: int
     known: int
     """The highest that this edition knows."""
-    shards: dict[int, int]
+    shards: dict[str, int]
     """By shard, of what its owners have written."""
     workers: dict[str, int]
     """By worker that was heard of lately, the highest that it knows."""
@@ -92,7 +92,7 @@ async def _found(client: Redis, settings: Settings) -> Formats:
     return Formats(
         in_force=await format_in_force(client, prefix),
         known=FORMAT,
-        shards={shard: meta.format for shard, meta in metas.items()},
+        shards={str(shard): meta.format for shard, meta in metas.items()},
         workers={
             name: it.format
             for name, it in sorted((await workers_known(client, prefix, time.time_ns())).items())

@@ -29,6 +29,7 @@ from streams.store.format_store import FormatInForce, format_key
 from streams.store.id_hashes import remembered_keys
 from streams.store.policy_store import in_force_key, versions_key
 from streams.store.redis_client import StoreError, bounded
+from streams.store.store_format import FORMAT_FIRST
 from streams.store.store_keys import ShardKeys
 
 LISTEN_SECONDS = 2.5
@@ -199,6 +200,9 @@ async def _restore_policies(client: Redis, prefix: str, header: BackupHeader) ->
 async def _restore_format(client: Redis, prefix: str, header: BackupHeader) -> None:
     """What was in force then: with an older backup one goes back to an older edition."""
     any_client: Any = client
+    if header.format == FORMAT_FIRST:
+        await bounded(any_client.delete(format_key(prefix)))
+        return
     restored = FormatInForce(header.format, header.created_ns, "backup restore", "as of the backup")
     await bounded(any_client.set(format_key(prefix), msgspec.json.encode(restored)))
 
