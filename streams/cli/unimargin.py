@@ -115,6 +115,10 @@ class Commands(LazyGroup):
             "streams.cli.backup.backup_command:app",
             "One file of all that Redis holds: create it while workers run, verify it, restore it.",
         ),
+        "format": Source(
+            "streams.cli.format.format_command:app",
+            "The format of stored states: which is in force, and raise it once every worker is new.",
+        ),
         "policy": Source(
             "streams.cli.policy.policy_command:app", "Policy files: the rule book of an exchange."
         ),

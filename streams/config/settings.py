@@ -54,12 +54,20 @@ class Settings(ConnectionSettings):
     """How often a worker looks whether the packed snapshot of a shard is worth writing anew; 0 never does. A snapshot takes some 250
     bytes an account of Redis' memory, and a start with one a tenth of the time."""
 
+    account_state_minutes: float = Field(default=10.0, ge=0, le=1440)
+    """Every change of an account is in the topic of second copies within so many minutes, unless there is more than the bytes allow; 0 writes
+    no copies, reads none, and needs no topic. Keep `fills` and `ledger` for several times as long."""
+    account_state_bytes_per_second: float = Field(default=512 * 1024, ge=1024)
+    """How much of these copies a worker writes at most, all of its shards together. An account has about 1 KB, and 22 bytes for each id
+    that is remembered of its inputs without `account_seq`."""
+
     group: str = "unimargin"
     worker_id: str = Field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}")
     topic_prices: str = "prices"
     topic_fills: str = "fills"
     topic_ledger: str = "ledger"
     topic_quarantine: str = "quarantine"
+    topic_account_state: str = "account-state"
     topic_operator: str = "operator"
     operator_topic_enabled: bool = False
     """Whether workers take operators' commands from that topic, and commands send them. Whoever may write to it may release

@@ -1,7 +1,7 @@
 """Which topics the pipeline has and how they must be: read from a file such as deploy/kafka/topics.toml.
 
-The file speaks of topics by their role; the settings may give `prices`, `fills`, `ledger`, `quarantine`, `operator` and `fund`
-other names.
+The file speaks of topics by their role; the settings may give `prices`, `fills`, `ledger`, `quarantine`, `account-state`, `operator`
+and `fund` other names.
 """
 
 import tomllib
@@ -33,18 +33,21 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def account_keyed(settings: Settings) -> list[str]:
     """The topics keyed by account: a partition is a shard, so their counts must be equal."""
-    return [settings.topic_fills, settings.topic_ledger, *Stream]
+    copies = [settings.topic_account_state] if settings.account_state_minutes else []
+    return [settings.topic_fills, settings.topic_ledger, *Stream, *copies]
 
 
 def pipeline_topics(settings: Settings) -> list[str]:
-    """Every topic of the pipeline; those of the operators and of the fund only where the settings say so."""
-    wanted = [name for name, enabled in _switched(settings).items() if enabled]
-    return [settings.topic_prices, *account_keyed(settings), settings.topic_quarantine, *wanted]
+    """Every topic of the pipeline; of second copies, of the operators and of the fund only where the settings say so."""
+    keyed = account_keyed(settings)
+    wanted = [name for name, enabled in _switched(settings).items() if enabled and name not in keyed]
+    return [settings.topic_prices, *keyed, settings.topic_quarantine, *wanted]
 
 
 def _switched(settings: Settings) -> dict[str, bool]:
     """Topics that a deployment may do without, and whether this one has them."""
     return {
+        settings.topic_account_state: settings.account_state_minutes > 0,
         settings.topic_operator: settings.operator_topic_enabled,
         settings.topic_fund: settings.fund_topic_enabled,
     }
@@ -57,6 +60,7 @@ def by_name(settings: Settings, of_role: Mapping[str, T]) -> dict[str, T]:
         "fills": settings.topic_fills,
         "ledger": settings.topic_ledger,
         "quarantine": settings.topic_quarantine,
+        "account-state": settings.topic_account_state,
         "operator": settings.topic_operator,
         "fund": settings.topic_fund,
     }

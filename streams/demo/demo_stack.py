@@ -205,6 +205,8 @@ class Stack:
             "UNIMARGIN_KAFKA_FETCH_WAIT_MS": str(settings.kafka_fetch_wait_ms),
             "UNIMARGIN_REDIS_URL": settings.redis_url.get_secret_value(),
             "UNIMARGIN_PROVE_SECONDS": str(PROVE_SECONDS),
+            # a stack for some minutes needs no second copy, and the broker in memory cannot keep one
+            "UNIMARGIN_ACCOUNT_STATE_MINUTES": "0",
         }
 
 

@@ -108,6 +108,8 @@ class ShardProcessor:
         self._ids = InputIds(policy.inputs.id_scope)
         self._ahead: dict[str, AccountState] = {}
         """States newer than the book's, until `settle`."""
+        self.rebuilt_to: dict[Topic, int] = dict.fromkeys(Topic, 0)
+        """Below these offsets an account may be ahead of the watermark (`streams.shards.rebuilding`)."""
         self._taken = TakenInputs()
         """What the batch that `settle` ends has brought."""
         self._stored = book.breaker.state
@@ -377,6 +379,8 @@ class ShardProcessor:
                 self._stop_topic(named, topic, record, message, batch)
             return
         account = message.account
+        if record.offset < self.rebuilt_to[topic] and self._is_in_copy(account, topic, record.offset):
+            return
         state = batch.states.get(account) or self.state(account)
         if state is None:
             if self._partition_of(account.encode()) != self.shard:
@@ -393,6 +397,11 @@ class ShardProcessor:
             self._refuse(topic, record, after, account, batch, message.account_seq)
         else:
             self._keep(topic, record, message, before, after, batch)
+
+    def _is_in_copy(self, account: str, topic: Topic, offset: int) -> bool:
+        """Whether the account was rebuilt from a copy that has this input, or what became of it."""
+        state = self.state(account)
+        return state is not None and offset <= state.progress(topic).offset
 
     def _keep(
         self,
@@ -491,6 +500,8 @@ class ShardProcessor:
         account_seq: int | None = None,
     ) -> None:
         """Stop the account in this topic, if it is one of this shard."""
+        if record.offset < self.rebuilt_to[topic] and self._is_in_copy(account, topic, record.offset):
+            return
         if self._partition_of(account.encode()) == self.shard:
             state = batch.states.get(account) or self.state(account) or AccountState(account)
             batch.states[account] = stopped(state, topic, record.offset, rejection.code, account_seq)

@@ -37,9 +37,54 @@ CONNECTION_TESTS = "tests/streams/config/test_connection_settings.py"
 CREDENTIALS_TESTS = "tests/streams/worker/test_group_credentials.py"
 SECURE_TESTS = "tests/system/test_secure_worker.py"
 RIGHTS_TESTS = "tests/system/test_kafka_acls.py"
+FORMAT_TESTS = "tests/streams/store/test_store_format.py"
+REBUILD_TESTS = "tests/streams/shards/test_rebuilding.py"
 EXCHANGE_TESTS = "tests/streams/exchange/test_simulate.py"
 
 BUGS = (
+    Bug(
+        name="inputs that a copy of an account has are applied again",
+        file="streams/shards/processor.py",
+        search="        return state is not None and offset <= state.progress(topic).offset\n",
+        replace="        return state is None\n",
+        test=f"{REBUILD_TESTS}::test_rebuild_when_copies_are_of_many_moments_then_what_was_there_before_to_the_byte",
+    ),
+    Bug(
+        name="who was changed by the owner before is not copied",
+        file="streams/shards/account_copies.py",
+        search="    return any(progress.offset >= offset or progress.stop is not None for progress, offset in places)\n",
+        replace="    return not places\n",
+        test="tests/streams/shards/test_copy_sweeps.py::"
+        "test_sweep_when_another_owner_makes_it_then_who_has_changed_since_is_copied_and_all_can_be_rebuilt",
+    ),
+    Bug(
+        name="a shard is rebuilt from copies without some of their ids",
+        file="streams/shards/rebuilding.py",
+        search="            if there != counted:\n",
+        replace="            if there and not counted:\n",
+        test=f"{REBUILD_TESTS}::test_rebuild_when_copies_or_logs_are_not_what_they_were_then_stopped_and_nothing_written",
+    ),
+    Bug(
+        name="an offset of a log before this one passes for one of this",
+        file="streams/shards/rebuilding.py",
+        search="        if progress.offset >= covered and progress.remembered is not None:\n",
+        replace="        if progress.offset < -1:\n",
+        test=f"{REBUILD_TESTS}::test_rebuild_when_an_account_was_last_moved_by_a_log_before_this_one_then_its_next_input_counts",
+    ),
+    Bug(
+        name="a newer edition raises the format at its first take-over",
+        file="streams/store/lua/take_over.lua",
+        search="if not format or tonumber(format) < tonumber(ARGV[6]) then\n  format = ARGV[6]\n",
+        replace="if not format or tonumber(format) < tonumber(ARGV[5]) then\n  format = ARGV[5]\n",
+        test=f"{FORMAT_TESTS}::test_take_over_when_a_newer_edition_does_then_it_writes_what_is_in_force_until_that_is_raised",
+    ),
+    Bug(
+        name="a log may have lost what comes after the copies",
+        file="streams/shards/rebuilding.py",
+        search="                of_copies.check_begins(await self._begins(log), offsets)\n",
+        replace="                pass\n",
+        test=f"{REBUILD_TESTS}::test_rebuild_when_copies_or_logs_are_not_what_they_were_then_stopped_and_nothing_written",
+    ),
     Bug(
         name="records are acknowledged before their commit",
         file="streams/shards/committing.py",
@@ -407,7 +452,7 @@ BUGS = (
     Bug(
         name="a standby takes a shard that somebody else has taken meanwhile",
         file="streams/store/lua/take_over.lua",
-        search="if ARGV[6] and before ~= ARGV[6] then\n",
+        search="if ARGV[7] and before ~= ARGV[7] then\n",
         replace="if false then\n",
         test=f"{FOLLOWER_TESTS}::test_take_over_from_when_somebody_else_was_faster_then_nothing_is_taken",
     ),

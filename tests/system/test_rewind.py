@@ -27,6 +27,7 @@ from streams.kafka.producer_epochs import raise_shard_epoch
 from streams.observe.cascade import Cascade
 from streams.observe.metrics import Metrics
 from streams.outbox.relays import OutboxRelays
+from streams.shards.account_copies import AccountCopies, CopyPace
 from streams.shards.commit_queue import CommitQueue
 from streams.shards.giving_way import AfterPrices
 from streams.shards.price_watch import PriceWatch
@@ -104,6 +105,7 @@ class Owner:
             after_prices=AfterPrices(turn, lambda: 0),
             loading=asyncio.Lock(),
             snapshots=SnapshotWriter(self.processor, self.store, turn, self.metrics, every_seconds=0),
+            copies=AccountCopies(parts, CopyPace(1), topic="", within_seconds=0),
             succession=Succession(
                 self.processor,
                 self.store,

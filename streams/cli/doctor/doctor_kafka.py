@@ -20,6 +20,8 @@ from streams.kafka.topic_access import (
 )
 
 FOR_EVER = "-1"
+KEPT_FOR_EVER = {"retention.ms": FOR_EVER, "retention.bytes": FOR_EVER, "cleanup.policy": "delete"}
+KEPT_NEWEST = {"cleanup.policy": "compact"}
 CREATE = "`unimargin topics create`"
 SECURE = "correct the settings that it names: deploy/kafka/README.md"
 
@@ -109,6 +111,7 @@ async def _open_transactions(settings: Settings, logs: Logs) -> Check:
 
 
 async def _retention(admin: AIOKafkaAdminClient, settings: Settings, counts: dict[str, int]) -> list[Check]:
+    copies = settings.topic_account_state
     present = [topic for topic in account_keyed(settings) if topic in counts]
     if not present:
         return []
@@ -118,17 +121,20 @@ async def _retention(admin: AIOKafkaAdminClient, settings: Settings, counts: dic
             warn(
                 "retention",
                 "this broker does not tell the configuration of topics",
-                "make sure that none of them is cut: retention.ms=-1, retention.bytes=-1, cleanup.policy=delete",
+                f"make sure that none of them is cut: retention.ms=-1, retention.bytes=-1, cleanup.policy=delete ({copies}: compact)",
             )
         ]
-    return [_kept_for_ever(topic, configs[topic]) for topic in present]
+    return [
+        _kept(topic, configs[topic], KEPT_NEWEST if topic == copies else KEPT_FOR_EVER) for topic in present
+    ]
 
 
-def _kept_for_ever(topic: str, config: dict[str, str]) -> Check:
-    wanted = {"retention.ms": FOR_EVER, "retention.bytes": FOR_EVER, "cleanup.policy": "delete"}
+def _kept(topic: str, config: dict[str, str], wanted: dict[str, str]) -> Check:
     wrong = [f"{name}={config.get(name)}" for name, value in wanted.items() if config.get(name) != value]
     if not wrong:
-        return ok(f"retention of {topic}", "for ever")
+        return ok(
+            f"retention of {topic}", "the newest of each account" if wanted is KEPT_NEWEST else "for ever"
+        )
     want = ",".join(f"{name}={value}" for name, value in wanted.items())
     return failed(
         f"retention of {topic}",
