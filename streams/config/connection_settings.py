@@ -8,19 +8,16 @@
 Every refusal begins with a code, the table of which is in deploy/kafka/README.md.
 """
 
-import re
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
-from urllib.parse import parse_qs
+from typing import Any, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings
 
-REDIS_TRANSPORTS = ("redis", "rediss", "unix")
-REDIS_KINDS = ("", "sentinel", "cluster")
-"""Behind a "+": one server, or how the one is found that takes writes."""
+from streams.config.redis_address import FORMS, read_address
+
 OAUTH = "OAUTHBEARER"
 
 
@@ -101,56 +98,6 @@ def embedded_settings(server: Literal["kafka", "redis"]) -> dict[str, Any]:
     }
 
 
-class RedisPlace(NamedTuple):
-    """What a Redis URL says, as far as it is checked here."""
-
-    scheme: str
-    hosts: list[str]
-    """None for a socket of this machine; several of sentinels or of a cluster."""
-    user: bool
-    password: bool
-    options: frozenset[str]
-    said: str
-    """The address without user, password and options: for people."""
-
-
-def redis_place(url: str) -> RedisPlace:
-    """Read a Redis URL. Raises ValueError, with no word of it: any may be of a password."""
-    scheme, mark, rest = url.partition("://")
-    transport, _, kind = scheme.lower().partition("+")
-    if not mark or transport not in REDIS_TRANSPORTS or kind not in REDIS_KINDS:
-        raise ValueError("the scheme is none")
-    rest, _, query = rest.partition("?")
-    authority, slash, path = rest.partition("/")
-    login, _, named = authority.rpartition("@")
-    if "#" in url or "@" in path + query:
-        # a login with such a sign in it was cut in two: a part of the password would count as host, and be told
-        raise ValueError("a sign of a login is not percent-encoded")
-    if transport != "unix" and not kind and not path.isdecimal() and path:
-        raise ValueError("the path is the number of a database")
-    hosts = [_redis_host(it) for it in named.split(",")] if named else []
-    user, _, password = login.partition(":")
-    options = frozenset(parse_qs(query, keep_blank_values=True))
-    return RedisPlace(
-        transport,
-        hosts,
-        bool(user) or "username" in options,
-        bool(password) or "password" in options,
-        options,
-        f"{scheme}://{named}{slash}{path}",
-    )
-
-
-def _redis_host(text: str) -> str:
-    host, bracket, after = text.partition("]")
-    if not bracket:
-        host, colon, after = text.partition(":")
-        after = colon + after
-    if not host or bool(bracket) != host.startswith("[") or not re.fullmatch(r"(:[1-9]\d*)?", after):
-        raise ValueError("a host is not of the form host:port")
-    return host + bracket
-
-
 def _check_kafka_address(it: ConnectionSettings) -> None:
     addresses = [address.strip() for address in it.kafka_bootstrap_servers.split(",")]
     for address in addresses:
@@ -203,11 +150,11 @@ def _check_kafka_tls(it: ConnectionSettings) -> None:
 def _check_redis(it: ConnectionSettings) -> None:
     _check_certificate(it, "redis")
     try:
-        place = redis_place(it.redis_url.get_secret_value())
+        place = read_address(it.redis_url.get_secret_value())
     except ValueError:
         raise _refused(
             "redis_address_malformed",
-            "UNIMARGIN_REDIS_URL: not an address of the form redis://[user:password@]host:port/db (rediss:// for TLS)",
+            f"UNIMARGIN_REDIS_URL: not an address of the form {FORMS}",
         ) from None
     if any(name.startswith("ssl_") for name in place.options):
         raise _refused(
@@ -221,10 +168,10 @@ def _check_redis(it: ConnectionSettings) -> None:
             )
     if it.redis_username and not (place.password or _given(it.redis_password)):
         raise _refused("redis_credentials_missing", "UNIMARGIN_REDIS_USERNAME needs UNIMARGIN_REDIS_PASSWORD")
-    if place.scheme != "rediss":
+    if place.transport != "rediss":
         _refuse_unused("redis_tls_unused", _tls_given(it, "redis"), "with an address that is not rediss://")
-    away = [host for host in place.hosts if not _on_this_machine(host)]
-    if place.scheme == "redis" and away and not it.redis_plaintext_allowed:
+    away = [host for host, _ in place.hosts if not _on_this_machine(host)]
+    if place.transport == "redis" and away and not it.redis_plaintext_allowed:
         raise _refused(
             "redis_plaintext_refused",
             f"UNIMARGIN_REDIS_URL would send everything in clear to {', '.join(away)}; use rediss://, or say "

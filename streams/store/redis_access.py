@@ -13,11 +13,10 @@ from redis.exceptions import RedisError
 from engine.events.effects import AccountRisk
 from engine.inputs import Mark
 from engine.ledger.accounts import AccountState, decode
-from streams.config.connection_settings import redis_place
 from streams.config.problem import Problem
+from streams.config.redis_address import FORMS, read_address
 from streams.config.settings import Settings, SettingsError
 from streams.config.tls_context import tls_context
-from streams.store.redis_address import FORMS, read_address
 from streams.store.redis_client import connect, scan_hash
 from streams.store.redis_refusal import refused
 from streams.store.store_keys import ShardKeys
@@ -52,7 +51,7 @@ def client_of(settings: Settings) -> Redis:
             "password": settings.redis_password.get_secret_value(),
         }
     url = settings.redis_url.get_secret_value()
-    if redis_place(url).scheme == "rediss":
+    if read_address(url).transport == "rediss":
         # the client takes files, and looks at them when it connects: too late to tell
         tls_context(settings, "redis")
         security |= {

@@ -16,8 +16,9 @@ from redis.asyncio.connection import Connection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from streams.config.redis_address import Kind, read_address
 from streams.store.cluster_client import ClusterClient
-from streams.store.redis_address import Kind, read_address
+from streams.store.connection_options import connection_options
 from streams.store.redis_connections import (
     DroppingConnection,
     DroppingSSLConnection,
@@ -77,12 +78,12 @@ def connect(url: str, **security: Any) -> Redis:
 
     `security` is what `redis_access.client_of` adds: credentials, authorities, certificates.
     It repeats nothing by itself: `repeat` does, where it is safe, and counts it. Bound every call with `bounded`.
-    The forms of addresses are those of `streams.store.redis_address`. A client of a cluster does what this package asks of it, and no more.
+    The forms of addresses are those of `streams.config.redis_address`. A client of a cluster does what this package asks of it, and no more.
     """
     where = read_address(url)
+    found = connection_options(where, security)
     options = {
-        **where.options,
-        **security,
+        **found.server,
         "socket_timeout": None,
         "socket_connect_timeout": CALL_TIMEOUT_S if where.kind is Kind.SERVER else CONNECT_ONE_OF_MANY_S,
         "socket_keepalive": True,
@@ -96,7 +97,7 @@ def connect(url: str, **security: Any) -> Redis:
             **options,
             "username": None,
             "password": None,
-            **where.sentinel_options,
+            **found.sentinel,
             "ssl": ssl,
         }
         sentinel_options.pop("db", None)

@@ -1,7 +1,7 @@
 """The check of `unimargin doctor` that looks at how both connections are secured; what breaks a rule is refused before it comes here."""
 
 from streams.cli.doctor.check import Check, ok, warn
-from streams.config.connection_settings import redis_place
+from streams.config.redis_address import read_address
 from streams.config.settings import Settings
 
 CHECK = "encryption"
@@ -10,7 +10,7 @@ CHECK = "encryption"
 def examine_security(settings: Settings) -> Check:
     """Whether anything may leave this machine in clear."""
     protocol = settings.kafka_security_protocol
-    redis = redis_place(settings.redis_url.get_secret_value()).scheme
+    redis = read_address(settings.redis_url.get_secret_value()).transport
     how = f" ({settings.kafka_sasl_mechanism})" if "SASL" in protocol else ""
     found = f"Kafka by {protocol}{how}, Redis by {redis}://"
     allowed = [
