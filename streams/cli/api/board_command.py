@@ -103,6 +103,8 @@ def _recorded(
     from streams.replay.day_recording import record_day  # noqa: PLC0415
 
     policy = load_policy(settings.policy_file)
+    if not path.exists():
+        raise SettingsError(f"--replay {path}: no such file or directory")
     try:
         files = Files(path, policy, options)
         with progress_bar() as bar:
@@ -112,6 +114,8 @@ def _recorded(
             )
     except FeedError as error:
         raise SettingsError(str(error)) from None
+    if not day.moments or not day.moments[-1].time_ns:
+        raise SettingsError(f"--replay {path}: nothing to replay, there is no message in it")
     if not day.accounts:
         raise SettingsError(f"--replay {path}: there is no account in it; --accounts makes some up")
     return run_recorded(settings, policy, keys, day, listening)

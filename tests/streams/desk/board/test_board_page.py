@@ -1,21 +1,13 @@
 """The board in a real Chromium over a real API, Redis and Kafka: how it is served, who is let in, what a person can do, and that it survives."""
 
-import json
-import re
-import sys
 import time
 from collections.abc import Callable
 from decimal import Decimal
-from pathlib import Path
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 import msgspec
 import pytest
 
-from engine.events.effects import AccountRisk
 from engine.events.price_events import price_event
-from engine.ladder import Band, LadderState
 from engine.ladder.breaker import BreakerState, Stake
 from engine.liquidation.adl_risk import AdlLevel, AdlState
 from engine.liquidation.fund_groups import FundBalance
@@ -25,43 +17,17 @@ from streams.contract.operator_command import BreakerRelease, decode_operator_co
 from streams.desk.api_keys import ApiRole
 from tests.streams.cli.test_cli_breaker import OPENING, store
 from tests.streams.cli.test_cli_events import publish
-from tests.streams.desk.conftest import QUOTES, MakeApi, risk
-from tests.streams.replay.test_day_recording import falling
+from tests.streams.desk.board.small_book import EVIL, address_of, leave_book
+from tests.streams.desk.conftest import MakeApi
 from tests.support.api_process import KEYS, ApiProcess
 from tests.support.board_browser import PHONE, BoardBrowser
-from tests.support.builders import SAMPLE, account
-from tests.support.cli_state import leave_adl, leave_state, marks_now
+from tests.support.cli_state import leave_adl
 from tests.support.kafka_log import read_topic
 from tests.support.kafka_server import RealKafka
 from tests.support.sender import Sender
 from tests.support.waiting import wait_for
-from tests.support.workers import Worker
 
 pytestmark = pytest.mark.system
-
-EVIL = '<img src=x onerror="window.ran=1">'
-
-
-def leave_book(url: str) -> None:
-    """A called account, one in liquidation, one whose name is markup, and some that are well."""
-    states = [
-        account({"USDT": 10_000}, {"BTC-PERP": (1, 50_000)}, name="well/1"),
-        account({"USDT": 3_400, "BTC": "0.1"}, {"BTC-PERP": (2, 51_000)}, name="called"),
-        account({"USDT": 1_000}, {"ETH-PERP": (5, 3_150)}, name="sinking"),
-        account({"USDT": 900}, {"ETH-PERP": (5, 3_150)}, name=EVIL),
-    ]
-    risks = [
-        risk("called", Band.MARGIN_CALL),
-        risk("sinking", Band.LIQUIDATION),
-        risk(EVIL, Band.LIQUIDATION),
-    ]
-    leave_state(url, 0, states, risks, marks_now(QUOTES), {"fills": 41, "ledger": 7})
-
-
-def address_of(api: ApiProcess) -> str:
-    address = api.address()
-    assert address is not None
-    return address
 
 
 def test_page_when_served_then_it_takes_no_key_and_may_load_nothing_from_elsewhere(api: ApiProcess) -> None:
@@ -265,122 +231,3 @@ def test_cascade_when_a_fund_is_stated_then_its_worth_and_who_is_near_deleveragi
         browser.until("the fund", lambda: "1,234,568 USD" in browser.text("#cascade"))
         browser.until("the risk", lambda: "deleveraging of ETH-PERP\n▲ soon" in browser.text("#cascade"))
         assert browser.complaints == []
-
-
-def test_rows_when_500_change_four_times_a_second_then_frames_are_kept(
-    make_api: MakeApi, redis_url_db: str, say: Callable[[str], None]
-) -> None:
-    states = [
-        account({"USDT": 5_000 + it}, {"BTC-PERP": (1, 50_000)}, name=f"account-{it:03}") for it in range(500)
-    ]
-    pools = {"": LadderState(band=Band.WARNING)}
-    risks = [AccountRisk(it.account, pools) for it in states]
-    leave_state(redis_url_db, 0, states, risks, marks_now(QUOTES))
-    api = make_api()
-    wait_for("all are ranked", lambda: api.ask("/accounts").data["complete"])
-    with BoardBrowser() as browser:
-        page = browser.open(address_of(api), query="?rows=500&every_ms=250")
-        browser.until("500 rows", lambda: "500 of 500" in browser.text("#accounts-count"))
-        page.wait_for_timeout(1000)
-        page.evaluate(MEASURE)
-        begun_s, changes = time.monotonic(), 0
-        while time.monotonic() - begun_s < 3:
-            changes += 1
-            browser.meanwhile(
-                leave_state, redis_url_db, 0, marks=marks_now({**QUOTES, "BTC-PERP": 50_000 + changes})
-            )
-            page.wait_for_timeout(max(0, 250 * changes - 1000 * (time.monotonic() - begun_s)))
-        seconds = time.monotonic() - begun_s
-        frames, work, long = page.evaluate("() => [window.gaps, window.work, window.long]")
-        shown = page.locator(".tabulator-row").first.inner_text()
-    frames.sort()
-    work.sort()
-    part = lambda values, share: values[min(len(values) - 1, int(share * len(values)))]  # noqa: E731
-    say(
-        f"500 rows, {changes / seconds:.1f} changes/s: {len(frames) / seconds:.0f} frames/s, gap p50 {part(frames, 0.5):.1f} "
-        f"p95 {part(frames, 0.95):.1f} p99 {part(frames, 0.99):.1f} max {frames[-1]:.1f} ms; work in a frame p50 "
-        f"{part(work, 0.5):.2f} p95 {part(work, 0.95):.2f} max {work[-1]:.1f} ms; tasks above 50 ms: {long}"
-    )
-    assert changes > 4
-    assert shown
-    # what the page itself does fits into a frame; how often frames come is the machine's
-    assert part(work, 0.95) < 1000 / 60
-    assert browser.complaints == []
-
-
-MEASURE = """() => {
-  window.gaps = []; window.work = []; window.long = [];
-  new PerformanceObserver((list) => window.long.push(...list.getEntries().map((it) => Math.round(it.duration)))).observe({type: 'longtask'});
-  const ask = window.requestAnimationFrame.bind(window);
-  window.requestAnimationFrame = (work) => ask((now) => { const begun = performance.now(); work(now); window.work.push(performance.now() - begun); });
-  let last = performance.now();
-  const tick = (now) => { window.gaps.push(now - last); last = now; ask(tick); };
-  ask(tick);
-}"""
-
-
-def test_recorded_day_when_the_slider_is_moved_then_all_of_the_page_is_of_that_moment(tmp_path: Path) -> None:
-    recording = tmp_path / "day.jsonl"
-    recording.write_text("\n".join(falling()) + "\n")
-    policy = tmp_path / "policy.toml"
-    policy.write_text(SAMPLE)
-    with Worker(
-        "board",
-        {"UNIMARGIN_API_PORT": "0", "UNIMARGIN_POLICY_FILE": str(policy), "PYTHONUNBUFFERED": "1"},
-        tmp_path / "board.log",
-        command=(*BOARD_COMMAND, "--replay", str(recording), "--role", "risk"),
-    ) as process:
-        address = wait_for("it serves", lambda: way_in(process))
-        with BoardBrowser() as browser:
-            page = browser.page
-            page.goto(address)
-            browser.until("the last moment", lambda: "1 not healthy" in browser.text("#scrubber output"))
-            browser.until("bankrupt", lambda: "bankrupt" in browser.text(".tabulator-row"))
-            assert "recorded day" in browser.text("#state")
-            page.locator("#moment").focus()
-            page.keyboard.press("Home")
-            browser.until("healthy", lambda: "healthy" in browser.text(".tabulator-row"))
-            browser.until("the price of then", lambda: "49,6" in browser.text("#symbols"))
-            for _ in range(150):
-                page.keyboard.press("ArrowRight")
-            browser.until("worse", lambda: "healthy" not in browser.text(".tabulator-row"))
-            page.locator(".tabulator-row a").click()
-            browser.until("said by then", lambda: "warning opened" in browser.text("#account-history"))
-            assert "bankrupt" not in browser.text("#account-history")
-            page.locator("#account input[name=move]").fill("-20")
-            page.locator(".whatif button").click()
-            browser.until("what if, then", lambda: "bankrupt" in browser.text(".whatif .scroller"))
-            browser.picture("recorded-account-1280-dark")
-            assert browser.complaints == []
-
-
-BOARD_COMMAND = (sys.executable, "-m", "streams.cli", "board")
-
-
-def way_in(process: Worker) -> str | None:
-    """The address that it printed."""
-    found = re.search(r"board: (http://\S+)", process.log.read_text())
-    return found[1] if found else None
-
-
-def test_board_command_when_started_then_its_printed_way_in_is_a_viewers_and_of_this_process_alone(
-    kafka_env: dict[str, str], redis_env: dict[str, str], tmp_path: Path
-) -> None:
-    env = {**kafka_env, **redis_env, "UNIMARGIN_API_PORT": "0", "PYTHONUNBUFFERED": "1"}
-    with Worker("board", env, tmp_path / "board.log", command=BOARD_COMMAND) as process:
-        address, _, key = wait_for("it serves", lambda: way_in(process)).partition("board/#key=")
-
-        def caller(presented: str) -> tuple[int, dict[str, str]]:
-            request = Request(f"{address}caller", headers={"Authorization": f"Bearer {presented}"})
-            try:
-                with urlopen(request, timeout=10) as response:
-                    return response.status, json.loads(response.read())["data"]
-            except HTTPError as error:
-                return error.code, {}
-
-        status, told = wait_for("it answers", lambda: (it := caller(key))[0] != 503 and it)
-        assert (status, told["name"], told["role"], told["recorded"]) == (200, "board", "viewer", False)
-        assert caller(f"{key}x")[0] == 401
-        assert process.terminate() == 0
-    log = (tmp_path / "board.log").read_text()
-    assert log.count(key) == 1  # the line that says the address, which is standard output
