@@ -57,7 +57,7 @@ class Settings(ConnectionSettings):
     account_state_minutes: float = Field(default=10.0, ge=0, le=1440)
     """Every change of an account is in the topic of second copies within so many minutes, unless there is more than the bytes allow; 0 writes
     no copies, reads none, and needs no topic. Keep `fills` and `ledger` for several times as long."""
-    account_state_bytes_per_second: float = Field(default=512 * 1024, ge=1024)
+    account_state_bytes_per_second: float = Field(default=256 * 1024, ge=1024)
     """How much of these copies a worker writes at most, all of its shards together. An account has about 1 KB, and 22 bytes for each id
     that is remembered of its inputs without `account_seq`."""
 
