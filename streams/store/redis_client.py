@@ -16,8 +16,9 @@ from redis.asyncio.connection import Connection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from streams.config.redis_address import Kind, read_address
 from streams.store.cluster_client import ClusterClient
-from streams.store.redis_address import Kind, read_address
+from streams.store.connection_options import connection_options
 from streams.store.redis_connections import (
     DroppingConnection,
     DroppingSSLConnection,
@@ -72,15 +73,17 @@ class StoreUnavailable(StoreError):  # noqa: N818 - it names what happened
     """Redis was away, full or read-only for too long; the message carries its words, or the client's."""
 
 
-def connect(url: str) -> Redis:
+def connect(url: str, **security: Any) -> Redis:
     """Return a client of the Redis at `url`; it connects at the first call. Raises ValueError, which may quote the address.
 
+    `security` is what `redis_access.client_of` adds: credentials, authorities, certificates.
     It repeats nothing by itself: `repeat` does, where it is safe, and counts it. Bound every call with `bounded`.
-    The forms of addresses are those of `streams.store.redis_address`. A client of a cluster does what this package asks of it, and no more.
+    The forms of addresses are those of `streams.config.redis_address`. A client of a cluster does what this package asks of it, and no more.
     """
     where = read_address(url)
+    found = connection_options(where, security)
     options = {
-        **where.options,
+        **found.server,
         "socket_timeout": None,
         "socket_connect_timeout": CALL_TIMEOUT_S if where.kind is Kind.SERVER else CONNECT_ONE_OF_MANY_S,
         "socket_keepalive": True,
@@ -94,7 +97,7 @@ def connect(url: str) -> Redis:
             **options,
             "username": None,
             "password": None,
-            **where.sentinel_options,
+            **found.sentinel,
             "ssl": ssl,
         }
         sentinel_options.pop("db", None)

@@ -135,6 +135,14 @@ class RealKafka:
     ) -> None:
         self.stop()
 
+    def _more_properties(self, _properties: Mapping[str, str]) -> dict[str, str]:
+        """What a server of another kind is configured with, besides or instead."""
+        return {}
+
+    def _format_options(self) -> list[str]:
+        """What its storage is formatted with, besides."""
+        return []
+
     def _admin(self) -> AdminClient:
         # While the server is down librdkafka would report each refused connection on the terminal: hence the log level.
         return AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
@@ -153,20 +161,22 @@ class RealKafka:
         configuration = self._configuration.with_suffix(".new")
         cluster_id, place = new_cluster_id(), ["--standalone"]
         if self._member is None:
-            settings = _properties(
+            properties = _properties(
                 self.bootstrap_servers, f"{LOOPBACK}:{free_port()}", self.directory / "data"
             )
         else:
             cluster_id, place = self._member.cluster_id, []
-            settings = _member_properties(self.bootstrap_servers, self._member, self.directory / "data")
+            properties = _member_properties(self.bootstrap_servers, self._member, self.directory / "data")
         if self._proxy_port is not None:
-            settings |= _proxied(settings, self.proxied_port, self._proxy_port)
-        configuration.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+            properties |= _proxied(properties, self.proxied_port, self._proxy_port)
+        properties |= self._more_properties(properties)
+        configuration.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
         said = subprocess.run(
             [
                 *(self._java, *JAVA_OPTIONS, "-cp", self._class_path, "kafka.tools.StorageTool"),
                 # one word: an id may begin with "-"
                 *("format", *place, f"--cluster-id={cluster_id}", "-c", str(configuration)),
+                *self._format_options(),
             ],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

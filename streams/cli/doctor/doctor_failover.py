@@ -6,8 +6,8 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from streams.cli.doctor.check import Check, failed, ok, warn
+from streams.config.redis_address import Kind, read_address
 from streams.config.settings import Settings
-from streams.store.redis_address import Kind, read_address
 from streams.store.redis_client import servers
 
 NAME = "redis failover"

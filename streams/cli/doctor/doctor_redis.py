@@ -1,5 +1,6 @@
 """The checks of `unimargin doctor` that ask Redis: the server, the shards, the stopped accounts."""
 
+import re
 import shlex
 import time
 from collections.abc import Awaitable, Callable
@@ -12,6 +13,7 @@ from redis.exceptions import ResponseError
 from engine.inputs import Topic
 from streams.answers.account_report import resume_hint, stops
 from streams.cli.doctor.check import Check, failed, ok, warn
+from streams.cli.doctor.doctor_copies import examine_copies
 from streams.cli.doctor.doctor_failover import examine_failover
 from streams.cli.doctor.doctor_kafka import Logs
 from streams.cli.doctor.doctor_prices import examine_prices
@@ -19,6 +21,7 @@ from streams.config.problem import Problem
 from streams.config.settings import Settings, SettingsError, load_policy
 from streams.config.terminal import printable
 from streams.kafka.topic_access import LogBounds
+from streams.store.format_store import format_in_force
 from streams.store.policy_store import policy_in_force
 from streams.store.redis_access import address, open_redis, read_state, shard_count
 from streams.store.redis_client import servers
@@ -26,6 +29,7 @@ from streams.store.store_format import FORMAT, newer
 from streams.store.store_keys import ShardMeta
 from streams.store.store_reader import StoreReader
 
+SECURE = "correct the settings that it names: deploy/redis/security.md"
 VERSION_MIN = (6, 2)
 CLOCK_DIFFERENCE_MAX_S = 1.0
 """Staleness of prices is measured in seconds: clocks further apart make fresh prices stale or stale ones fresh."""
@@ -47,12 +51,15 @@ async def examine_redis(settings: Settings, logs: Logs) -> list[Check]:
                 *await _of_each(client, _clock),
                 *await examine_failover(client, settings),
                 await _policy_in_force(client, settings),
+                await _format_in_force(client, settings),
                 *await _shards(client, settings, logs),
+                *await examine_copies(client, settings, logs),
                 *await _stopped_accounts(client, settings),
                 *await examine_prices(client, settings),
             ]
     except Problem as problem:
-        return [failed("redis", str(problem), "start it, or correct the address")]
+        secure = re.search(r": redis_\w+: ", str(problem))
+        return [failed("redis", str(problem), SECURE if secure else "start it, or correct the address")]
 
 
 async def _server(client: Any, settings: Settings) -> list[Check]:
@@ -130,6 +137,17 @@ async def _policy_in_force(client: Redis, settings: Settings) -> Check:
         action = "give the file in force to UNIMARGIN_POLICY_FILE, or `unimargin policy activate` this one"
         return failed("policy in force", f"{said}; these settings name {ours}", action)
     return ok("policy in force", said)
+
+
+async def _format_in_force(client: Redis, settings: Settings) -> Check:
+    """What workers write; this edition is taken for theirs."""
+    number = await format_in_force(client, settings.redis_prefix)
+    said = f"{number}; this edition knows formats up to {FORMAT}"
+    if number > FORMAT:
+        return failed("format in force", said, "use a newer edition: this one's workers are refused")
+    if number < FORMAT:
+        said += ": `unimargin format raise` once no older worker is left"
+    return ok("format in force", said)
 
 
 async def _shards(client: Redis, settings: Settings, logs: Logs) -> list[Check]:

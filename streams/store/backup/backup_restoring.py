@@ -25,9 +25,11 @@ from streams.store.backup.backup_records import (
     ShardEnd,
     ShardRecord,
 )
+from streams.store.format_store import FormatInForce, format_key
 from streams.store.id_hashes import remembered_keys
 from streams.store.policy_store import in_force_key, versions_key
 from streams.store.redis_client import StoreError, bounded, scan_keys
+from streams.store.store_format import FORMAT_FIRST
 from streams.store.store_keys import ShardKeys
 
 LISTEN_SECONDS = 2.5
@@ -97,6 +99,7 @@ async def restore(
         await _empty(client, ShardKeys(prefix, shard))
     ends, owners = await _write_records(client, prefix, reader, on_accounts)
     await _restore_policies(client, prefix, reader.header)
+    await _restore_format(client, prefix, reader.header)
     for shard in shards:
         await _unmark(client, ShardKeys(prefix, shard), owners.get(shard))
     return ends
@@ -181,6 +184,16 @@ async def _restore_policies(client: Redis, prefix: str, header: BackupHeader) ->
     if header.policy is not None:
         pipe.set(in_force_key(prefix), header.policy)
     await bounded(pipe.execute())
+
+
+async def _restore_format(client: Redis, prefix: str, header: BackupHeader) -> None:
+    """What was in force then: with an older backup one goes back to an older edition."""
+    any_client: Any = client
+    if header.format == FORMAT_FIRST:
+        await bounded(any_client.delete(format_key(prefix)))
+        return
+    restored = FormatInForce(header.format, header.created_ns, "backup restore", "as of the backup")
+    await bounded(any_client.set(format_key(prefix), msgspec.json.encode(restored)))
 
 
 async def _unmark(client: Redis, keys: ShardKeys, owner: OwnerRecord | None) -> None:

@@ -2,9 +2,10 @@
 
 import pytest
 
-from streams.config.settings import Settings, SettingsError
-from streams.store.redis_access import address, client_of
-from streams.store.redis_address import Kind, read_address
+from streams.config.redis_address import Kind, read_address
+from streams.config.settings import Settings, SettingsError, load_settings
+from streams.store.connection_options import connection_options
+from streams.store.redis_access import address
 
 SECRET = "hunter2"
 
@@ -38,7 +39,7 @@ SECRET = "hunter2"
         (
             "redis://u:p@a:1/3",
             Kind.SERVER,
-            [],
+            [("a", 1)],
             "",
             {"username": "u", "password": "p", "host": "a", "port": 1, "db": 3},
         ),
@@ -46,18 +47,21 @@ SECRET = "hunter2"
 )
 def test_address_when_of_a_known_form_then_read(url, kind, hosts, service, options):
     read = read_address(url)
-    assert (read.kind, read.hosts, read.service, read.options) == (kind, hosts, service, options)
+    assert (read.kind, read.hosts, read.service) == (kind, hosts, service)
+    assert connection_options(read, {}).server == options
 
 
 @pytest.mark.parametrize("form", ["rediss+sentinel://a/margin", "rediss+cluster://a", "rediss://a"])
 def test_address_when_by_tls_then_its_connections_are(form):
-    assert read_address(form).options["connection_class"].__name__ == "SSLConnection"
+    options = connection_options(read_address(form), {}).server
+    assert options["connection_class"].__name__ == "SSLConnection"
 
 
 def test_address_when_sentinels_have_a_login_of_their_own_then_it_is_theirs_alone():
     read = read_address("redis+sentinel://u:p@a/margin?sentinel_username=s&sentinel_password=t")
-    assert read.sentinel_options == {"username": "s", "password": "t"}
-    assert read.options == {"username": "u", "password": "p"}
+    found = connection_options(read, {"socket_keepalive": True})
+    assert found.sentinel == {"username": "s", "password": "t"}
+    assert found.server == {"username": "u", "password": "p", "socket_keepalive": True}
 
 
 @pytest.mark.parametrize(
@@ -76,9 +80,10 @@ def test_address_when_sentinels_have_a_login_of_their_own_then_it_is_theirs_alon
         f"redis://u:12#{SECRET}@a",
     ],
 )
-def test_address_when_of_no_form_then_a_message_with_the_forms_and_without_the_password(url):
+def test_address_when_of_no_form_then_a_message_with_the_forms_and_without_the_password(url, monkeypatch):
+    monkeypatch.setenv("UNIMARGIN_REDIS_URL", url)
     with pytest.raises(SettingsError) as refused:
-        client_of(Settings(redis_url=url))
+        load_settings()
     assert "redis+cluster://" in str(refused.value)
     assert SECRET not in str(refused.value)
 
@@ -95,4 +100,4 @@ def test_address_when_of_no_form_then_a_message_with_the_forms_and_without_the_p
     ],
 )
 def test_address_when_said_then_without_login_and_options(url, said):
-    assert address(Settings(redis_url=url)) == said
+    assert address(Settings(redis_url=url, redis_plaintext_allowed=True)) == said
