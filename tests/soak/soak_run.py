@@ -22,7 +22,7 @@ from tests.system.test_failover import passed, progress
 FAULT_EVERY_S = (30.0, 60.0)
 ACCOUNTS = 200
 BURST_INPUTS = 4_000
-RATE_MAX = 400.0
+RATE_MAX = 200.0
 """Inputs in a second: one Python thread beside the workers makes them, and every event is computed anew at the end."""
 
 

@@ -1,6 +1,10 @@
-"""kill -9 of the primary Redis, again and again, under load: with sentinels, and in a cluster. Half of them with commits that no replica has.
+"""kill -9 of the primary Redis, again and again, under load: with sentinels, and in a cluster.
 
-make test ARGS="tests/system/test_failover.py --failovers 20 --seed 7"
+make test ARGS="tests/system/test_failover.py --failovers 20 --lose --seed 7"
+
+`--lose`: before half of the kills the replicas lose the primary, so that commits are confirmed which no replica has. All that is published or stored is
+right then as well, but an event that was lost before it was published is never said (deploy/redis/failover.md): such gaps in the story of a pool,
+`silent`, are printed and not asserted there.
 """
 
 import asyncio
@@ -43,6 +47,12 @@ def failovers(request: pytest.FixtureRequest) -> int:
     return int(request.config.getoption("--failovers", None) or FAILOVERS)
 
 
+@pytest.fixture
+def lose(request: pytest.FixtureRequest) -> bool:
+    """Whether some of the kills lose commits that were confirmed."""
+    return bool(request.config.getoption("--lose", default=False))
+
+
 @pytest.fixture(params=[SentinelServers, ClusterServers], ids=["sentinels", "cluster"])
 def servers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Servers]:
     with request.param(tmp_path / "redis") as found:
@@ -57,6 +67,8 @@ def test_redis_when_its_primary_is_killed_again_and_again_then_back_soon_and_no_
     failovers: int,
     seed: int,
     say: Callable[[str], None],
+    *,
+    lose: bool,
 ) -> None:
     rng = random.Random(seed)
     took_s: list[float] = []
@@ -69,7 +81,7 @@ def test_redis_when_its_primary_is_killed_again_and_again_then_back_soon_and_no_
             for number in range(failovers):
                 wait_for("another is in step", servers.whole)
                 primary = servers.primary(ShardKeys("unimargin", rng.randrange(PARTITIONS)).fence)
-                if number % 2 == 0:
+                if lose and number % 2 == 0:
                     primary.shut_out_replicas()
                     threading.Event().wait(rng.uniform(*LOST_S))
                 before = asyncio.run(progress(servers.url))
@@ -87,10 +99,11 @@ def test_redis_when_its_primary_is_killed_again_and_again_then_back_soon_and_no_
             f"{failovers} primaries killed, back after {statistics.median(took_s):.1f} s (median), {max(took_s):.1f} s at most; "
             f"{rewound} times a shard began anew, for Redis was rewound; {anomalies}"
         )
-        assert anomalies.total == 0, "\n".join(anomalies.examples)
+        found = {kind for kind, count in anomalies.counts.items() if count}
+        assert found <= ({"silent"} if lose else set()), "\n".join(anomalies.examples)
         assert anomalies.events > 0
         assert (worker.pid, worker.statuses) == (pid, []), "a failover is no reason to end"
-        assert rewound, "commits that no replica had were lost"
+        assert rewound or not lose, "commits that no replica had were lost"
         assert max(took_s) < BACK_S_MAX
 
 
