@@ -103,14 +103,14 @@ class Newest:
 
         `risk` is the store's, and up to the numbers in `known` it is right.
         """
-        stands = dict(risk.pools)
+        stands, after = dict(risk.pools), known.get(Stream.LIQUIDATIONS, 0)
         for pool, told in self.told_on_margin.get(risk.account, {}).items():
             if told.sequence > known.get(Stream.MARGIN_EVENTS, 0):
-                stands[pool] = told.ladder
+                stands[pool], after = told.ladder, max(after, told.other_sequence)
         words: list[RiskEvent] = []
         number = highest.get(Stream.MARGIN_EVENTS, 0) + 1
         for event in self.ahead.get(risk.account, ()):
-            if event.sequence > known.get(Stream.LIQUIDATIONS, 0):
+            if event.sequence > after:
                 before = stands.get(event.position or "", LadderState())
                 words += lost_words(event, before, number + len(words), policy)
                 stands[event.position or ""] = event.ladder

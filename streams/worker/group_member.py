@@ -22,6 +22,9 @@ from streams.shards.shards import Shards
 from streams.worker.agents import add_input_agent, add_marks_agent
 from streams.worker.group_offsets import GroupOffsets
 
+HEARTBEAT_SECONDS_MAX = 0.5
+"""By heartbeats a member hears that others come or are gone: so much of a take-over."""
+
 _log = structlog.get_logger()
 
 
@@ -83,7 +86,7 @@ def build_faust_app(settings: Settings) -> faust.App:
         broker=[URL(f"aiokafka://{address}") for address in settings.kafka_bootstrap_servers.split(",")],
         broker_credentials=credentials,
         broker_session_timeout=session,
-        broker_heartbeat_interval=session / 5,
+        broker_heartbeat_interval=min(session / 5, HEARTBEAT_SECONDS_MAX),
         broker_request_timeout=max(90.0, session + 30.0),  # Faust refuses one shorter than the session
         broker_max_poll_interval=600.0,
         broker_client_id=settings.worker_id,

@@ -15,9 +15,10 @@ from streams.outbox import relays
 from streams.outbox.relay import OutboxRelay
 from streams.shards import commit_queue
 from streams.shards.commit_queue import CommitQueue
-from streams.shards.newest import Newest, Told
+from streams.shards.newest import Newest
 from streams.shards.processor import ShardProcessor
 from streams.shards.read_back import ReadBack
+from streams.shards.succession import Succession
 from streams.store import shard_store
 from tests.simulation.scenario import FAULTS, Failure, live
 from tests.simulation.sim_redis import RedisServer
@@ -49,6 +50,21 @@ def test_life_when_anything_goes_wrong_then_everything_is_said_once_and_nothing_
     assert not failures, f"{len(failures)} of {CHUNK} seeds failed\n\n" + "\n\n".join(failures[:3])
     assert events > CHUNK, "hardly anything was said"
     assert len(seen) > len(FAULTS) / 2, f"hardly anything went wrong: {seen}"
+
+
+LOSSES = ("empty", "clock", "lossy", "broker", "rewind")
+ONCE_FAILED: dict[int, tuple[str, ...] | None] = {
+    243: None,  # the last owner was fenced by a take-over that came late, and waited for ever
+    5341: LOSSES,  # what an older copy of Redis had in its outbox hid that words of one topic were lost
+    5348: LOSSES,  # one word was lost of a transition that began in a band which the other topic had never heard of
+    5964: LOSSES,
+    6597: LOSSES,
+}
+
+
+@pytest.mark.parametrize("seed", ONCE_FAILED)
+def test_life_when_it_once_failed_then_it_does_no_more(seed: int) -> None:
+    live(seed, ONCE_FAILED[seed])
 
 
 def test_life_when_a_seed_is_lived_in_another_process_then_the_same() -> None:
@@ -177,23 +193,28 @@ def what_one_topic_has_lost_stays_unsaid(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(Newest, "lost", lambda *_: [])
 
 
-def clocks_tell_which_topic_is_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Told, "follows", lambda it, other: it.age >= other.age)
+def who_lost_a_shard_to_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A take-over that a process asked for before its end may come after that of its successor."""
+
+    async def from_a_standby(it: Any) -> bool:
+        return bool(await it._held_by_standby())
+
+    monkeypatch.setattr(Succession, "may_return", from_a_standby)
 
 
-FOUND_BY = {
-    no_fence_at_commits: 2,
-    the_outbox_is_cut_by_anybody_anywhere: 149,
-    unanswered_commits_are_made_again: 29,
-    adoption_is_skipped: 4,
-    contradictions_are_published: 334,
-    old_owners_are_not_shut_out: 38,
-    what_waits_overtakes: 99,
-    details_overtake_verdicts: 38,
-    what_one_topic_has_lost_stays_unsaid: 12,
-    clocks_tell_which_topic_is_ahead: 0,
+FOUND_BY: dict[Callable[[pytest.MonkeyPatch], None], tuple[int, tuple[str, ...] | None]] = {
+    no_fence_at_commits: (2, None),
+    the_outbox_is_cut_by_anybody_anywhere: (65, ("rewind", "pause", "fence")),
+    unanswered_commits_are_made_again: (29, None),
+    adoption_is_skipped: (4, None),
+    contradictions_are_published: (334, None),
+    old_owners_are_not_shut_out: (38, None),
+    what_waits_overtakes: (57, ("lossy", "redis", "kill")),
+    details_overtake_verdicts: (38, None),
+    what_one_topic_has_lost_stays_unsaid: (12, None),
+    who_lost_a_shard_to_nobody_waits_for_ever: (243, None),
 }
-"""Which of the seeds was the first to find it: this one is tried before all others, which a change of anything may need."""
+"""Which of the seeds was the first to find it, under which faults: this one is tried before all others, which a change of anything may need."""
 
 
 @pytest.mark.parametrize("plant", FOUND_BY)
@@ -201,5 +222,7 @@ def test_life_when_a_bug_is_planted_then_a_seed_finds_it(
     monkeypatch: pytest.MonkeyPatch, plant: Callable[[pytest.MonkeyPatch], None]
 ) -> None:
     plant(monkeypatch)
+    seed, faults = FOUND_BY[plant]
     with pytest.raises(Failure):
-        list(map(live, (FOUND_BY[plant], *range(SEEDS))))
+        for it in (seed, *range(SEEDS)):
+            live(it, faults)

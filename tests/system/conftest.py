@@ -20,6 +20,7 @@ KILLS = 20
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=None, help="kill -9 of workers in the kill tests")
+    parser.addoption("--aged-fills", type=int, default=None, help="how many fills age a worker")
     parser.addoption("--seed", type=int, default=None, help="repeat the traffic and the kills of a run")
 
 
