@@ -1,4 +1,4 @@
-"""kill -9 of any worker at any moment: nothing lost, nothing twice, every event recomputes."""
+"""kill -9 of any worker at any moment, half of the inputs in transactions: nothing lost, nothing twice, every event recomputes."""
 
 import itertools
 import random
