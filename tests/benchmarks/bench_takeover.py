@@ -61,7 +61,7 @@ def _settings(policy_file: Path) -> dict[str, str]:
 
 def _populated(cluster: Cluster, policy_file: Path, accounts: int, settings: dict[str, str]) -> Worker:
     prices, seeds = load.seeding(load_policy(policy_file), accounts, SEED)
-    load.send_marks(cluster.bootstrap, prices, len(prices), 1, 1)
+    load.send_marks(cluster.bootstrap, prices, len(prices), 1)
     owner = cluster.worker("worker-a", **settings).wait_ready()
     load.send(cluster.bootstrap, seeds)
     wait_for(
