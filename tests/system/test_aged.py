@@ -7,6 +7,7 @@ are in a day of an exchange; every second account numbers its inputs, and of tho
 """
 
 import os
+import statistics
 import time
 from collections.abc import Callable
 from decimal import Decimal
@@ -37,7 +38,7 @@ SPREAD_NS = 12 * 3600 * 10**9
 RATE_SHARE_MIN = 0.9
 """Of the last part, to the first."""
 COST_SHARE_MAX = 1.5
-"""The same of processor time, which a busy machine changes by its caches alone."""
+"""Of the last parts, to the first ones that were not a warm-up, in processor time, which a busy machine changes by its caches alone."""
 REDIS_SHARE_MAX, RSS_SHARE_MAX = 1.2, 1.3
 """Of the end, to the middle: by then the accounts remember as many ids as ever."""
 APPLIED_S_MAX = 300.0
@@ -79,7 +80,8 @@ def test_fills_when_a_worker_has_taken_very_many_then_each_costs_what_the_first_
     early, middle, late = parts[0], parts[PARTS // 2], parts[-1]
     assert late.redis_bytes_an_account < REDIS_SHARE_MAX * middle.redis_bytes_an_account
     assert late.rss_bytes < RSS_SHARE_MAX * middle.rss_bytes
-    assert late.processor_us_a_fill < COST_SHARE_MAX * early.processor_us_a_fill
+    costs = [part.processor_us_a_fill for part in parts]
+    assert statistics.median(costs[-3:]) < COST_SHARE_MAX * statistics.median(costs[1:4])
     if fills >= LONG_FILLS:
         assert late.fills_per_second >= RATE_SHARE_MIN * early.fills_per_second
 
