@@ -1,8 +1,8 @@
 """Seeded traffic of a small exchange: accounts that deposit, trade and pay, on prices that move.
 
 The content follows from the seed; how it falls between restarts does not. One message in thirty is sent again
-later, as a producer does that lost an answer. One symbol pauses at times, so that its holders degrade and recover. Every second account
-trades through a gateway that sends in transactions, some of which are aborted and made again.
+later, as a producer does that lost an answer. One symbol pauses at times, so that its holders degrade and recover. Where asked
+for, every second account trades through a gateway that sends in transactions, some of which are aborted and made again.
 """
 
 import random
@@ -36,7 +36,7 @@ ABORTED = 1 / 4
 class Traffic:
     """A thread that trades and marks until `stop`. As a context manager it seeds, starts and stops."""
 
-    def __init__(self, bootstrap: str, seed: int, accounts: int = 60) -> None:
+    def __init__(self, bootstrap: str, seed: int, accounts: int = 60, *, by_gateway: bool = False) -> None:
         self.sender = Sender(bootstrap)
         rng = random.Random(seed)
         self.market = Market(random.Random(rng.random()))
@@ -46,7 +46,7 @@ class Traffic:
             for number in range(accounts)
         ]
         self.inputs_sent = 0
-        self._gateway = TransactionalSender(bootstrap)
+        self._gateway = TransactionalSender(bootstrap) if by_gateway else None
         self._by_gateway = frozenset(f"acct-{number:03}" for number in range(1, accounts, 2))
         self._recent: deque[AccountInput] = deque(maxlen=RESEND_MEMORY)
         self._trading, self._moving = threading.Event(), threading.Event()
@@ -145,14 +145,19 @@ class Traffic:
             if self._rng.random() < RESENT:
                 messages.append(self._rng.choice(self._recent))
             self.inputs_sent += 1
+        for message in messages if self._gateway is None else self._sent_together(self._gateway, messages):
+            self._produce(message)
+
+    def _sent_together(
+        self, gateway: TransactionalSender, messages: list[AccountInput]
+    ) -> list[AccountInput]:
+        """Send what goes by the gateway; returns the others."""
         together = [it for it in messages if it.account in self._by_gateway]
         if together:
             if self._rng.random() < ABORTED:
-                self._gateway.aborted(*together)
-            self._gateway.committed(*together)
-        for message in messages:
-            if message.account not in self._by_gateway:
-                self._produce(message)
+                gateway.aborted(*together)
+            gateway.committed(*together)
+        return [it for it in messages if it.account not in self._by_gateway]
 
     def _send(self, message: AccountInput) -> None:
         self._recent.append(message)
