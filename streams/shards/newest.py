@@ -55,7 +55,9 @@ class Newest:
         self.sequences: dict[str, dict[Stream, int]] = {}
         """By account and stream."""
         self.void: dict[tuple[str, Stream], int] = {}
-        """By account and stream: from this number on Redis gives events another meaning than was published."""
+        """By account and stream: from this number on Redis counts events that are of a history which was given up."""
+        self.before: dict[str, dict[str, tuple[tuple[int, int, int], LadderState]]] = {}
+        """By account and pool: where it stood before the first of these events, and the age of that."""
         self.breaker: BreakerEvent | None = None
         """The newest of the shard's breaker."""
         self.adl: dict[str, AdlEvent] = {}
@@ -103,7 +105,8 @@ class Newest:
 
         `risk` is the store's, and up to the numbers in `known` it is right.
         """
-        stands, after = dict(risk.pools), known.get(Stream.LIQUIDATIONS, 0)
+        was = {pool: ladder for pool, (_, ladder) in self.before.get(risk.account, {}).items()}
+        stands, after = {**risk.pools, **was}, known.get(Stream.LIQUIDATIONS, 0)
         for pool, told in self.told_on_margin.get(risk.account, {}).items():
             if told.sequence > known.get(Stream.MARGIN_EVENTS, 0):
                 stands[pool], after = told.ladder, max(after, told.other_sequence)
@@ -116,10 +119,15 @@ class Newest:
                 stands[event.position or ""] = event.ladder
         return words
 
-    def contradict(self, event: RiskEvent) -> None:
-        """Redis was to publish this event, and its id has been published with another meaning."""
+    def withdraw(self, event: RiskEvent) -> None:
+        """Redis was to publish this event, and it never is: its id has another meaning, or it follows from one whose id has."""
         place = event.account, event.stream
         self.void[place] = min(event.sequence, self.void.get(place, event.sequence))
+        pools, pool = self.before.setdefault(event.account, {}), event.position or ""
+        was = event.ladder_before
+        age = event.time_ns, SEVERITY[was.band], -(was.plan_due + was.detail_due)
+        if pool not in pools or age < pools[pool][0]:
+            pools[pool] = age, was
 
 
 def _shown(event: RiskEvent) -> tuple[Band, bool]:

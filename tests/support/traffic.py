@@ -36,8 +36,17 @@ ABORTED = 1 / 4
 class Traffic:
     """A thread that trades and marks until `stop`. As a context manager it seeds, starts and stops."""
 
-    def __init__(self, bootstrap: str, seed: int, accounts: int = 60, *, by_gateway: bool = False) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        seed: int,
+        accounts: int = 60,
+        inputs_per_tick: int = INPUTS_PER_TICK,
+        *,
+        by_gateway: bool = False,
+    ) -> None:
         self.sender = Sender(bootstrap)
+        self.inputs_per_tick = inputs_per_tick
         rng = random.Random(seed)
         self.market = Market(random.Random(rng.random()))
         self._rng = rng
@@ -78,6 +87,12 @@ class Traffic:
         """Trade and move again."""
         self._trading.set()
         self._moving.set()
+
+    def burst(self, inputs: int) -> None:
+        """While it is held: send so many at once; all are acknowledged."""
+        for _ in range(inputs):
+            self._send(self._rng.choice(self._traders).next())
+        self.sender.flush()
 
     def stop(self) -> None:
         """End the thread; everything sent is acknowledged."""
@@ -139,7 +154,7 @@ class Traffic:
 
     def _trade(self) -> None:
         messages: list[AccountInput] = []
-        for _ in range(self._rng.randint(0, 2 * INPUTS_PER_TICK)):
+        for _ in range(self._rng.randint(0, 2 * self.inputs_per_tick)):
             messages.append(self._rng.choice(self._traders).next())
             self._recent.append(messages[-1])
             if self._rng.random() < RESENT:
