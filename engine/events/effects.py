@@ -17,6 +17,7 @@ from engine.numbers import ZERO
 
 __all__ = [
     "LIQUIDATION_TYPES",
+    "OTHER_STREAM",
     "AccountRisk",
     "CollateralLine",
     "Contributor",
@@ -112,6 +113,9 @@ class RiskEvent(msgspec.Struct, frozen=True, kw_only=True):
     position: str | None
     """Symbol of the isolated position it is about; None for the cross pool."""
     sequence: int
+    other_sequence: int = 0
+    """Number of the account's newest event in the other topic when this one was said: what of it came before. So the events of both topics
+    have one order, whatever becomes of clocks."""
     episode_id: str | None
     time_ns: int
     band: Band
@@ -171,6 +175,11 @@ class RiskEvent(msgspec.Struct, frozen=True, kw_only=True):
         """The topic this event belongs to."""
         return stream_of(self.type)
 
+
+OTHER_STREAM = {
+    Stream.MARGIN_EVENTS: Stream.LIQUIDATIONS,
+    Stream.LIQUIDATIONS: Stream.MARGIN_EVENTS,
+}
 
 LIQUIDATION_TYPES = frozenset(
     {

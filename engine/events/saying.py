@@ -12,6 +12,7 @@ import msgspec
 from engine.events.dependencies import marks_used
 from engine.events.effects import (
     LIQUIDATION_TYPES,
+    OTHER_STREAM,
     AccountRisk,
     EventType,
     InputOffsets,
@@ -65,7 +66,7 @@ def say(
 ) -> tuple[AccountRisk, list[RiskEvent]]:
     """The account's risk record after the transition, and the events that say so."""
     before, after, found = transition
-    types = _types(transition)
+    types = types_of(transition)
     sequences = dict(risk.sequences)
     if before.band is Band.HEALTHY and after.band is not Band.HEALTHY:
         opening = sequences.get(Stream.MARGIN_EVENTS, 0) + 1
@@ -91,7 +92,7 @@ def recorded(risk: AccountRisk, pool: str, after: LadderState, sequences: dict[S
     return AccountRisk(risk.account, pools, sequences)
 
 
-def _types(transition: Transition) -> list[EventType]:
+def types_of(transition: Transition) -> list[EventType]:
     """What the table says of these transitions, in order; in-band ones come first, and take place in the band before."""
     before, after, found = transition
     types: list[EventType] = []
@@ -113,7 +114,6 @@ def numbered(
         return []
     whole = _event(situation, types[0], before, after)
     account = situation.state.account
-    worse = TRANSITIONS.get((before.band, Trigger.WORSE, after.band), ())
     events = []
     for event_type in types:
         stream = stream_of(event_type)
@@ -123,7 +123,8 @@ def numbered(
             type=event_type,
             id=f"{account}/{stream}/{sequences[stream]}",
             sequence=sequences[stream],
-            entered=after.band if event_type in worse and not _falls_through(event_type, after) else None,
+            other_sequence=sequences.get(OTHER_STREAM[stream], 0),
+            entered=entered_by(event_type, before, after),
         )
         if event_type in LIQUIDATION_TYPES:
             event = _of_liquidation(event, situation.facts)
@@ -133,9 +134,14 @@ def numbered(
     return events
 
 
-def _falls_through(event_type: EventType, after: LadderState) -> bool:
-    """Whether the pool is bankrupt at once, which the next event of the stream says: one event of a stream names what was entered."""
-    return event_type is EventType.LIQUIDATION_ENTERED and after.band is Band.BANKRUPT
+def entered_by(event_type: EventType, before: LadderState, after: LadderState) -> Band | None:
+    """The worse band that an event of this type names as entered.
+
+    One event of a stream names it: of a pool that is bankrupt at once the one behind `liquidation.entered`.
+    """
+    worse = TRANSITIONS.get((before.band, Trigger.WORSE, after.band), ())
+    falls_through = event_type is EventType.LIQUIDATION_ENTERED and after.band is Band.BANKRUPT
+    return after.band if event_type in worse and not falls_through else None
 
 
 def _event(situation: Situation, event_type: EventType, before: LadderState, after: LadderState) -> RiskEvent:

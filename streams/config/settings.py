@@ -138,6 +138,9 @@ class Settings(ConnectionSettings):
     """A standby takes a shard over when its owner has given no sign of life for this long. Owners give one every half second, from
     the event loop: what holds it for longer than this costs the owner its shard for a moment. So it must be above the longest
     `margin_loop_lag_seconds` of any worker; loading 100,000 accounts into one shard is some two seconds of it."""
+    owner_silence_seconds: float = Field(default=3.0, ge=1, le=300)
+    """Workers have the group give away the shards of one that has given no sign of life in any of its own for this long; above the longest
+    `margin_loop_lag_seconds` too. From `kafka_session_timeout_seconds` on it is the broker that is first."""
     shutdown_seconds: float = Field(default=20.0, ge=1)
     """Bound on finishing commits and publications after SIGTERM."""
 

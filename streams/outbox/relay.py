@@ -6,7 +6,8 @@ Life of an entry
 2. a round       takes the oldest entries, at most one Kafka batch per topic and partition, sends all batches, waits
                  for every acknowledgement; a batch that failed for a passing reason is sent again, the same records
                  in the same order. Before anything is sent, and sent again, the shard is known to be ours. A record that Kafka takes for no
-                 price (too large) is for `refused`, and the others go on
+                 price (too large) is for `refused`, and the others go on. A lane that another one is `ahead` of sends nothing before all that was offered
+                 to that one until then is published: so the topic of the faster lane is never behind what the slower one tells
 3. `published`   the whole round is cut from the outbox; only then comes the next one
 A process that ends between 2 and 3 leaves the entries in the outbox, and the next owner publishes them again.
 
@@ -101,8 +102,10 @@ class OutboxRelay:
         producer: AIOKafkaProducer,
         metrics: Metrics,
         clock_ns: Callable[[], int],
+        ahead: "OutboxRelay | None" = None,
     ) -> None:
         self._store, self._lane, self._licence = store, lane, licence
+        self._ahead = ahead
         self._producer = producer
         self._metrics = metrics
         self._clock_ns = clock_ns
@@ -111,6 +114,9 @@ class OutboxRelay:
         """Called for an entry that Kafka takes for no price; once it returns the entry is passed over, so what became of it is durable."""
         self._pending: deque[OutboxEntry] = deque()
         self._pending_in_redis = 0
+        self._offered = self._done = 0
+        """Entries since the take-over; those that are published, or passed over."""
+        self._progress = asyncio.Condition()
         self._work = asyncio.Event()
         self._drained = asyncio.Event()
         self._drained.set()
@@ -125,6 +131,7 @@ class OutboxRelay:
         room = 0 if self._pending_in_redis else max(0, PENDING_ENTRIES_MAX - len(self._pending))
         self._pending.extend(entries[:room])
         self._pending_in_redis += len(entries[room:])
+        self._offered += len(entries)
         self._count_pending(len(entries))
         self._drained.clear()
         self._work.set()
@@ -134,6 +141,7 @@ class OutboxRelay:
         held = len(self._pending)
         self._pending = deque(entry for place, entry in enumerate(self._pending) if place not in places)
         self._pending_in_redis -= sum(place >= held for place in places)
+        self._offered -= len(places)
         self._count_pending(-len(places))
         if not self.waiting:
             self._work.clear()
@@ -147,6 +155,12 @@ class OutboxRelay:
     async def drained(self) -> None:
         """Return once everything offered is published and cut from the outbox."""
         await self._drained.wait()
+
+    async def said(self) -> None:
+        """Return once everything that was offered until now is published; what is offered meanwhile is not waited for."""
+        until = self._offered
+        async with self._progress:
+            await self._progress.wait_for(lambda: self._done >= until)
 
     async def run(self) -> None:
         """Publish until cancelled. Raises RelayError, or StoreError when the shard is not ours or the outbox cannot be cut."""
@@ -169,6 +183,8 @@ class OutboxRelay:
         if not self._pending:
             await self._read_back()
         batches = await _until_it_works(self._next_batches, "preparing a round")
+        if self._ahead is not None:
+            await self._ahead.said()
         try:
             async with asyncio.TaskGroup() as group:
                 sends = [group.create_task(self._send(batch)) for batch in batches]
@@ -182,6 +198,9 @@ class OutboxRelay:
         for _ in range(count):
             self._pending.popleft()
         self._count_pending(-count)
+        async with self._progress:
+            self._done += count
+            self._progress.notify_all()
 
     def _count_pending(self, change: int) -> None:
         self._metrics.outbox_pending.inc(change)

@@ -1,4 +1,13 @@
-"""Both lanes of a shard's outbox: what is to be executed waits for nothing that is only to be known."""
+"""Both lanes of a shard's outbox: what is to be executed waits for nothing that is only to be known.
+
+But what is only to be known waits for what is to be executed and was decided with it, or before: a detail must not be out before its
+verdict. Where Redis is emptied between the two, whoever reads the topics back would take the account for one whose verdict was said,
+and give the verdict's number to something else. Rejected: saying a verdict again when only its detail is found (the log has all it was
+computed from, but not which prices had come by then, so the same number would get another meaning than the detail names); both lanes in
+one Kafka transaction (three more requests a round, and a liquidation waits for ten thousand updates); waiting account by account (what
+waits at the head of a lane holds up all behind it in any case).
+The other way round `margin-events` may lack what `liquidations` has told: that can be made good (`engine.events.lost_words`).
+"""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
@@ -32,9 +41,10 @@ class OutboxRelays:
     ) -> None:
         self._store, self._metrics, self._raise_epoch = store, metrics, raise_epoch
         self._licence = Licence(store)
-        self._relays = {
-            lane: OutboxRelay(store, lane, self._licence, producers[lane], metrics, clock_ns) for lane in Lane
-        }
+        first, second = Lane.LIQUIDATIONS, Lane.ORDINARY
+        ahead = OutboxRelay(store, first, self._licence, producers[first], metrics, clock_ns)
+        behind = OutboxRelay(store, second, self._licence, producers[second], metrics, clock_ns, ahead)
+        self._relays = {first: ahead, second: behind}
         self._epoch: ProducerEpoch | None = None
         self._older_edition = False
 

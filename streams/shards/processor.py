@@ -359,9 +359,13 @@ class ShardProcessor:
             highest = {
                 it: max(sequences.get(it, 0), known.get(it, 0)) for it in {*sequences, *risk.sequences}
             }
+            words = newest.lost(risk, known, highest, self._policy)
+            if words:
+                highest[Stream.MARGIN_EVENTS] = words[-1].sequence
             adopted = AccountRisk(account, pools, {it: highest[it] for it in Stream if it in highest})
             self.book.put(self.book.state(account) or AccountState(account), adopted)
-            parts.append(Commit(risks={account: msgspec.json.encode(adopted)}))
+            outbox = tuple(outbox_entry(word, self.shard, self._source) for word in words)
+            parts.append(Commit(risks={account: msgspec.json.encode(adopted)}, outbox=outbox))
         return parts
 
     def quarantined(self, topic: str, record: Record, rejection: Rejection) -> OutboxEntry:

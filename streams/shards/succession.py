@@ -4,7 +4,9 @@ A **standby** belongs to no group. It follows every shard, and takes over one wh
 patience, measured with its own clock between looks that were answered. It owns the shard until somebody takes it back.
 
 A **worker** that the group assigns a shard to is right to have it. It takes the shard cold, at once, from whoever owned it; but
-where that is a standby, which serves it meanwhile, it first comes as far as the standby is, and only then takes over.
+where that is a standby, which serves it meanwhile, it first comes as far as the standby is, and only then takes over. Where it has lost a
+shard that the group still has it keep, to an owner that never spoke or speaks no more, it takes it back in time: a take-over that a process
+asked for before its end may come after ours.
 
 Nothing is written before the fence is taken, and what changed until then is read again under it.
 """
@@ -27,6 +29,9 @@ LOOK_SECONDS = 0.25
 """Between two looks at a shard that is followed: two for each beat of its owner."""
 GAP_SECONDS_MAX = 2 * LOOK_SECONDS
 """Of the time between two looks so much counts as silence: who was paused has not listened."""
+
+ABANDONED_SECONDS = 5.0
+"""So long a worker listens to whom it lost a shard to; it looks once a second, which counts for half, so it takes twice that."""
 
 _risk_decoder = StrictDecoder[AccountRisk](AccountRisk)
 
@@ -72,8 +77,14 @@ class Succession:
         """When the last look was answered, after which the processor held all that was committed (monotonic); 0 before."""
 
     async def may_return(self) -> bool:
-        """Whether a shard that was lost to another owner is followed, or taken back: always by a standby, and from one."""
-        return self._patience_s is not None or await self._held_by_standby()
+        """Whether a shard that was lost to another owner is followed, or taken back: always by a standby, from one, and from nobody."""
+        if self._patience_s is not None or await self._held_by_standby():
+            return True
+        signs = await repeat(
+            self._follower.signs, f"shard {self._processor.shard}: listening", retry_for_s=RETRY_FOR_S
+        )
+        self._silence.look(signs.life, time.monotonic())
+        return self._silence.seconds >= ABANDONED_SECONDS
 
     async def is_cold(self) -> bool:
         """Whether the shard is taken over at once, with nothing of it at hand."""

@@ -21,6 +21,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from streams.store.redis_client import SCAN_FIELDS, StoreError, bounded, scan_hash
+from streams.store.signs_of_life import Signs, signs_of_life
 from streams.store.store_keys import ShardKeys
 from streams.store.stored_orders import with_orders
 
@@ -68,6 +69,10 @@ class ShardFollower:
     async def held_by_standby(self) -> bool:
         """Whether whoever owned the shard last stands in for a worker."""
         return bool(await bounded(self._redis.hget(self._keys.meta, "role")) == Role.STANDBY.encode())
+
+    async def signs(self) -> Signs:
+        """The owner's signs of life, whoever it is."""
+        return await signs_of_life(self._redis, self._keys)
 
     async def load(self) -> Changes:
         """Everything there is, to follow it from there on."""

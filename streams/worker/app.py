@@ -25,6 +25,7 @@ from streams.config.settings import Settings, load_policy
 from streams.contract.commit import Lane
 from streams.kafka.clients import account_partitioner, relay_producer
 from streams.kafka.fund_follower import FundFollower
+from streams.kafka.group_removal import remove_members
 from streams.kafka.log_ends import LogEnds
 from streams.kafka.log_reader import FOLLOW_WAIT_MS, open_log
 from streams.kafka.producer_epochs import raise_shard_epoch
@@ -56,11 +57,13 @@ from streams.store.policy_store import with_all_ever_listed
 from streams.store.redis_access import client_of
 from streams.store.shard_follower import Role, ShardFollower
 from streams.store.shard_store import ShardStore
+from streams.store.signs_of_life import all_signs_of_life
 from streams.store.unpaid_store import exchange_unpaid
 from streams.worker.group_member import GroupMember
 from streams.worker.policy_gate import PolicyGate
 from streams.worker.proving import Proofs
 from streams.worker.stand_in import StandIn
+from streams.worker.vigil import Vigil
 from streams.worker.watchdog import Watchdog
 from streams.worker.worker_loops import (
     as_owner,
@@ -279,6 +282,7 @@ async def _serve(room: Room, partitions: int, *, standby: bool) -> None:
             ("adl", adl.run),
             ("format", keep_saying_known(redis, settings)),
             ("policy", lambda: _stop_when(gate.left, stopping)),
+            *([] if standby else [("vigil", _vigil(room, partitions).run)]),
         )
     ]
     await member.start(price_reader)
@@ -289,6 +293,16 @@ async def _serve(room: Room, partitions: int, *, standby: bool) -> None:
     _log.info("worker_stops", worker=settings.worker_id)
     await _shut_down(member, shards, tasks, events, within_seconds=settings.shutdown_seconds)
     watchdog.stop()
+
+
+def _vigil(room: Room, partitions: int) -> Vigil:
+    settings = room.settings
+    return Vigil(
+        settings.worker_id,
+        partial(all_signs_of_life, room.redis, settings.redis_prefix, partitions),
+        partial(remove_members, settings),
+        patience_seconds=settings.owner_silence_seconds,
+    )
 
 
 async def _admitted(proofs: Proofs, gate: PolicyGate, topics: dict[Topic, str]) -> int:

@@ -23,6 +23,9 @@ from streams.worker.agents import add_input_agent, add_marks_agent
 from streams.worker.group_credentials import group_credentials
 from streams.worker.group_offsets import GroupOffsets
 
+HEARTBEAT_SECONDS_MAX = 0.5
+"""By heartbeats a member hears that others come or are gone: so much of a take-over."""
+
 _log = structlog.get_logger()
 
 
@@ -77,7 +80,7 @@ def build_faust_app(settings: Settings) -> faust.App:
         ],
         broker_credentials=group_credentials(settings),
         broker_session_timeout=session,
-        broker_heartbeat_interval=session / 5,
+        broker_heartbeat_interval=min(session / 5, HEARTBEAT_SECONDS_MAX),
         broker_request_timeout=max(90.0, session + 30.0),  # Faust refuses one shorter than the session
         broker_max_poll_interval=600.0,
         broker_client_id=settings.worker_id,

@@ -3,7 +3,7 @@
 Method: one broker, one redis-server, all on this machine; the population is seeded once, then each way is gone several times in turn. Times are
 those of the log lines: `shard_owner_gone`, and `shard_running`, which is written when everybody in the shard was judged for the first time.
 
-python -m tests.benchmarks.bench_takeover [--accounts N] [--kills N] [--json]
+python -m tests.benchmarks.bench_takeover [--accounts N] [--kills N] [--only-second-worker] [--json]
 """
 
 import argparse
@@ -32,20 +32,36 @@ SETTLED_S = 3.0
 SEED = 7
 
 
-def bench_takeover(accounts: int = ACCOUNTS, kills: int = KILLS) -> dict[str, float]:
-    """Every way, `kills` times; keys end in their units."""
+def bench_takeover(
+    accounts: int = ACCOUNTS, kills: int = KILLS, *, only_second_worker: bool = False
+) -> dict[str, float]:
+    """Every way, or one, `kills` times; keys end in their units."""
+    figures: dict[str, float] = {}
     with bench_cluster() as (cluster, policy_file):
-        return _measure(cluster, policy_file, accounts, kills)
+        settings = _settings(policy_file)
+        owner = _populated(cluster, policy_file, accounts, settings)
+        if not only_second_worker:
+            _tell(
+                figures,
+                "restart_alone_kill_to_running",
+                [_killed(owner, owner, hold_down=False) for _ in range(kills)],
+            )
+            _by_standby(figures, cluster, owner, kills, settings)
+        _by_second_worker(figures, cluster, owner, kills, settings)
+    return figures
 
 
-def _measure(cluster: Cluster, policy_file: Path, accounts: int, kills: int) -> dict[str, float]:
-    prices, seeds = load.seeding(load_policy(policy_file), accounts, SEED)
-    load.send_marks(cluster.bootstrap, prices, len(prices), 1)
-    settings = {
+def _settings(policy_file: Path) -> dict[str, str]:
+    return {
         "STALL_SECONDS": "120",
         "POLICY_FILE": str(policy_file),
         "KAFKA_SESSION_TIMEOUT_SECONDS": SESSION_SECONDS,
     }
+
+
+def _populated(cluster: Cluster, policy_file: Path, accounts: int, settings: dict[str, str]) -> Worker:
+    prices, seeds = load.seeding(load_policy(policy_file), accounts, SEED)
+    load.send_marks(cluster.bootstrap, prices, len(prices), 1)
     owner = cluster.worker("worker-a", **settings).wait_ready()
     load.send(cluster.bootstrap, seeds)
     wait_for(
@@ -53,10 +69,12 @@ def _measure(cluster: Cluster, policy_file: Path, accounts: int, kills: int) -> 
         lambda: owner.metric("margin_inputs_applied_total") == len(seeds),
         DEADLINE_S,
     )
-    figures: dict[str, float] = {}
-    restarts = [_killed(owner, owner, hold_down=False) for _ in range(kills)]
-    _tell(figures, "restart_alone_kill_to_running", restarts)
+    return owner
 
+
+def _by_standby(
+    figures: dict[str, float], cluster: Cluster, owner: Worker, kills: int, settings: dict[str, str]
+) -> None:
     standby = cluster.worker("standby-a", command=(*WORKER_COMMAND, "--standby"), **settings).wait_ready()
     taken, known, gaps = [], [], []
     for _ in range(kills):
@@ -71,6 +89,10 @@ def _measure(cluster: Cluster, policy_file: Path, accounts: int, kills: int) -> 
     _tell(figures, "given_back_fenced_to_running", gaps)
     standby.terminate()
 
+
+def _by_second_worker(
+    figures: dict[str, float], cluster: Cluster, owner: Worker, kills: int, settings: dict[str, str]
+) -> None:
     other = cluster.worker("worker-b", **settings)
     moved = []
     for _ in range(kills):
@@ -78,7 +100,6 @@ def _measure(cluster: Cluster, policy_file: Path, accounts: int, kills: int) -> 
         moved.append(_killed(owner, other, hold_down=True))
         owner.release()
     _tell(figures, "second_worker_kill_to_running", moved)
-    return figures
 
 
 def _killed(owner: Worker, heir: Worker, *, hold_down: bool) -> float:
@@ -130,9 +151,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--accounts", type=int, default=ACCOUNTS)
     parser.add_argument("--kills", type=int, default=KILLS)
+    parser.add_argument("--only-second-worker", action="store_true", help="no restart alone, no standby")
     parser.add_argument("--json", action="store_true", help="all figures as one object, in the end")
     options = parser.parse_args()
-    figures = bench_takeover(options.accounts, options.kills)
+    figures = bench_takeover(options.accounts, options.kills, only_second_worker=options.only_second_worker)
     if options.json:
         json.dump(figures, sys.stdout, indent=1)
 

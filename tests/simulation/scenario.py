@@ -17,6 +17,7 @@ from uuid import UUID
 import msgspec
 import structlog
 
+from engine.events.effects import Stream
 from engine.inputs import AccountInput, Mark, MarkBatch, Topic
 from engine.policy import Policy, parse
 from streams.contract.account_copy import SHARD_KEY, ShardCovered
@@ -44,7 +45,9 @@ TRADED_S = 3.0
 """How long inputs, prices and faults come."""
 REST_S_MAX = 120.0
 """After which everything must be told."""
-FAULTS = ("kill", "two", "pause", "redis", "broker", "lossy", "rewind", "empty", "fence", "clock", "trim")
+FAULTS = (
+    "kill", "two", "pause", "redis", "broker", "lossy", "rewind", "empty", "fence", "clock", "trim", "lanes",
+)  # fmt: skip
 META = ShardKeys("unimargin", SHARD).meta.encode()
 JUNK = (b"", b"{", b'{"type":"fill"}')
 
@@ -245,6 +248,7 @@ class Scenario:
             await getattr(self, f"_{kind}")()
         self.network.share = self.broker.share = 0.0
         self.network.away = self.broker.away = False
+        self.broker.without_leader = ""
         for it in self.workers:
             self.loop.resume(it)
 
@@ -274,6 +278,14 @@ class Scenario:
         self.broker.away = True
         await asyncio.sleep(self._rng.uniform(0.01, 1.5))
         self.broker.away = False
+
+    async def _lanes(self) -> None:
+        """One event topic goes on without the other; often Redis loses in that moment what both are to say."""
+        self.broker.without_leader = self._rng.choice(list(Stream))
+        await asyncio.sleep(self._rng.uniform(0.1, 1.5))
+        if self._rng.random() < 0.7:
+            await (self._empty if self._rng.random() < 0.5 else self._rewind)()
+        self.broker.without_leader = ""
 
     async def _lossy(self) -> None:
         self.network.share = self._rng.choice((0.0, 0.02, 0.2))

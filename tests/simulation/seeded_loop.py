@@ -95,5 +95,8 @@ class SeededLoop(asyncio.BaseEventLoop):
     def _process_events(self, events: object) -> None:
         """There are none."""
 
+    def _check_closed(self) -> None:
+        """Code that the garbage collector ends after a life may call on: nothing of it runs, and it must not take the process along."""
+
     def _write_to_self(self) -> None:
         """Nobody sleeps in a selector."""

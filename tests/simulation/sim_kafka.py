@@ -120,6 +120,8 @@ class Broker:
         self.share = 0.0
         """Of sends that go wrong."""
         self.away = False
+        self.without_leader = ""
+        """A topic that takes nothing for the moment, while others do."""
         self._epoch = 0
 
     def partition(self, topic: str) -> Partition:
@@ -315,7 +317,7 @@ class Producer:
         fate = "taken"
         if rng.random() < broker.share:
             fate = rng.choice(("late", "twice", "unanswered", "lost"))
-        if broker.away:
+        if broker.away or topic == broker.without_leader:
             fate = rng.choice(("late", "lost"))
 
         def arrive(*, heard: bool) -> None:

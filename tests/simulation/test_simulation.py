@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -15,9 +16,11 @@ from engine.inputs import Topic
 from streams.contract.account_copy import ShardCovered
 from streams.embedded.embedded_redis import EmbeddedRedis
 from streams.outbox import relays
+from streams.outbox.relay import OutboxRelay
 from streams.shards import commit_queue
 from streams.shards.account_copies import AccountCopies
 from streams.shards.commit_queue import CommitQueue
+from streams.shards.newest import Newest
 from streams.shards.processor import ShardProcessor
 from streams.shards.read_back import ReadBack
 from streams.store import shard_store
@@ -51,6 +54,21 @@ def test_life_when_anything_goes_wrong_then_everything_is_said_once_and_nothing_
     assert not failures, f"{len(failures)} of {CHUNK} seeds failed\n\n" + "\n\n".join(failures[:3])
     assert events > CHUNK, "hardly anything was said"
     assert len(seen) > len(FAULTS) / 2, f"hardly anything went wrong: {seen}"
+
+
+LOSSES = ("empty", "clock", "lossy", "broker", "rewind")
+ONCE_FAILED: dict[int, tuple[str, ...] | None] = {
+    243: None,  # the last owner was fenced by a take-over that came late, and waited for ever
+    5341: LOSSES,  # what an older copy of Redis had in its outbox hid that words of one topic were lost
+    5348: LOSSES,  # one word was lost of a transition that began in a band which the other topic had never heard of
+    5964: LOSSES,
+    6597: LOSSES,
+}
+
+
+@pytest.mark.parametrize("seed", ONCE_FAILED)
+def test_life_when_it_once_failed_then_it_does_no_more(seed: int) -> None:
+    live(seed, ONCE_FAILED[seed])
 
 
 def test_life_when_a_seed_is_lived_in_another_process_then_the_same() -> None:
@@ -168,6 +186,17 @@ def what_waits_overtakes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CommitQueue, "_piece", piece)
 
 
+def details_overtake_verdicts(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def at_once(_: Any) -> None:
+        """Wait for nothing."""
+
+    monkeypatch.setattr(OutboxRelay, "said", at_once)
+
+
+def what_one_topic_has_lost_stays_unsaid(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Newest, "lost", lambda *_: [])
+
+
 def copies_are_said_to_reach_further(monkeypatch: pytest.MonkeyPatch) -> None:
     """As far as the shard is once they are written, not as when they were begun."""
     whole = AccountCopies._conclude
@@ -179,17 +208,19 @@ def copies_are_said_to_reach_further(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(AccountCopies, "_conclude", conclude)
 
 
-FOUND_BY = {
-    copies_are_said_to_reach_further: 4,
-    no_fence_at_commits: 2,
-    the_outbox_is_cut_by_anybody_anywhere: 149,
-    unanswered_commits_are_made_again: 81,
-    adoption_is_skipped: 0,
-    contradictions_are_published: 334,
-    old_owners_are_not_shut_out: 100,
-    what_waits_overtakes: 99,
+FOUND_BY: dict[Callable[[pytest.MonkeyPatch], None], tuple[int, tuple[str, ...] | None]] = {
+    copies_are_said_to_reach_further: (9, ("trim", "empty", "kill")),
+    no_fence_at_commits: (2, None),
+    the_outbox_is_cut_by_anybody_anywhere: (18, ("rewind", "pause", "fence")),
+    unanswered_commits_are_made_again: (4, ("lossy", "redis")),
+    adoption_is_skipped: (4, None),
+    contradictions_are_published: (96, ("rewind", "lanes", "broker")),
+    old_owners_are_not_shut_out: (38, None),
+    what_waits_overtakes: (57, ("lossy", "redis", "kill")),
+    details_overtake_verdicts: (7, ("lanes", "kill", "broker")),
+    what_one_topic_has_lost_stays_unsaid: (7, ("lanes", "empty")),
 }
-"""Which of the seeds was the first to find it: this one is tried before all others, which a change of anything may need."""
+"""Which of the seeds was the first to find it, under which faults: this one is tried before all others, which a change of anything may need."""
 
 
 @pytest.mark.parametrize("plant", FOUND_BY)
@@ -197,5 +228,6 @@ def test_life_when_a_bug_is_planted_then_a_seed_finds_it(
     monkeypatch: pytest.MonkeyPatch, plant: Callable[[pytest.MonkeyPatch], None]
 ) -> None:
     plant(monkeypatch)
+    seed, faults = FOUND_BY[plant]
     with pytest.raises(Failure):
-        list(map(live, (FOUND_BY[plant], *range(SEEDS))))
+        list(map(partial(live, faults=faults), (seed, *range(SEEDS))))

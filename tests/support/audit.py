@@ -6,7 +6,8 @@ recompute    figures, plan, detail and marks of each event follow from the input
 cause        its band is what the ladder says for its figures, and a band that is entered is named
 behind       each plan and detail names the verdict that it comes behind, which was published; each verdict on liquidation
              has its plan, or was over before
-story        per pool the events of both streams chain from healthy to what Redis says now; one episode at a time
+story        per pool the events of both streams chain from healthy to what Redis says now, and those of `margin-events` alone do; one
+             episode at a time
 quarantine   exactly the records that the replay refuses, with their bytes and reasons
 """
 
@@ -253,7 +254,9 @@ def check_behind(events: list[RiskEvent]) -> None:
             event.position,
             event.episode_id,
         ), f"{event.id} names a verdict of another story: {verdict.id}"
-        assert verdict.time_ns <= event.time_ns, f"{event.id} comes before its verdict"
+        # by their numbers: a clock may have been set back since
+        said = event.sequence if verdict.stream is event.stream else event.other_sequence + 1
+        assert verdict.sequence < said, f"{event.id} comes before its verdict"
         assert event.ladder.verdict_id == event.verdict, f"{event.id}: not the last verdict"
         # the pool may have got better since, never worse
         assert SEVERITY[event.band] <= SEVERITY[verdict.entered or event.band], event.id
@@ -320,6 +323,7 @@ def check_story(account: str, pool: str, streams: dict[Stream, list[RiskEvent]],
     now = stored.risks.get(account, AccountRisk(account)).pools.get(pool, LadderState())
     margin, liquidations = streams[Stream.MARGIN_EVENTS], streams[Stream.LIQUIDATIONS]
     _check_answered(what, liquidations, now)
+    _check_margin_alone(what, margin, now)
     start = (Band.HEALTHY, False, None)
     frontier = {(0, 0, start, start)}
     for _ in range(len(margin) + len(liquidations)):
@@ -330,7 +334,7 @@ def check_story(account: str, pool: str, streams: dict[Stream, list[RiskEvent]],
                 *((event, (i, j + 1)) for event in liquidations[j : j + 1]),
             ):
                 after = (event.band, event.degraded, event.ladder.episode_id)
-                if after == at and event.previous_band is was[0]:
+                if after == at and (event.previous_band is was[0] or _is_made_good(event, margin)):
                     following.add((*place, was, at))  # says the same transition as the event before
                 if after == at and event.previous_band is event.band:
                     following.add((*place, was, at))  # a word inside the band
@@ -347,6 +351,30 @@ def check_story(account: str, pool: str, streams: dict[Stream, list[RiskEvent]],
             for event in sorted((*margin, *liquidations), key=lambda event: event.time_ns)
         )
         raise AssertionError(f"{what}: the events do not lead to {wanted}, but to {ends}\n{tale}")
+
+
+def _is_made_good(event: RiskEvent, margin: list[RiskEvent]) -> bool:
+    """Whether `margin-events` has lost what it told before this one, and one word of this very judgement stands for all of that."""
+    return event.stream is Stream.LIQUIDATIONS and any(
+        it.ladder == event.ladder and it.other_sequence < event.sequence for it in margin
+    )
+
+
+def _check_margin_alone(what: str, margin: list[RiskEvent], now: LadderState) -> None:
+    """There liquidation and bankruptcy show as the reduce-only step; every episode is told from opened to resolved."""
+    at, episode_id, said = Band.HEALTHY, None, None
+    for event in margin:
+        if (event.time_ns, event.ladder_before, event.ladder) == said:
+            continue  # another word of the same judgement
+        said = event.time_ns, event.ladder_before, event.ladder
+        before, after = (
+            min(it, Band.REDUCE_ONLY, key=SEVERITY.__getitem__) for it in (event.previous_band, event.band)
+        )
+        assert before is at, f"{what}: {event.id} comes from {before}, margin-events told {at}"
+        assert at is Band.HEALTHY or event.episode_id == episode_id, f"{what}: {event.id} changes the episode"
+        at, episode_id = after, event.episode_id
+    stands = min(now.band, Band.REDUCE_ONLY, key=SEVERITY.__getitem__)
+    assert at is stands, f"{what}: margin-events end at {at}, it stands at {stands}"
 
 
 def _check_answered(what: str, liquidations: list[RiskEvent], now: LadderState) -> None:

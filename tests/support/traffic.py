@@ -1,7 +1,8 @@
 """Seeded traffic of a small exchange: accounts that deposit, trade and pay, on prices that move.
 
 The content follows from the seed; how it falls between restarts does not. One message in thirty is sent again
-later, as a producer does that lost an answer. One symbol pauses at times, so that its holders degrade and recover.
+later, as a producer does that lost an answer. One symbol pauses at times, so that its holders degrade and recover. Where asked
+for, every second account trades through a gateway that sends in transactions, some of which are aborted and made again.
 """
 
 import random
@@ -16,6 +17,7 @@ from engine.inputs import AccountInput, MarkBatch
 from tests.support.market import BASE, Market
 from tests.support.sender import Sender, topic_of
 from tests.support.trader import Trader
+from tests.support.transactions import TransactionalSender
 
 TICK_S = 0.05
 INPUTS_PER_TICK = 4
@@ -27,13 +29,21 @@ BATCHED = ("SOL-PERP", "USD-PERP", "BTC-USD")
 PAUSING = "ADA-PERP"
 PAUSE_TICKS, PAUSE_EVERY_TICKS = 90, 260
 REPEAT_TICKS = 4
+ABORTED = 1 / 4
+"""Of the transactions: what is in them is sent again in the next."""
 
 
 class Traffic:
     """A thread that trades and marks until `stop`. As a context manager it seeds, starts and stops."""
 
     def __init__(
-        self, bootstrap: str, seed: int, accounts: int = 60, inputs_per_tick: int = INPUTS_PER_TICK
+        self,
+        bootstrap: str,
+        seed: int,
+        accounts: int = 60,
+        inputs_per_tick: int = INPUTS_PER_TICK,
+        *,
+        by_gateway: bool = False,
     ) -> None:
         self.sender = Sender(bootstrap)
         self.inputs_per_tick = inputs_per_tick
@@ -45,6 +55,8 @@ class Traffic:
             for number in range(accounts)
         ]
         self.inputs_sent = 0
+        self._gateway = TransactionalSender(bootstrap) if by_gateway else None
+        self._by_gateway = frozenset(f"acct-{number:03}" for number in range(1, accounts, 2))
         self._recent: deque[AccountInput] = deque(maxlen=RESEND_MEMORY)
         self._trading, self._moving = threading.Event(), threading.Event()
         self._stopping = threading.Event()
@@ -141,10 +153,26 @@ class Traffic:
                 self.sender.prices(self.market.mark(symbol), key=symbol)
 
     def _trade(self) -> None:
+        messages: list[AccountInput] = []
         for _ in range(self._rng.randint(0, 2 * self.inputs_per_tick)):
-            self._send(self._rng.choice(self._traders).next())
-            if self._recent and self._rng.random() < RESENT:
-                self._produce(self._rng.choice(self._recent))
+            messages.append(self._rng.choice(self._traders).next())
+            self._recent.append(messages[-1])
+            if self._rng.random() < RESENT:
+                messages.append(self._rng.choice(self._recent))
+            self.inputs_sent += 1
+        for message in messages if self._gateway is None else self._sent_together(self._gateway, messages):
+            self._produce(message)
+
+    def _sent_together(
+        self, gateway: TransactionalSender, messages: list[AccountInput]
+    ) -> list[AccountInput]:
+        """Send what goes by the gateway; returns the others."""
+        together = [it for it in messages if it.account in self._by_gateway]
+        if together:
+            if self._rng.random() < ABORTED:
+                gateway.aborted(*together)
+            gateway.committed(*together)
+        return [it for it in messages if it.account not in self._by_gateway]
 
     def _send(self, message: AccountInput) -> None:
         self._recent.append(message)

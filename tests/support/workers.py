@@ -217,6 +217,10 @@ class Worker:
             if self._closing or status == 0:
                 return
             self._launch()
+            if not self._may_start.is_set():
+                # held down while it was being launched, before it had a number to be killed by
+                with suppress(ProcessLookupError):
+                    os.kill(self._pid, signal.SIGKILL)
 
     def _end(self, number: signal.Signals) -> None:
         ends, pid = len(self.statuses), self._pid

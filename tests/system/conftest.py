@@ -24,6 +24,7 @@ KILLS = 20
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=None, help="kill -9 of workers in the kill tests")
+    parser.addoption("--aged-fills", type=int, default=None, help="how many fills age a worker")
     parser.addoption("--failovers", type=int, default=None, help="kill -9 of primaries in the failover tests")
     parser.addoption("--lose", action="store_true", help="have some of the failovers lose commits")
     parser.addoption("--broker-kills", type=int, default=None, help="kill -9 of one of three brokers")

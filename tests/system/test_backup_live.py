@@ -55,7 +55,11 @@ def test_backup_when_redis_is_lost_and_the_log_trimmed_then_the_state_is_that_of
         assert len(shards) == PARTITIONS
         for topic in Topic:
             cluster.trim(topic, {it["shard"]: it["watermarks"].get(topic, 0) for it in shards})
-        restored = unimargin("backup", "restore", file, env=env)
+        worker.release()
+        wait_stopped(worker, "begins at", PARTITIONS)
+        assert not read_all(cluster.redis.url).states, "of two short copies nothing is made"
+        worker.kill(hold_down=True)
+        restored = unimargin("backup", "restore", file, "--replace", env=env)
         assert restored.code == 0, restored.err
         then = read_all(cluster.redis.url)
         assert then.states != undisturbed.states, "nothing is left to catch up"

@@ -1,5 +1,7 @@
 """Faults of everything around a worker: its own code, Redis, the broker, the operator, and its fellow workers."""
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -296,3 +298,28 @@ def test_second_worker_when_it_joins_then_shares_the_shards_and_no_event_is_lost
         settle_and_audit(cluster, traffic)
     assert (first.pid, first.statuses) == (pid, []), "sharing is no reason to end"
     assert read_topic(cluster.bootstrap, "margin-events")
+
+
+def test_owner_when_killed_then_its_fellow_takes_over_long_before_the_session_ends(
+    cluster: Cluster, seed: int
+) -> None:
+    """It is not heard any more; and one that was only paused finds itself fenced, and joins again."""
+    session = {"KAFKA_SESSION_TIMEOUT_SECONDS": "120"}
+    workers = cluster.worker("worker-a", **session), cluster.worker("worker-b", **session)
+    with Traffic(cluster.bootstrap, seed) as traffic:
+        for worker in workers:
+            worker.wait_ready()
+        for worker in workers:
+            wait_for_shards(worker, PARTITIONS // 2)
+        wait_for_events(cluster)
+        paused, fellow = workers
+        os.kill(paused.pid, signal.SIGSTOP)
+        wait_for_shards(fellow, PARTITIONS)
+        os.kill(paused.pid, signal.SIGCONT)
+        for worker in workers:
+            wait_for_shards(worker, PARTITIONS // 2)
+        assert paused.statuses == [], "paused is not ended"
+        paused.kill(hold_down=True)
+        wait_for_shards(fellow, PARTITIONS)
+        assert len(fellow.events("silent_owner_removed")) >= 2
+        settle_and_audit(cluster, traffic)

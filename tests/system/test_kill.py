@@ -1,4 +1,4 @@
-"""kill -9 of any worker at any moment: nothing lost, nothing twice, every event recomputes."""
+"""kill -9 of any worker at any moment, half of the inputs in transactions: nothing lost, nothing twice, every event recomputes."""
 
 import itertools
 import random
@@ -31,7 +31,7 @@ def test_workers_when_killed_at_random_then_inputs_apply_once_and_events_recompu
 ) -> None:
     rng = random.Random(seed)
     workers = [cluster.worker(name, worker_id=_identities(name, rng)) for name in ("worker-a", "worker-b")]
-    with Traffic(cluster.bootstrap, seed) as traffic:
+    with Traffic(cluster.bootstrap, seed, by_gateway=True) as traffic:
         for worker in workers:
             worker.wait_ready()
         takeovers, always = 0, rng.randrange(kills)

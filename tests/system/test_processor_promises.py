@@ -186,9 +186,8 @@ def test_adopt_when_the_log_ends_with_an_old_event_and_a_new_one_of_the_other_st
 ) -> None:
     # rewound twice: the first event was published again by an older copy, the liquidation is not in the copy there is now
     warned, called = warned_and_called(processor)
-    liquidated = [
-        event for event in events_of(falling(processor, 44000, 4)) if event.stream is Stream.LIQUIDATIONS
-    ]
+    escalated, *liquidated = events_of(falling(processor, 44000, 4))
+    assert {event.stream for event in liquidated} == {Stream.LIQUIDATIONS}
 
     successor, first, second = make_processor(), Newest(), Newest()
     for event in (warned, called):
@@ -196,12 +195,12 @@ def test_adopt_when_the_log_ends_with_an_old_event_and_a_new_one_of_the_other_st
     assert successor.adopt(first)
     for event in (warned, *liquidated):
         second.add(event)
-    assert successor.adopt(second)
+    assert [events_of(commit) for commit in successor.adopt(second)] == [[escalated]], "lost, and said again"
     assert successor.book.risk("alice").sequences == {
-        Stream.MARGIN_EVENTS: called.sequence,
+        Stream.MARGIN_EVENTS: escalated.sequence,
         Stream.LIQUIDATIONS: liquidated[-1].sequence,
     }
-    assert called.sequence > warned.sequence
+    assert escalated.sequence > called.sequence > warned.sequence
 
 
 def test_settle_when_the_deposit_comes_after_the_fill_it_paid_for_then_nobody_is_called(

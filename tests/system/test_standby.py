@@ -117,7 +117,11 @@ def test_owner_when_paused_and_continued_then_it_is_fenced_and_takes_its_shards_
 def test_two_standbys_when_one_of_two_workers_is_gone_then_one_stands_in_until_the_group_has_decided(
     cluster: Cluster, seed: int
 ) -> None:
-    settings = {"KAFKA_SESSION_TIMEOUT_SECONDS": str(SHORT_SESSION_S)}
+    # the other worker would have the group decide as soon as a standby stands in
+    settings = {
+        "KAFKA_SESSION_TIMEOUT_SECONDS": str(SHORT_SESSION_S),
+        "OWNER_SILENCE_SECONDS": str(SHORT_SESSION_S),
+    }
     workers = [cluster.worker(name, **settings) for name in ("worker-a", "worker-b")]
     with Traffic(cluster.bootstrap, seed) as traffic:
         for worker in workers:

@@ -151,16 +151,8 @@ def _types_said(event: RiskEvent, state: AccountState, policy: Policy) -> list[s
 
 
 def _number(event: RiskEvent, stream: Stream) -> int:
-    """A number of the event in a stream: its own, or what its ids show of the other one.
-
-    They show which margin event opened its episode and by which event the pool came into a worse band; where neither was in this
-    judgement, both sides show the same.
-    """
-    if stream is event.stream:
-        return event.sequence
-    shown = event.episode_id if stream is Stream.MARGIN_EVENTS else event.ladder.verdict_id
-    number = (shown or "").rpartition("/")[2]
-    return int(number) if number.isascii() and number.isdecimal() else 0
+    """A number of the event in a stream: its own, or that of the event before it in the other one."""
+    return event.sequence if stream is event.stream else event.other_sequence
 
 
 def _fields(event: RiskEvent, recomputed: RiskEvent) -> list[Comparison]:

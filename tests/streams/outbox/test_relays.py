@@ -194,6 +194,29 @@ async def test_withdraw_when_some_ids_have_another_meaning_then_only_the_others_
     assert await StoreReader(client).outbox_entries(PARTITION) == 0
 
 
+async def test_run_when_a_liquidation_of_the_same_commit_waits_then_nothing_that_is_only_to_be_known_overtakes_it(
+    store: ShardStore, producer: AIOKafkaProducer, real_kafka: RealKafka, updates_topic: str
+) -> None:
+    """Else a detail might be out before its verdict, which a Redis that is emptied in between would never say."""
+    (before,) = await ends(real_kafka, "liquidations")
+    commit = Commit(outbox=(entry(updates_topic, "alice", 1), entry("liquidations", "alice", 1)))
+    await store.commit(commit)
+    relays = made(store, producer)
+    relays.offer(commit.outbox)
+    relays.adopted()
+    tasks = [asyncio.create_task(relays.run(Lane.ORDINARY))]
+    await asyncio.sleep(0.5)
+    assert await ends(real_kafka, "liquidations", updates_topic) == [before, 0]
+
+    tasks.append(asyncio.create_task(relays.run(Lane.LIQUIDATIONS)))
+    async with asyncio.timeout(60):
+        await relays.drained()
+    assert await ends(real_kafka, "liquidations", updates_topic) == [before + 1, 1]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def test_run_when_an_older_owner_sends_after_the_topics_were_read_back_then_kafka_takes_none_of_it(
     client: Redis, real_kafka: RealKafka, updates_topic: str
 ) -> None:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from engine.book.plain_book import PlainBook
-from engine.events.effects import AccountRisk, RiskEvent, Stream
+from engine.events.effects import AccountRisk, EventType, RiskEvent, Stream
 from engine.inputs import Topic
 from engine.ladder import Band, LadderState
 from engine.ledger.accounts import AccountState, encode
@@ -22,6 +22,9 @@ from tests.support.builders import sample
 POLICY = sample()
 SHARD = 3
 STREAM = Stream.MARGIN_EVENTS
+
+
+replace = msgspec.structs.replace
 
 
 class Shard:
@@ -110,6 +113,29 @@ def test_conclude_when_the_outbox_goes_on_behind_what_contradicts_it_then_its_re
     assert shard.read_back.withdrawn()[Lane.ORDINARY] == [0, 2, 3]
     assert adopted.pools == {"": LadderState(band=Band.WARNING), "BTC": warned}, "as was said, and as it was"
     assert adopted.sequences == {STREAM: 3}
+
+
+@pytest.mark.parametrize("set_back", [True, False])
+def test_conclude_when_a_clock_was_set_back_between_both_topics_then_their_numbers_tell_which_event_is_newer(
+    *, set_back: bool
+):
+    """The pool left liquidation for a warning, and then was well; an hour before it had, by the clock of then."""
+    completed = replace(
+        event(2, Band.WARNING),
+        type=EventType.LIQUIDATION_COMPLETED,
+        id="alice/liquidations/2",
+        other_sequence=3,
+        time_ns=10_000 if set_back else 1,
+    )
+    resolved = replace(
+        event(4, Band.HEALTHY), type=EventType.WARNING_RESOLVED, ladder=LadderState(), other_sequence=2
+    )
+    shard = Shard()
+    for stream, said in ((STREAM, resolved), (Stream.LIQUIDATIONS, completed)):
+        shard.read_back.take(stream, [record(said)])
+    (adopted,) = shard.adopt()
+    assert adopted.pools == {}
+    assert adopted.sequences == {STREAM: 4, Stream.LIQUIDATIONS: 2}
 
 
 GOOD = record(event(7))
