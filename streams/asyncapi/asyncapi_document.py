@@ -37,6 +37,11 @@ TOPICS = {
         "Liquidations",
         "Intents: the exchange executes the newest plan of a pool, and its fills name the `liquidation_id`.",
     ),
+    "policies": (
+        "receive",
+        "Policies",
+        "Every version of the policy, whole, with the event time from which it is in force: key = version, compacted. `unimargin policy publish` writes it.",
+    ),
     "operator": (
         "receive",
         "Operators' commands",
@@ -63,6 +68,7 @@ def asyncapi_document(settings: Settings) -> dict[str, Any]:
         "fills": settings.topic_fills,
         "ledger": settings.topic_ledger,
         "quarantine": settings.topic_quarantine,
+        "policies": settings.topic_policies,
         "operator": settings.topic_operator,
         "fund": settings.topic_fund,
     }

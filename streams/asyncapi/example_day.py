@@ -8,6 +8,8 @@ from decimal import Decimal
 from itertools import count
 from typing import Any
 
+import msgspec
+
 from engine.events.effects import EventType
 from engine.inputs import (
     AccountInput,
@@ -32,6 +34,7 @@ from engine.policy import parse
 from streams.asyncapi.example_shard import ExampleShard
 from streams.config.settings import Settings
 from streams.contract.operator_command import BreakerRelease, BreakerVoid
+from streams.contract.policy_version import PolicyVersion, policy_bytes
 
 POLICY = """
 name = "example"
@@ -121,6 +124,7 @@ def example_day(settings: Settings) -> ExampleShard:
     day.what_else_moves_an_account()
     day.hedged_and_in_debt()
     day.too_many_at_once()
+    day.policy_is_published()
     day.fund_is_stated()
     return day.shard
 
@@ -220,6 +224,20 @@ class _Day:
         self.shard.hold(10)
         self._bitcoin("56300", seconds=0)
         self.shard.operate(BreakerRelease(**self._decision("all sources agree: the market did fall")))
+
+    def policy_is_published(self) -> None:
+        """An operator publishes the policy of the day, to be in force from an hour later."""
+        policy = parse(POLICY)
+        self.shard.publish(PolicyVersion(
+            version=1,
+            activated_ns=self.shard.now_ns + 3_600_000_000_000,
+            digest=policy.digest,
+            name=policy.name,
+            published_ns=self.shard.now_ns,
+            who="risk-desk",
+            why="tiers after the review of March",
+            policy=msgspec.Raw(policy_bytes(policy)),
+        ))  # fmt: skip
 
     def fund_is_stated(self) -> None:
         """The exchange says what the fund of its bitcoin contracts has; then one price leaves so much unpaid that it may not suffice."""

@@ -18,6 +18,7 @@ from engine.policy import Policy
 from streams.config.settings import Settings
 from streams.contract.commit import Commit, OutboxEntry
 from streams.contract.operator_command import OperatorCommand
+from streams.contract.policy_version import PolicyVersion
 from streams.contract.record import Record
 from streams.shards.price_watch import PriceWatch, Told
 from streams.shards.processor import ShardProcessor
@@ -36,7 +37,7 @@ class ExampleShard:
     def __init__(self, policy: Policy, settings: Settings) -> None:
         """Empty, and already judging."""
         self.now_ns = START_NS
-        self.taken: list[AccountInput | PriceInput | OperatorCommand | FundBalance] = []
+        self.taken: list[AccountInput | PriceInput | OperatorCommand | FundBalance | PolicyVersion] = []
         """What came in, in order."""
         self.said: list[OutboxEntry] = []
         """What is to be published, in order."""
@@ -74,6 +75,10 @@ class ExampleShard:
         """An operator decides."""
         self.taken.append(command)
         self._publish(chain.from_iterable(self._processor.operate(command)))
+
+    def publish(self, version: PolicyVersion) -> None:
+        """An operator publishes a version of the policy."""
+        self.taken.append(version)
 
     def state_fund(self, fund: FundBalance) -> None:
         """The exchange says what its insurance fund has."""

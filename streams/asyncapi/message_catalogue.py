@@ -19,6 +19,7 @@ from engine.rejections import RejectionCode
 from streams.asyncapi.json_schemas import Schema, component_schemas, member_docs, summary
 from streams.contract.commit import OutboxEntry
 from streams.contract.operator_command import OperatorCommand
+from streams.contract.policy_version import PolicyVersion
 from streams.contract.quarantine_record import EVENT_TYPE as QUARANTINED
 from streams.contract.quarantine_record import REFUSED_TYPE, STOPPED_TYPE
 
@@ -106,6 +107,7 @@ def all_messages(shard: "ExampleShard") -> Messages:
     }
     by_id |= {kind.value: _of_no_account(kind, AdlEvent, "`adl/NAME`.", said[kind]) for kind in AdlEventType}
     by_id[_tag(FundBalance)] = _input(FundBalance, shard, key="The group.")
+    by_id[_tag(PolicyVersion)] = _input(PolicyVersion, shard, key="The version.")
     by_id[QUARANTINED] = _quarantined(said[QUARANTINED])
     of_role = {role: [_tag(kind) for kind in kinds] for role, kinds in inputs.items()}
     of_role |= {
@@ -113,8 +115,18 @@ def all_messages(shard: "ExampleShard") -> Messages:
     }
     of_role[Stream.MARGIN_EVENTS] += [kind.value for kind in (*BreakerEventType, *OutageKind, *AdlEventType)]
     of_role |= {"quarantine": [QUARANTINED], "operator": [_tag(kind) for kind in commands]}
-    of_role["fund"] = [_tag(FundBalance)]
-    named = [*kinds, *commands, FundBalance, RiskEvent, BreakerEvent, PriceEvent, AdlEvent, RejectionCode]
+    of_role |= {"fund": [_tag(FundBalance)], "policies": [_tag(PolicyVersion)]}
+    named = [
+        *kinds,
+        *commands,
+        FundBalance,
+        PolicyVersion,
+        RiskEvent,
+        BreakerEvent,
+        PriceEvent,
+        AdlEvent,
+        RejectionCode,
+    ]
     return Messages(by_id, of_role, {**component_schemas(named, SCHEMA_REF), **HEADER_SCHEMAS})
 
 

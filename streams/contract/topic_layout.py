@@ -1,7 +1,7 @@
 """Which topics the pipeline has and how they must be: read from a file such as deploy/kafka/topics.toml.
 
-The file speaks of topics by their role; the settings may give `prices`, `fills`, `ledger`, `quarantine`, `operator` and `fund`
-other names.
+The file speaks of topics by their role; the settings may give `prices`, `fills`, `ledger`, `quarantine`, `policies`,
+`operator` and `fund` other names.
 """
 
 import tomllib
@@ -36,7 +36,13 @@ def account_keyed(settings: Settings) -> list[str]:
 def pipeline_topics(settings: Settings) -> list[str]:
     """Every topic of the pipeline; those of the operators and of the fund only where the settings say so."""
     wanted = [name for name, enabled in _switched(settings).items() if enabled]
-    return [settings.topic_prices, *account_keyed(settings), settings.topic_quarantine, *wanted]
+    return [
+        settings.topic_prices,
+        *account_keyed(settings),
+        settings.topic_quarantine,
+        settings.topic_policies,
+        *wanted,
+    ]
 
 
 def _switched(settings: Settings) -> dict[str, bool]:
@@ -66,6 +72,7 @@ def load_layout(file: Path | None, settings: Settings, partitions: int | None = 
         "fills": settings.topic_fills,
         "ledger": settings.topic_ledger,
         "quarantine": settings.topic_quarantine,
+        "policies": settings.topic_policies,
         "operator": settings.topic_operator,
         "fund": settings.topic_fund,
     }

@@ -51,7 +51,13 @@ async def run_api(settings: Settings) -> None:
         funds = FundFollower(settings, _keep_nothing)
         desk = Desk(settings, policy, copy, ranking, hub, funds)
         stack.callback(desk.close)
-        for work in (copy.run, lambda: ranking.run(copy), hub.run, lambda: _insist(funds.run)):
+        for work in (
+            copy.run,
+            lambda: desk.follow_policy(client),
+            lambda: ranking.run(copy),
+            hub.run,
+            lambda: _insist(funds.run),
+        ):
             await stack.enter_async_context(_running(work))
         app = keep_slashes(api_app(desk, keys, metrics))
         await _serve(uvicorn.Server(_config(app, settings)), hub)

@@ -41,7 +41,7 @@ from engine.events.price_events import PriceEvent
 from engine.inputs import AccountInput, Fill, OrderUpdate, Settlement, Topic
 from engine.ladder import LadderState
 from engine.ladder.breaker import BreakerState, Opening
-from engine.ledger.accounts import AccountState, Progress, decode
+from engine.ledger.accounts import AccountState, Progress, decode, encode
 from engine.ledger.applying import apply, not_judged, stopped
 from engine.ledger.orders_apart import OrderChanges, encode_stored, order_changes
 from engine.liquidation.adl_risk import AdlLevel, AdlState, FundExposure
@@ -60,6 +60,9 @@ from streams.shards.engine_errors import EngineError, place_of, rejection_of, st
 from streams.shards.input_ids import InputIds
 from streams.shards.newest import Newest
 from streams.shards.taken_inputs import TakenInputs
+
+REBUILT_TOGETHER = 256
+"""Accounts that are taken from one book to another without giving way: some milliseconds."""
 
 Slices = Iterator[list[Commit]]
 """What judging has to make durable, piece by piece."""
@@ -89,23 +92,26 @@ class ShardProcessor:
         topics: dict[Topic, str],
         quarantine_topic: str,
         source: str,
-        booking: Policy | None = None,
+        booking: Callable[[int], Policy] | None = None,
     ) -> None:
         """Build an empty shard; `load` fills it. `topics` names the Kafka topic of each input topic.
 
-        `booking` has the terms that inputs are booked by, also those of what has left the policy; by default they are the policy's.
+        `booking` has the terms that an input of an event time (Unix ns) is booked by, also those of what has left the policy; by default
+        they are always the policy's.
         """
         self.shard = shard
         self.book = book
         self.watermarks: dict[Topic, int] = dict.fromkeys(Topic, 0)
         self.judging = False
         """Off until prices have caught up: judging at unknown prices would degrade every account."""
-        self._policy = policy
+        self.policy = policy
+        """By which accounts are judged."""
         self._partition_of = partition_of
         self._topics = topics
         self.quarantine_topic = quarantine_topic
         self._source = source
-        self._ids = InputIds(policy.inputs.id_scope)
+        self._booking = booking or (lambda _: policy)
+        self._ids = InputIds(lambda time_ns: self._booking(time_ns).inputs.id_scope)
         self._ahead: dict[str, AccountState] = {}
         """States newer than the book's, until `settle`."""
         self._taken = TakenInputs()
@@ -115,10 +121,13 @@ class ShardProcessor:
         self.quarantine_budget = QuarantineBudget()
         self.errors: list[EngineError] = []
         """What the engine failed on, for the caller to take away and tell."""
+        self.applied_until_ns = 0
+        """Event time of the newest input that was applied here."""
         self._adl: dict[str, AdlState] = {}
         """Of contracts whose deleveraging risk is this shard's to tell, where those stand of which there is anything to remember."""
-        self._contracts = tuple(it for it in policy.instruments if self.is_home_of(adl_subject(it)))
-        self._booking = booking or policy
+        self._contracts = self._homed(policy)
+        self._rebuilds = False
+        """Whether the book is being built anew: what is applied meanwhile waits for it."""
 
     def load(
         self,
@@ -192,7 +201,7 @@ class ShardProcessor:
             self._apply_one(topic, record, message, batch)
             self.watermarks[topic] = record.offset + 1
         orders = self._order_changes(batch)
-        if self.judging:
+        if self.judging or self._rebuilds:
             self._ahead |= batch.states
         else:
             self.book.put_all(batch.states.values())
@@ -268,6 +277,10 @@ class ShardProcessor:
         """Whether what is said of this subject, an account or something else, is this shard's to say."""
         return self._partition_of(subject.encode()) == self.shard
 
+    def _homed(self, policy: Policy) -> tuple[str, ...]:
+        """Contracts whose deleveraging risk is this shard's to tell."""
+        return tuple(it for it in policy.instruments if self.is_home_of(adl_subject(it)))
+
     def concerned(self, symbol: str) -> Concerned:
         """Accounts that an outage of the symbol concerns; without a symbol all of them."""
         if symbol:
@@ -281,7 +294,7 @@ class ShardProcessor:
 
     def tell_adl(self, exposures: Mapping[str, FundExposure], shards: tuple[int, ...], now_ns: int) -> Commit:
         """Say which contracts came to another level of deleveraging risk, of those that are this shard's to tell."""
-        states, events = adl_changes(self._adl, exposures, self._contracts, shards, now_ns, self._policy)
+        states, events = adl_changes(self._adl, exposures, self._contracts, shards, now_ns, self.policy)
         if states == self._adl:
             return Commit()
         self._adl = states
@@ -296,9 +309,41 @@ class ShardProcessor:
         """Prices have caught up: take them all, in time order, and judge every account at them."""
         self.judging = True
         self._taken = TakenInputs()
+        yield from self._judge_all(prices)
+
+    def _judge_all(self, prices: Prices) -> Slices:
         marks = sorted(prices.marks.values(), key=lambda mark: (mark.time_ns, mark.symbol))
         self.book.prime(marks, prices)
         yield from self._spoken_in_slices(self.book.judge_all())
+
+    def rule_by(self, policy: Policy, prices: Prices) -> Slices:
+        """Judge by another policy from now on, at the event time of `prices`: every account is taken over as it is, and judged by it.
+
+        It is a take-over of a shard that one has: what follows from states and records is the same whoever does it. Slices may be empty.
+        """
+        yield self._set_apart()
+        old, book = self.book, self.book.anew(policy)
+        self._rebuilds = True
+        states: list[bytes] = []
+        risks: dict[str, AccountRisk] = {}
+        for account in old.accounts():
+            state, risk = old.state(account), old.risk(account)
+            states.append(encode(state or AccountState(account)))
+            if risk != AccountRisk(account):
+                risks[account] = risk
+            if len(states) % REBUILT_TOGETHER == 0:
+                yield []
+        for _ in book.load_in_parts(states, risks):
+            yield []
+        self.book, self.policy = book, policy
+        self._stored = book.breaker.state
+        self._contracts = self._homed(policy)
+        self._rebuilds = False
+        if self.judging:
+            yield from self._judge_all(prices)
+            return
+        self.book.put_all(self._ahead.values())
+        self._ahead = {}
 
     def operate(self, command: OperatorCommand) -> Slices:
         """An operator decides about what the breaker holds; nothing where the command is old, or of another shard, or was taken."""
@@ -311,7 +356,7 @@ class ShardProcessor:
         breaker.numbered()
         kind = BreakerEventType.RELEASED if released else BreakerEventType.VOIDED
         event = msgspec.structs.replace(
-            breaker_event(kind, self.shard, breaker.state, opening, command.time_ns, self._policy.digest),
+            breaker_event(kind, self.shard, breaker.state, opening, command.time_ns, self.policy.digest),
             held=held,
             command_id=command.id,
             who=command.who,
@@ -406,6 +451,7 @@ class ShardProcessor:
         """The message was applied, and `after` is its account now."""
         account = message.account
         batch.applied += 1
+        self.applied_until_ns = max(self.applied_until_ns, message.time_ns)
         if self.judging:
             self._taken.add(topic, record.offset, message)
         batch.states[account] = after
@@ -436,7 +482,8 @@ class ShardProcessor:
         self, state: AccountState, message: AccountInput, topic: Topic, record: Record
     ) -> AccountState | Duplicate | Rejection:
         try:
-            return apply(state, message, topic, record.offset, self._booking)
+            booking = self._booking(message.time_ns)
+            return apply(state, message, topic, record.offset, booking)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is of this input of this account alone
             return self._failed_on(topic, record, state.account, error)
 
@@ -546,7 +593,7 @@ class ShardProcessor:
             breaker.state,
             opening,
             opening.cause.time_ns,
-            self._policy.digest,
+            self.policy.digest,
         )
         return outbox_entry(event, self.shard, self._source)
 

@@ -15,9 +15,11 @@ from engine.book.expressible import Reason
 from engine.inputs import Topic
 from engine.ladder import Band
 from engine.marks.instants import Instant
-from engine.marks.mark_book import MarkBook
+from engine.marks.mark_book import MarkBook, Prices
+from engine.policy import Policy
 from streams.contract.commit import Commit, OutboxEntry
 from streams.contract.operator_command import OperatorCommand
+from streams.contract.rulings import OneRuling, Rulings
 from streams.observe.metrics import Metrics
 from streams.shards.giving_way import give_way
 from streams.shards.price_watch import PriceWatch, Told
@@ -54,11 +56,13 @@ class Shards:
         *,
         priced_until_ns: Callable[[], int],
         shutdown_seconds: float,
+        rulings: Rulings = OneRuling(),  # noqa: B008 - it has no state
     ) -> None:
         """`build` makes the runner of one shard; `turn` is held by whoever judges, slice by slice.
 
         `priced_until_ns`: until when the marks that have come are known to `marks` (Unix ns).
         """
+        self._rulings = rulings
         self._build, self._marks, self._metrics = build, marks, metrics
         self._watch, self._priced_until_ns = watch, priced_until_ns
         self._turn, self._shutdown_seconds = turn, shutdown_seconds
@@ -134,6 +138,12 @@ class Shards:
         """Judge the holders of every shard at instants of believed marks; the caller has held `turn` since it believed them."""
         await self._take(self._watch.on_instants(instants, self._running()))
 
+    async def rule_by(self, policy: Policy, prices: Prices) -> None:
+        """Have every shard judge by another policy from now on, at the event time of `prices`. The caller holds `turn`."""
+        self._watch.rule_by(policy)
+        for runner in list(self.runners):
+            await runner.rule_by(policy, prices)
+
     async def operate(self, command: OperatorCommand) -> None:
         """Have every shard do what an operator says."""
         self._commands.append(command)
@@ -163,12 +173,15 @@ class Shards:
     async def on_clock(self) -> None:
         """Once a second: let time pass, keep the newest marks, refresh the gauges."""
         # in one turn: a mark that came in between would be stale by the word of a moment ago
-        async with self._turn:
-            runners = list(self.runners)
-            await self._take(self._watch.on_clock(self._priced_until_ns(), self._running()))
-            for runner in runners:
-                await runner.operate(list(self._commands))
-                runner.count_evaluations()
+        runners = list(self.runners)
+        if self._rulings.are_known:
+            async with self._turn:
+                runners = list(self.runners)
+                await self._rulings.reach(self._priced_until_ns())
+                await self._take(self._watch.on_clock(self._priced_until_ns(), self._running()))
+                for runner in runners:
+                    await runner.operate(list(self._commands))
+                    runner.count_evaluations()
         self._publish_kept()
         marks = {symbol: msgspec.json.encode(mark) for symbol, mark in self._marks.prices.marks.items()}
         await asyncio.gather(*(runner.save_marks(marks) for runner in runners))

@@ -98,7 +98,8 @@ class Proofs:
         settings = self._settings
         switched = [settings.topic_operator] * settings.operator_topic_enabled
         switched += [settings.topic_fund] * settings.fund_topic_enabled
-        every = await partition_counts(settings, (*topics.values(), settings.topic_prices, *switched))
+        needed = (*topics.values(), settings.topic_prices, settings.topic_policies)
+        every = await partition_counts(settings, (*needed, *switched))
         missing = [name for name, count in every.items() if not count]
         if missing:
             raise SettingsError(

@@ -24,6 +24,7 @@ from streams.contract.cloudevents import read_event
 from streams.contract.codec import decode_account_input, decode_prices
 from streams.contract.fund_record import decode_fund
 from streams.contract.operator_command import OperatorCommand, decode_operator_command
+from streams.contract.policy_version import PolicyVersion, decode_policy_version, read_policy
 from streams.contract.topic_layout import pipeline_topics
 from tests.deploy.asyncapi_files import DOCUMENT, document, examples, headers_validator, payload_validator
 from tests.deploy.commands import assert_command_exists
@@ -48,6 +49,7 @@ tags_of = {
     "quarantine": {"record.quarantined"},
     "operator": {kind.__struct_config__.tag for kind in get_args(OperatorCommand)},
     "fund": {FundBalance.__struct_config__.tag},
+    "policies": {PolicyVersion.__struct_config__.tag},
 }
 
 
@@ -93,7 +95,7 @@ def test_operations_when_listed_then_one_a_channel_from_the_point_of_view_of_uni
         for operation in document()["operations"].values()
     }
     assert actions == {
-        **dict.fromkeys(("prices", "fills", "ledger", "operator", "fund"), "receive"),
+        **dict.fromkeys(("prices", "fills", "ledger", "operator", "fund", "policies"), "receive"),
         **dict.fromkeys((*Stream, "quarantine"), "send"),
     }
 
@@ -119,7 +121,7 @@ def test_example_when_validated_then_it_fits_its_own_message_and_no_other_of_the
 @pytest.mark.parametrize("name", sorted(set(MESSAGES) - tags_of["quarantine"]))
 def test_schema_when_a_field_is_missing_or_unknown_then_it_refuses(name):
     payload = MESSAGES[name]["examples"][0]["payload"]
-    first = "marks" if name == "marks" else "time_ns"
+    first = {"marks": "marks", "policy_version": "activated_ns"}.get(name, "time_ns")
     assert not payload_validator(name).is_valid({key: it for key, it in payload.items() if key != first})
     assert not payload_validator(name).is_valid({**payload, "colour": "red"})
 
@@ -178,6 +180,13 @@ def test_example_of_a_deleveraging_risk_when_decoded_then_that_event_under_its_o
     assert event.id == f"adl/BTC-USDT-PERP/margin-events/{event.sequence}"
     # 18,000 * 0.999 + 0.05 * 55,000
     assert (event.level, event.exposure.fund) == ("soon", 17_982 + 2_750)
+
+
+def test_example_of_a_policy_when_decoded_then_a_version_with_the_policy_that_its_digest_names():
+    payload = MESSAGES["policy_version"]["examples"][0]["payload"]
+    version = decode_policy_version(b"1", json.dumps(payload).encode())
+    assert not isinstance(version, Rejection), version
+    assert read_policy(bytes(version.policy)).digest == version.digest
 
 
 def test_examples_of_commands_when_decoded_then_what_the_program_takes():

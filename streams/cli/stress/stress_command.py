@@ -15,9 +15,10 @@ from streams.config.invocation import (
     run,
     tell_mistakes,
 )
-from streams.config.settings import Settings, SettingsError, load_policy, load_settings
+from streams.config.settings import Settings, SettingsError, load_settings
 from streams.config.stress_scenarios import load_scenario, shipped_scenarios
 from streams.config.terminal import present
+from streams.store.policy_store import policy_in_use
 
 if TYPE_CHECKING:
     from streams.answers.stress_report import BookStressAsked, BookStressReport
@@ -53,7 +54,7 @@ def stress(
     from streams.cli.stress.stress_tables import renderables  # noqa: PLC0415
 
     settings = load_settings(config)
-    policy = load_policy(settings.policy_file)
+    policy = run(policy_in_use(settings))
     asked_moves = () if moves is None else moves_option("--moves", moves)
     asked = BookStressAsked(
         scenarios=tuple(load_scenario(name) for name in scenario) if scenario else tuple(shipped_scenarios()),
