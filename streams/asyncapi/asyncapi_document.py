@@ -45,7 +45,7 @@ TOPICS = {
     "operator": (
         "receive",
         "Operators' commands",
-        "Who lets go on what the engine holds, and why. Only where UNIMARGIN_OPERATOR_TOPIC_ENABLED is on.",
+        "Who lets go on what the engine holds or has stopped, and why; and what each shard has made of it. No amount is in any of it. Not where UNIMARGIN_OPERATOR_TOPIC_ENABLED is off.",
     ),
     "fund": (
         "receive",

@@ -33,7 +33,14 @@ from engine.liquidation.plan import CancelStep, ReduceStep, Step, TakeOverBalanc
 from engine.policy import parse
 from streams.asyncapi.example_shard import ExampleShard
 from streams.config.settings import Settings
-from streams.contract.operator_command import BreakerRelease, BreakerVoid
+from streams.contract.operator_command import (
+    AccountsResume,
+    BreakerRelease,
+    BreakerVoid,
+    CommandOutcome,
+    NamedStop,
+    OperatorOutcome,
+)
 from streams.contract.policy_version import PolicyVersion, policy_bytes
 
 POLICY = """
@@ -125,6 +132,7 @@ def example_day(settings: Settings) -> ExampleShard:
     day.hedged_and_in_debt()
     day.too_many_at_once()
     day.policy_is_published()
+    day.account_is_resumed()
     day.fund_is_stated()
     return day.shard
 
@@ -228,7 +236,7 @@ class _Day:
     def policy_is_published(self) -> None:
         """An operator publishes the policy of the day, to be in force from an hour later."""
         policy = parse(POLICY)
-        self.shard.publish(PolicyVersion(
+        self.shard.hear(PolicyVersion(
             version=1,
             activated_ns=self.shard.now_ns + 3_600_000_000_000,
             digest=policy.digest,
@@ -237,6 +245,16 @@ class _Day:
             who="risk-desk",
             why="tiers after the review of March",
             policy=msgspec.Raw(policy_bytes(policy)),
+        ))  # fmt: skip
+
+    def account_is_resumed(self) -> None:
+        """An operator lets an account go on that a gap has stopped, and its shard says that it does."""
+        stop = NamedStop("acct-17", Topic.FILLS, 204)
+        decision = self._decision("fills 41 and 42 were booked by hand")
+        command = AccountsResume(**decision, stops=(stop,), next_account_seq=43)
+        self.shard.hear(command)
+        self.shard.hear(OperatorOutcome(
+            command_id=command.id, shard=0, outcome=CommandOutcome.APPLIED, detail="1 of 1 stops lifted"
         ))  # fmt: skip
 
     def fund_is_stated(self) -> None:

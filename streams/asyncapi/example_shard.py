@@ -17,7 +17,7 @@ from engine.marks.mark_book import NANOSECONDS, MarkBook
 from engine.policy import Policy
 from streams.config.settings import Settings
 from streams.contract.commit import Commit, OutboxEntry
-from streams.contract.operator_command import OperatorCommand
+from streams.contract.operator_command import AccountsResume, OperatorCommand, OperatorOutcome, OperatorRecord
 from streams.contract.policy_version import PolicyVersion
 from streams.contract.record import Record
 from streams.shards.price_watch import PriceWatch, Told
@@ -37,7 +37,7 @@ class ExampleShard:
     def __init__(self, policy: Policy, settings: Settings) -> None:
         """Empty, and already judging."""
         self.now_ns = START_NS
-        self.taken: list[AccountInput | PriceInput | OperatorCommand | FundBalance | PolicyVersion] = []
+        self.taken: list[AccountInput | PriceInput | OperatorRecord | FundBalance | PolicyVersion] = []
         """What came in, in order."""
         self.said: list[OutboxEntry] = []
         """What is to be published, in order."""
@@ -76,9 +76,9 @@ class ExampleShard:
         self.taken.append(command)
         self._publish(chain.from_iterable(self._processor.operate(command)))
 
-    def publish(self, version: PolicyVersion) -> None:
-        """An operator publishes a version of the policy."""
-        self.taken.append(version)
+    def hear(self, said: PolicyVersion | AccountsResume | OperatorOutcome) -> None:
+        """Something is sent that changes no account of this shard."""
+        self.taken.append(said)
 
     def state_fund(self, fund: FundBalance) -> None:
         """The exchange says what its insurance fund has."""

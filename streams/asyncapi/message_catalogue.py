@@ -18,7 +18,7 @@ from engine.marks.outages import OutageKind
 from engine.rejections import RejectionCode
 from streams.asyncapi.json_schemas import Schema, component_schemas, member_docs, summary
 from streams.contract.commit import OutboxEntry
-from streams.contract.operator_command import OperatorCommand
+from streams.contract.operator_command import OperatorCommand, OperatorOutcome
 from streams.contract.policy_version import PolicyVersion
 from streams.contract.quarantine_record import EVENT_TYPE as QUARANTINED
 from streams.contract.quarantine_record import REFUSED_TYPE, STOPPED_TYPE
@@ -91,7 +91,7 @@ class Messages(NamedTuple):
 def all_messages(shard: "ExampleShard") -> Messages:
     """Every message of the contract; the examples are what `shard` took and said."""
     inputs = {"prices": get_args(PriceInput), "fills": get_args(FillsInput), "ledger": get_args(LedgerInput)}
-    commands = get_args(OperatorCommand)
+    commands = (*get_args(OperatorCommand), OperatorOutcome)
     kinds = [kind for kinds in inputs.values() for kind in kinds]
     said = _one_of_each(shard.said)
     by_id = {_tag(kind): _input(kind, shard) for kind in kinds}
@@ -137,7 +137,7 @@ def _input(kind: Any, shard: "ExampleShard", key: str = "The account.") -> Schem
         summary(kind),
         payload=_ref(kind.__name__),
         examples=[{"name": _tag(kind), "payload": json.loads(msgspec.json.encode(each))} for each in taken],
-        keyed=kind not in get_args(PriceInput | OperatorCommand),
+        keyed=kind not in get_args(PriceInput | OperatorCommand | OperatorOutcome),
         key=key,
     )
 

@@ -67,9 +67,9 @@ class Settings(BaseSettings):
     topic_quarantine: str = "quarantine"
     topic_policies: str = "policies"
     topic_operator: str = "operator"
-    operator_topic_enabled: bool = False
-    """Whether workers take operators' commands from that topic, and commands send them. Whoever may write to it may release
-    liquidations, so a deployment first says who may."""
+    operator_topic_enabled: bool = True
+    """Whether workers take operators' commands from that topic, and commands send them. Whoever may write to it may release liquidations and
+    let stopped accounts go on, and can move no money: a deployment says by ACLs who may."""
     topic_fund: str = "fund"
     fund_topic_enabled: bool = False
     """Whether the exchange states in that topic what its insurance fund has: for workers, which tell the risk of deleveraging by it, and

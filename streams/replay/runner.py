@@ -28,7 +28,13 @@ from engine.policy import Policy
 from engine.policy.timeline import PolicyTimeline
 from engine.rejections import Rejection
 from streams.contract.commit import Commit, OutboxEntry
-from streams.contract.operator_command import BreakerRelease, BreakerVoid, OperatorCommand
+from streams.contract.operator_command import (
+    AccountsResume,
+    BreakerRelease,
+    BreakerVoid,
+    OperatorCommand,
+    OperatorOutcome,
+)
 from streams.contract.quarantine_record import STOPPED_TYPE
 from streams.contract.record import Decoded
 from streams.replay.arrivals import Arrival
@@ -128,7 +134,8 @@ class Replay:
             self._operate(arrival.body)
         elif isinstance(arrival.body, Rejection):
             self.counts.quarantine(Refused(arrival.place, arrival.body.code, arrival.body.detail))
-        else:
+        elif not isinstance(arrival.body, AccountsResume | OperatorOutcome):
+            # who may go on stands among the inputs, where a worker wrote it
             self._offer(arrival.body, arrival)
 
     def finish(self) -> None:

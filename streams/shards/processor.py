@@ -41,7 +41,7 @@ from engine.events.price_events import PriceEvent
 from engine.inputs import AccountInput, Fill, OrderUpdate, Settlement, Topic
 from engine.ladder import LadderState
 from engine.ladder.breaker import BreakerState, Opening
-from engine.ledger.accounts import AccountState, Progress, decode, encode
+from engine.ledger.accounts import AccountState, Progress, decode
 from engine.ledger.applying import apply, not_judged, stopped
 from engine.ledger.orders_apart import OrderChanges, encode_stored, order_changes
 from engine.liquidation.adl_risk import AdlLevel, AdlState, FundExposure
@@ -52,17 +52,21 @@ from engine.rejections import Duplicate, Rejection, RejectionCode
 from streams.contract.cloudevents import outbox_entry
 from streams.contract.codec import account_of_key, accounts_of_mismatch, decode_account_input
 from streams.contract.commit import AppliedId, Commit, ForgottenIds, OutboxEntry, SoughtId
-from streams.contract.operator_command import BreakerRelease, OperatorCommand
+from streams.contract.operator_command import (
+    AccountsResume,
+    BreakerRelease,
+    CommandRefusal,
+    OperatorCommand,
+)
 from streams.contract.quarantine_budget import QuarantineBudget
 from streams.contract.quarantine_record import quarantine_entry
 from streams.contract.record import Decoded, Record
 from streams.shards.engine_errors import EngineError, place_of, rejection_of, stop_told
 from streams.shards.input_ids import InputIds
 from streams.shards.newest import Newest
+from streams.shards.operator_records import OperatorRecords
+from streams.shards.rebuilt_book import rebuilt
 from streams.shards.taken_inputs import TakenInputs
-
-REBUILT_TOGETHER = 256
-"""Accounts that are taken from one book to another without giving way: some milliseconds."""
 
 Slices = Iterator[list[Commit]]
 """What judging has to make durable, piece by piece."""
@@ -93,8 +97,11 @@ class ShardProcessor:
         quarantine_topic: str,
         source: str,
         booking: Callable[[int], Policy] | None = None,
+        operator_topic: str | None = None,
     ) -> None:
         """Build an empty shard; `load` fills it. `topics` names the Kafka topic of each input topic.
+
+        `operator_topic` is where it is said what became of operators' commands; None says it nowhere.
 
         `booking` has the terms that an input of an event time (Unix ns) is booked by, also those of what has left the policy; by default
         they are always the policy's.
@@ -110,6 +117,7 @@ class ShardProcessor:
         self._topics = topics
         self.quarantine_topic = quarantine_topic
         self._source = source
+        self.operator_records = OperatorRecords(shard, topics, operator_topic)
         self._booking = booking or (lambda _: policy)
         self._ids = InputIds(lambda time_ns: self._booking(time_ns).inputs.id_scope)
         self._ahead: dict[str, AccountState] = {}
@@ -322,19 +330,8 @@ class ShardProcessor:
         It is a take-over of a shard that one has: what follows from states and records is the same whoever does it. Slices may be empty.
         """
         yield self._set_apart()
-        old, book = self.book, self.book.anew(policy)
         self._rebuilds = True
-        states: list[bytes] = []
-        risks: dict[str, AccountRisk] = {}
-        for account in old.accounts():
-            state, risk = old.state(account), old.risk(account)
-            states.append(encode(state or AccountState(account)))
-            if risk != AccountRisk(account):
-                risks[account] = risk
-            if len(states) % REBUILT_TOGETHER == 0:
-                yield []
-        for _ in book.load_in_parts(states, risks):
-            yield []
+        book = yield from rebuilt(self.book, policy)
         self.book, self.policy = book, policy
         self._stored = book.breaker.state
         self._contracts = self._homed(policy)
@@ -345,10 +342,25 @@ class ShardProcessor:
         self.book.put_all(self._ahead.values())
         self._ahead = {}
 
-    def operate(self, command: OperatorCommand) -> Slices:
-        """An operator decides about what the breaker holds; nothing where the command is old, or of another shard, or was taken."""
+    def operate(self, command: OperatorCommand, *, told: bool = False) -> Slices:
+        """Do what an operator says; nothing where the command is of another shard, or was done.
+
+        `told`: it is on record what became of the command here.
+        """
+        if command.shard not in (None, self.shard):
+            return
+        if isinstance(command, AccountsResume):
+            ours = [it for it in command.stops if self.is_home_of(it.account)]
+            if ours and not told:
+                yield [self.operator_records.resumed(command, ours, self.state)]
+            return
         breaker = self.book.breaker
-        if command.shard not in (None, self.shard) or not breaker.commanded(command.id, command.time_ns):
+        was_done = command.id in breaker.state.commands
+        if not breaker.commanded(command.id, command.time_ns):
+            refused = None if was_done else CommandRefusal.NOTHING_HELD
+            outcome = () if told else self.operator_records.outcome(command.id, refused)
+            if outcome:
+                yield [Commit(outbox=outcome)]
             return
         released = isinstance(command, BreakerRelease)
         held = breaker.state.held
@@ -363,7 +375,13 @@ class ShardProcessor:
             why=command.why,
             commanded_ns=command.time_ns,
         )
-        said = Commit(outbox=(outbox_entry(event, self.shard, self._source),), breaker=self._breaker_bytes())
+        said = Commit(
+            outbox=(
+                outbox_entry(event, self.shard, self._source),
+                *self.operator_records.outcome(command.id, None),
+            ),
+            breaker=self._breaker_bytes(),
+        )
         yield [said]
         yield from self._spoken_in_slices(self.book.judge_held())
 

@@ -6,6 +6,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
+from typing import NamedTuple
 
 import msgspec
 import structlog
@@ -18,7 +19,7 @@ from engine.marks.instants import Instant
 from engine.marks.mark_book import MarkBook, Prices
 from engine.policy import Policy
 from streams.contract.commit import Commit, OutboxEntry
-from streams.contract.operator_command import OperatorCommand
+from streams.contract.operator_command import OperatorCommand, OperatorOutcome
 from streams.contract.rulings import OneRuling, Rulings
 from streams.observe.metrics import Metrics
 from streams.shards.giving_way import give_way
@@ -37,6 +38,17 @@ KEPT_SECONDS = 120.0
 """A shard whose owner was killed runs elsewhere within some twenty seconds."""
 KEPT_MAX = 2_000
 """What comes beyond it in that time is told by the metric, and stays in its topic for as long as that is kept."""
+
+
+class _Heard(NamedTuple):
+    """A command, and the shards of which it is on record what became of it there."""
+
+    command: OperatorCommand
+    told: set[int]
+
+    def here(self, shard: int) -> tuple[OperatorCommand, bool]:
+        return self.command, shard in self.told
+
 
 _SETTLED = frozenset({Condition.RUNNING, Condition.STANDBY})
 
@@ -67,7 +79,8 @@ class Shards:
         self._watch, self._priced_until_ns = watch, priced_until_ns
         self._turn, self._shutdown_seconds = turn, shutdown_seconds
         self._runners: dict[int, ShardRunner] = {}
-        self._commands: deque[OperatorCommand] = deque(maxlen=COMMANDS_MAX)
+        self._commands: dict[str, _Heard] = {}
+        """By id, oldest first."""
         self._kept: deque[tuple[float, OutboxEntry]] = deque(maxlen=KEPT_MAX)
         """Records to be quarantined whose shard does not run here, and when they came."""
         self._assigned = asyncio.Event()
@@ -144,12 +157,18 @@ class Shards:
         for runner in list(self.runners):
             await runner.rule_by(policy, prices)
 
-    async def operate(self, command: OperatorCommand) -> None:
-        """Have every shard do what an operator says."""
-        self._commands.append(command)
+    async def operate(self, said: OperatorCommand | OperatorOutcome) -> None:
+        """Have every shard do what an operator says; or take note of what became of a command."""
+        if isinstance(said, OperatorOutcome):
+            if said.command_id in self._commands:
+                self._commands[said.command_id].told.add(said.shard)
+            return
+        self._commands[said.id] = heard = _Heard(said, set())
+        while len(self._commands) > COMMANDS_MAX:
+            del self._commands[next(iter(self._commands))]
         async with self._turn:
             for runner in list(self.runners):
-                await runner.operate([command])
+                await runner.operate([heard.here(runner.shard)])
 
     def quarantine(self, entry: OutboxEntry) -> None:
         """Publish a record of a topic that every worker reads, through the outbox of the one shard that its place names.
@@ -180,7 +199,7 @@ class Shards:
                 await self._rulings.reach(self._priced_until_ns())
                 await self._take(self._watch.on_clock(self._priced_until_ns(), self._running()))
                 for runner in runners:
-                    await runner.operate(list(self._commands))
+                    await runner.operate([it.here(runner.shard) for it in self._commands.values()])
                     runner.count_evaluations()
         self._publish_kept()
         marks = {symbol: msgspec.json.encode(mark) for symbol, mark in self._marks.prices.marks.items()}

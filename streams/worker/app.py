@@ -146,12 +146,13 @@ async def _serve(room: Room, partitions: int, *, standby: bool) -> None:
     """Build every part of an admitted worker, and run it until it is to stop."""
     settings, topics, metrics, redis, gate, follower, health, stopping = room
     timeline = await gate.timeline()
-    policy = timeline.at(time.time_ns()).policy
+    ruling = timeline.at(time.time_ns())
+    policy = ruling.policy
     events = {lane: relay_producer(settings) for lane in Lane}
     for lane in Lane:
         await events[lane].start()
     marks = MarkBook(policy)
-    switch = PolicySwitch(timeline, follower, marks, metrics, gate.say)
+    switch = PolicySwitch(timeline, ruling, follower, marks, metrics, gate.say)
     watch = PriceWatch(policy, marks)
     prices_ready = asyncio.Event()
     log_ends = LogEnds(settings, topics)
@@ -173,16 +174,17 @@ async def _serve(room: Room, partitions: int, *, standby: bool) -> None:
             role=Role.STANDBY if standby else Role.WORKER,
             retry_for_s=settings.redis_retry_seconds,
         )
-        ruling = switch.now.policy
+        rules = switch.now.policy
         processor = ShardProcessor(
             shard,
-            ruling,
-            ColumnarBook(ruling),
+            rules,
+            ColumnarBook(rules),
             booking=timeline.booking,
             partition_of=account_partitioner(partitions),
             topics=topics,
             quarantine_topic=settings.topic_quarantine,
             source=f"/unimargin/{settings.group}/{shard}",
+            operator_topic=settings.topic_operator if settings.operator_topic_enabled else None,
         )
         parts = ShardParts(
             processor=processor,
@@ -196,7 +198,7 @@ async def _serve(room: Room, partitions: int, *, standby: bool) -> None:
             open_log=lambda: open_log(settings),
             open_inputs=lambda: open_log(settings, fetch_wait_ms=FOLLOW_WAIT_MS),
             turn=turn,
-            cascade=Cascade(ruling, marks, metrics),
+            cascade=Cascade(rules, marks, metrics),
             metrics=metrics,
             rulings=switch,
         )

@@ -42,15 +42,16 @@ class PolicySwitch:
     def __init__(
         self,
         timeline: PolicyTimeline,
+        now: Ruling,
         follower: PolicyFollower,
         marks: MarkBook,
         metrics: Metrics,
         say: Callable[[Ruling], Awaitable[object]],
     ) -> None:
-        """`marks` go by what is in force now; `say` makes it known to all workers that a version is in force."""
+        """`marks` go by `now`, which is in force; `say` makes it known to all workers that a version is in force."""
         self.timeline, self._follower, self._marks = timeline, follower, marks
         self._metrics, self._say = metrics, say
-        self.now = timeline.at(time.time_ns())
+        self.now = now
         """What everybody here judges by."""
         self._desk: PriceDesk | None = None
         self._shards: Shards | None = None

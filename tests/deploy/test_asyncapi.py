@@ -23,7 +23,7 @@ from streams.config.settings import Settings, load_settings
 from streams.contract.cloudevents import read_event
 from streams.contract.codec import decode_account_input, decode_prices
 from streams.contract.fund_record import decode_fund
-from streams.contract.operator_command import OperatorCommand, decode_operator_command
+from streams.contract.operator_command import OperatorCommand, OperatorOutcome, decode_operator_record
 from streams.contract.policy_version import PolicyVersion, decode_policy_version, read_policy
 from streams.contract.topic_layout import pipeline_topics
 from tests.deploy.asyncapi_files import DOCUMENT, document, examples, headers_validator, payload_validator
@@ -47,7 +47,7 @@ tags_of = {
     ),
     Stream.LIQUIDATIONS: LIQUIDATION_TYPES,
     "quarantine": {"record.quarantined"},
-    "operator": {kind.__struct_config__.tag for kind in get_args(OperatorCommand)},
+    "operator": {kind.__struct_config__.tag for kind in (*get_args(OperatorCommand), OperatorOutcome)},
     "fund": {FundBalance.__struct_config__.tag},
     "policies": {PolicyVersion.__struct_config__.tag},
 }
@@ -121,7 +121,9 @@ def test_example_when_validated_then_it_fits_its_own_message_and_no_other_of_the
 @pytest.mark.parametrize("name", sorted(set(MESSAGES) - tags_of["quarantine"]))
 def test_schema_when_a_field_is_missing_or_unknown_then_it_refuses(name):
     payload = MESSAGES[name]["examples"][0]["payload"]
-    first = {"marks": "marks", "policy_version": "activated_ns"}.get(name, "time_ns")
+    first = {"marks": "marks", "policy_version": "activated_ns", "operator_outcome": "shard"}.get(
+        name, "time_ns"
+    )
     assert not payload_validator(name).is_valid({key: it for key, it in payload.items() if key != first})
     assert not payload_validator(name).is_valid({**payload, "colour": "red"})
 
@@ -191,7 +193,7 @@ def test_example_of_a_policy_when_decoded_then_a_version_with_the_policy_that_it
 
 def test_examples_of_commands_when_decoded_then_what_the_program_takes():
     for name in CHANNELS["operator"]["messages"]:
-        taken = decode_operator_command(json.dumps(MESSAGES[name]["examples"][0]["payload"]).encode())
+        taken = decode_operator_record(json.dumps(MESSAGES[name]["examples"][0]["payload"]).encode())
         assert not isinstance(taken, Rejection), (name, taken)
 
 

@@ -41,7 +41,8 @@ class Surroundings:
         metrics, turn = Metrics(), asyncio.Lock()
         self.marks = MarkBook(OLD)
         timeline = PolicyTimeline([Ruling(0, 0, OLD)])
-        self.switch = PolicySwitch(timeline, PolicyFollower(Settings(), OLD), self.marks, metrics, self.says)
+        follower = PolicyFollower(Settings(), OLD)
+        self.switch = PolicySwitch(timeline, timeline.at(0), follower, self.marks, metrics, self.says)
         self.turn = turn
         timeline.add(Ruling(1, from_ns, NEW, fault))
         watch = PriceWatch(OLD, self.marks)
