@@ -69,7 +69,7 @@ class Desk:
             try:
                 found = await policy_in_force(client, self.settings.redis_prefix)
                 if found is not None and found.digest != self.policy.digest:
-                    self.policy = await ruling_policy(client, self.settings)
+                    self.policy = await ruling_policy(client, self.settings.redis_prefix, self.policy)
                     self.ranking.rule_by(self.policy)
             except (Problem, RedisError, OSError) as error:
                 _log.warning("policy_not_read", error=str(error))

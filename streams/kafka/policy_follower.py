@@ -28,6 +28,8 @@ CLOCKS_DIFFER_SECONDS_MAX = 1.5
 """Of two machines: each proves to be within a second of Redis (`streams.worker.proving`), most are within milliseconds."""
 POLL_MS = 250
 RETRY_SECONDS = 0.5
+SILENT_SECONDS_MAX = 5.0
+"""A broker that has not said for longer where the topic ends is connected to anew."""
 
 _log = structlog.get_logger()
 
@@ -77,8 +79,10 @@ class PolicyFollower:
     async def _follow(self, topic: WholeTopic) -> None:
         while True:
             asked_s = time.monotonic()
-            while not await topic.polled_to():
-                await self._poll(topic)
+            # a client that waits out a broker which is gone would not notice that it is back
+            async with asyncio.timeout(SILENT_SECONDS_MAX):
+                while not await topic.polled_to():
+                    await self._poll(topic)
             self._heard_s = asked_s
             self._heard.set()
             await self._poll(topic)

@@ -120,15 +120,15 @@ async def kept_policy(client: Redis, prefix: str, digest: str) -> bytes | None:
     return data
 
 
-async def ruling_policy(client: Redis, settings: Settings) -> Policy:
+async def ruling_policy(client: Redis, prefix: str, of_settings: Policy) -> Policy:
     """The policy that workers judge by now: the one in force, or the settings' where no worker ever came.
 
-    Raises `Problem` where this edition cannot read it, and `SettingsError` as `load_policy` does.
+    Raises `Problem` where this edition cannot read it.
     """
-    found = await policy_in_force(client, settings.redis_prefix)
-    if found is None:
-        return load_policy(settings.policy_file)
-    data = await kept_policy(client, settings.redis_prefix, found.digest)
+    found = await policy_in_force(client, prefix)
+    if found is None or found.digest == of_settings.digest:
+        return of_settings
+    data = await kept_policy(client, prefix, found.digest)
     if data is None:
         raise Problem(f"the policy in force, digest {found.digest}, is not kept in Redis")
     try:
@@ -138,9 +138,10 @@ async def ruling_policy(client: Redis, settings: Settings) -> Policy:
 
 
 async def policy_in_use(settings: Settings) -> Policy:
-    """`ruling_policy`, for commands. Raises `Problem` where Redis is away."""
+    """`ruling_policy`, for commands. Raises `SettingsError` as `load_policy` does, and `Problem` where Redis is away."""
+    of_settings = load_policy(settings.policy_file)
     async with open_redis(settings) as client:
-        return await ruling_policy(client, settings)
+        return await ruling_policy(client, settings.redis_prefix, of_settings)
 
 
 async def ever_listed(client: Redis, prefix: str, policy: Policy, but: Collection[str]) -> Policy:

@@ -26,6 +26,7 @@ ADL_TESTS = "tests/system/test_adl_live.py"
 ERROR_TESTS = "tests/streams/shards/test_processor_errors.py"
 START_TESTS = "tests/system/test_worker_start.py"
 TIMELINE_TESTS = "tests/engine/policy/test_timeline.py"
+OPERATOR_TESTS = "tests/streams/shards/test_processor_operator.py"
 POLICY_TESTS = "tests/streams/shards/test_processor_policy.py"
 EXCHANGE_TESTS = "tests/streams/exchange/test_simulate.py"
 
@@ -484,8 +485,8 @@ BUGS = (
     Bug(
         name="what is dated at a version's time is judged by the one before",
         file="engine/policy/timeline.py",
-        search="        if time_ns >= self._newest_ns:\n",
-        replace="        if time_ns > self._newest_ns:\n",
+        search="bisect_right(self._begins, time_ns)",
+        replace="bisect_right(self._begins, time_ns - 1)",
         test=f"{TIMELINE_TESTS}::test_in_force_when_versions_follow_each_other_then_each_from_its_own_time_on",
     ),
     Bug(
@@ -508,5 +509,19 @@ BUGS = (
         search="                    await self._rulings.reach(decoded[until].time_ns)\n",
         replace="                    await self._rulings.reach(decoded[until].time_ns - 1)\n                    break\n",
         test="tests/streams/worker/test_policy_switch_desk.py::test_batch_when_a_version_begins_within_it_then_what_is_dated_before_is_judged_by_the_one_before",
+    ),
+    Bug(
+        name="an operator's word lifts a stop that came after it",
+        file="streams/contract/operator_command.py",
+        search="        stop_offset=stop.stop_offset if stop.stop_offset >= 0 else None,\n",
+        replace="        stop_offset=None,\n",
+        test=f"{OPERATOR_TESTS}::test_resume_when_it_comes_again_or_a_crash_has_it_written_twice_then_it_lifts_no_later_stop",
+    ),
+    Bug(
+        name="an operator's word is written for an account that is not stopped so",
+        file="streams/shards/operator_records.py",
+        search="    return stop is not None and stop.offset == named.stop_offset\n",
+        replace="    return stop is not None\n",
+        test=f"{OPERATOR_TESTS}::test_resume_when_nobody_is_stopped_so_then_refused_with_a_code_and_nothing_written",
     ),
 )

@@ -12,7 +12,7 @@ from engine.policy import Policy
 from streams.answers.symbols_report import SymbolView, symbol_views
 from streams.cli.doctor.check import Check, ok, warn
 from streams.config.problem import Problem
-from streams.config.settings import Settings, SettingsError
+from streams.config.settings import Settings, SettingsError, load_policy
 from streams.config.terminal import printable
 from streams.store.belief_store import read_beliefs
 from streams.store.policy_store import ruling_policy
@@ -29,7 +29,7 @@ async def examine_prices(client: Redis, settings: Settings) -> list[Check]:
     Nothing where the policy cannot be read, which is told elsewhere.
     """
     try:
-        policy = await ruling_policy(client, settings)
+        policy = await ruling_policy(client, settings.redis_prefix, load_policy(settings.policy_file))
     except (SettingsError, Problem):
         return []
     now_ns = time.time_ns()

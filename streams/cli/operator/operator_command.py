@@ -26,7 +26,9 @@ NS_PER_MS = 1_000_000
 STOPS_SHOWN = 3
 WAITS = "no shard has said anything yet"
 
-app = typer.Typer(no_args_is_help=True, help="What operators have said.")
+app = typer.Typer(
+    no_args_is_help=True, help="What operators have said: who, when and why, and what became of it."
+)
 
 
 class InShard(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +60,7 @@ class _Said(NamedTuple):
 
 @app.callback()
 def operator() -> None:
-    """What operators have said."""
+    """What operators have said: who, when and why, and what became of it."""
 
 
 @app.command()

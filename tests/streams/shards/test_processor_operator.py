@@ -111,8 +111,9 @@ def test_resume_when_it_comes_again_or_a_crash_has_it_written_twice_then_it_lift
     written, _ = shard.operate(resume(STOP, next_account_seq=3))
     again, _ = shard.operate(resume(STOP, next_account_seq=3))
     assert again == written
-    entry = msgspec.json.decode(written.value, type=Resume)
-    shard.take(Topic.FILLS, entry, fill("stopped", "1", account_seq=5), entry)
+    other, _ = shard.operate(resume(STOP, id="op-2"))
+    first, second = (msgspec.json.decode(it.value, type=Resume) for it in (written, other))
+    shard.take(Topic.FILLS, first, fill("stopped", "1", account_seq=5), first, second)
     assert shard.processor.state("stopped").fills.stop.offset == 4
     (said,) = shard.operate(resume(STOP))
     assert outcome_of(said).code is CommandRefusal.NOT_STOPPED_SO

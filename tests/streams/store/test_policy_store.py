@@ -8,7 +8,6 @@ from redis.asyncio import Redis
 
 from engine.policy import Policy
 from streams.config.problem import Problem
-from streams.config.settings import Settings
 from streams.store.policy_store import (
     FIRST_WHO,
     PolicyInForce,
@@ -28,7 +27,6 @@ from tests.support.builders import sample
 pytestmark = pytest.mark.system
 
 PREFIX = "test"
-SETTINGS = Settings(redis_prefix=PREFIX)
 POLICY = sample(("[assets.USD]", '[assets.USD]\n\n[assets.EUR]\nindex = "EUR-USD"'))
 OTHER = sample(("[instruments.ETH-PERP]", "[instruments.SOL-PERP]"))
 
@@ -69,12 +67,12 @@ async def test_claim_when_two_publish_at_once_then_one_of_them_has_the_version(c
 async def test_ruling_when_a_worker_came_then_what_is_in_force_and_not_the_settings_file(
     client: Redis,
 ) -> None:
-    assert (await ruling_policy(client, SETTINGS)).name != OTHER.name
+    assert await ruling_policy(client, PREFIX, POLICY) is POLICY
     await put_in_force(client, PREFIX, OTHER, version(1))
-    assert await ruling_policy(client, SETTINGS) == OTHER
+    assert await ruling_policy(client, PREFIX, POLICY) == OTHER
     await client.delete(versions_key(PREFIX))
     with pytest.raises(Problem, match="not kept in Redis"):
-        await ruling_policy(client, SETTINGS)
+        await ruling_policy(client, PREFIX, POLICY)
 
 
 async def test_booking_when_policies_changed_then_all_that_was_ever_listed_and_ours_where_both_list_it(
