@@ -50,8 +50,8 @@ def heatmap(
     from streams.cli.heatmap.heatmap_tables import renderables  # noqa: PLC0415
 
     settings = load_settings(config)
-    policy = run(policy_in_use(settings))
     asked = moves_option("--moves", moves)
+    policy = run(policy_in_use(settings))
     for name in symbol or ():
         listed = policy.instruments.get(name)
         if listed is None or listed.kind is InstrumentKind.SPOT:

@@ -54,7 +54,6 @@ def stress(
     from streams.cli.stress.stress_tables import renderables  # noqa: PLC0415
 
     settings = load_settings(config)
-    policy = run(policy_in_use(settings))
     asked_moves = () if moves is None else moves_option("--moves", moves)
     asked = BookStressAsked(
         scenarios=tuple(load_scenario(name) for name in scenario) if scenario else tuple(shipped_scenarios()),
@@ -62,6 +61,7 @@ def stress(
         fund=_amount(fund),
         worst_max=worst,
     )
+    policy = run(policy_in_use(settings))
     report = run(_read(settings, policy, asked, last_prices=last_prices))
     present(report, renderables, as_json=as_json)
 
