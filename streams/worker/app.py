@@ -326,11 +326,11 @@ async def _stop_when(left: Callable[[], Awaitable[None]], stopping: asyncio.Even
 
 
 def _not_admitted(proofs: Proofs, gate: PolicyGate) -> dict[str, str]:
-    """Why we are in no group: what is not proved, or whose policy is in force."""
+    """Why we are in no group: what is not proved, or what is in force; and once all is well, that nothing is built yet."""
     if proofs.pending:
         what, _, why = proofs.pending.partition(": ")
         return {what: why}
-    return _closed(gate)
+    return _closed(gate) or {"shards": "none assigned"}
 
 
 def _closed(gate: PolicyGate) -> dict[str, str]:
