@@ -1,10 +1,10 @@
-# make demo | test | bench | bench-peers | bench-scale | planted | lint | lock      ARGS="..." is passed on to the program that runs
+# make demo | test | bench | bench-peers | bench-scale | planted | soak | lint | lock      ARGS="..." is passed on to the program that runs
 # A plain checkout needs only Python 3.11 or 3.12; `make test` also installs what .ci/services lists.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup services demo test bench bench-peers bench-scale planted lint lock
+.PHONY: help setup services sbom audit demo test bench bench-peers bench-scale planted soak lint lock
 
 VENV := .venv
 STAMP := $(VENV)/.installed
@@ -17,6 +17,9 @@ help:
 	@echo "make bench-peers   the same accounts and ticks through what else one might pick (fetches it; not in CI)"
 	@echo "make bench-scale   what 1, 2 and 4 workers carry, and what 100,000 accounts take (some 10 minutes; not in CI)"
 	@echo "make planted bugs planted in a copy of the source, each caught by a named test (about 10 minutes)"
+	@echo "make sbom    what all of it is made of: dist/sbom.cdx.json (CycloneDX), from requirements.lock"
+	@echo "make audit   ask of known vulnerabilities in it; waivers with an end are in .ci/audit-waivers.toml"
+	@echo "make soak    half an hour of load and faults, and a report (not in CI); longer: ARGS=\"--minutes 600\""
 	@echo "make lint    ruff, mypy and the import rules"
 	@echo "make lock    write requirements.lock anew from pyproject.toml"
 
@@ -48,11 +51,23 @@ bench-scale: services
 planted: services
 	@$(VENV)/bin/python -m tests.planted $(ARGS)
 
+soak: services
+	@$(VENV)/bin/python -m tests.soak $(ARGS)
+
 lint: setup
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
+
+sbom: setup
+	@mkdir -p dist
+	@PYTHONWARNINGS=ignore $(UV) tool run --quiet --from cyclonedx-bom==7.5.0 cyclonedx-py requirements --pyproject pyproject.toml \
+		--output-reproducible -o dist/sbom.cdx.json requirements.lock
+	@echo "dist/sbom.cdx.json"
+
+audit: setup
+	@.ci/audit
 
 lock: setup
 	@$(UV) pip compile -q pyproject.toml --extra demo --extra desk --group dev --universal --python-version 3.11 \

@@ -134,6 +134,7 @@ def example_day(settings: Settings) -> ExampleShard:
     day.policy_is_published()
     day.account_is_resumed()
     day.fund_is_stated()
+    day.shard.copy(CAROL)
     return day.shard
 
 

@@ -17,6 +17,7 @@ from engine.liquidation.fund_groups import FundBalance
 from engine.marks.outages import OutageKind
 from engine.rejections import RejectionCode
 from streams.asyncapi.json_schemas import Schema, component_schemas, member_docs, summary
+from streams.contract.account_copy import AccountCopy, ShardCovered
 from streams.contract.commit import OutboxEntry
 from streams.contract.operator_command import OperatorCommand, OperatorOutcome
 from streams.contract.policy_version import PolicyVersion
@@ -108,6 +109,8 @@ def all_messages(shard: "ExampleShard") -> Messages:
     by_id |= {kind.value: _of_no_account(kind, AdlEvent, "`adl/NAME`.", said[kind]) for kind in AdlEventType}
     by_id[_tag(FundBalance)] = _input(FundBalance, shard, key="The group.")
     by_id[_tag(PolicyVersion)] = _input(PolicyVersion, shard, key="The version.")
+    by_id[_tag(AccountCopy)] = _input(AccountCopy, shard)
+    by_id[_tag(ShardCovered)] = _input(ShardCovered, shard, key="The byte FF and `shard`: no account's name.")
     by_id[QUARANTINED] = _quarantined(said[QUARANTINED])
     of_role = {role: [_tag(kind) for kind in kinds] for role, kinds in inputs.items()}
     of_role |= {
@@ -116,11 +119,14 @@ def all_messages(shard: "ExampleShard") -> Messages:
     of_role[Stream.MARGIN_EVENTS] += [kind.value for kind in (*BreakerEventType, *OutageKind, *AdlEventType)]
     of_role |= {"quarantine": [QUARANTINED], "operator": [_tag(kind) for kind in commands]}
     of_role |= {"fund": [_tag(FundBalance)], "policies": [_tag(PolicyVersion)]}
+    of_role["account-state"] = [_tag(AccountCopy), _tag(ShardCovered)]
     named = [
         *kinds,
         *commands,
         FundBalance,
         PolicyVersion,
+        AccountCopy,
+        ShardCovered,
         RiskEvent,
         BreakerEvent,
         PriceEvent,
@@ -131,7 +137,7 @@ def all_messages(shard: "ExampleShard") -> Messages:
 
 
 def _input(kind: Any, shard: "ExampleShard", key: str = "The account.") -> Schema:
-    taken = [message for message in shard.taken if type(message) is kind][:1]
+    taken = [message for message in (*shard.taken, *shard.copied) if type(message) is kind][:1]
     return _message(
         kind.__name__,
         summary(kind),

@@ -15,6 +15,14 @@ _SHARED: list[Processor] = [
 ]
 
 
+class NoCredentials(logging.Filter):
+    """Drops what aiokafka tells at DEBUG of the requests that carry passwords and tokens, whatever the levels are set to."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record may be told."""
+        return not (record.name.startswith("aiokafka") and "SaslAuthenticate" in record.getMessage())
+
+
 def configure_logs(level: str) -> None:
     """Send everything at `level` or above to standard error as JSON lines."""
     structlog.configure(
@@ -33,6 +41,7 @@ def configure_logs(level: str) -> None:
             ],
         )
     )
+    handler.addFilter(NoCredentials())
     logging.root.handlers = [handler]
     logging.root.setLevel(level)
     # Both tell of every fetch and every heartbeat at INFO.

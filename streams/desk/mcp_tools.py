@@ -124,9 +124,7 @@ class McpTools:
         policy = await policy_in_use(self._settings)
         asked = ChangeQuestion(shocks=question.shocks).asked(policy)
         async with open_shelf(self._settings) as shelf:
-            return await what_if_all(
-                shelf, policy, asked.shocks, question.limit, time.time_ns(), lambda _: None
-            )
+            return await what_if_all(shelf, policy, asked.shocks, question.limit, time.time_ns())
 
     async def _explain(self, question: ExplainEvent) -> object:
         found = await self._explain_with(self._settings, question.event_id)

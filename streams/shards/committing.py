@@ -8,6 +8,7 @@ relay of their lane.
 from collections.abc import Callable
 
 from streams.contract.commit import Commit, Lane
+from streams.shards.account_copies import AccountCopies
 from streams.shards.crash import crash_only
 from streams.shards.shard_parts import ShardParts
 from streams.store.shard_store import EpochLost, ShardLost
@@ -16,11 +17,11 @@ from streams.store.shard_store import EpochLost, ShardLost
 class Committing:
     """The way from memory to Redis, and on to Kafka."""
 
-    def __init__(self, parts: ShardParts, lose: Callable[[ShardLost], None]) -> None:
-        """`lose` is called when the shard is not ours any more."""
+    def __init__(self, parts: ShardParts, copies: AccountCopies, lose: Callable[[ShardLost], None]) -> None:
+        """`copies` hears what has become durable; `lose` is called when the shard is not ours any more."""
         self.processor, self._store, self._relays = parts.processor, parts.store, parts.relays
         self._queue, self._cascade, self._metrics = parts.queue, parts.cascade, parts.metrics
-        self._lose = lose
+        self._copies, self._lose = copies, lose
 
     @crash_only
     async def commit_parts(self) -> None:
@@ -40,6 +41,7 @@ class Committing:
         with self._metrics.commit_seconds.time():
             await self._store.commit(commit)
         self.processor.on_committed(commit)
+        self._copies.on_committed(commit)
         self._relays.offer(commit.outbox)
         self._cascade.on_committed(commit.outbox)
         for entry in commit.outbox:

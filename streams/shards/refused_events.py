@@ -15,6 +15,7 @@ from streams.contract.commit import Commit, OutboxEntry
 from streams.contract.operator_command import OUTCOME_TYPE, RESUME_TYPE
 from streams.contract.quarantine_record import refused_entry
 from streams.observe.metrics import Metrics
+from streams.shards.account_copies import AccountCopies
 from streams.shards.commit_queue import CommitQueue
 from streams.shards.processor import ShardProcessor
 
@@ -25,9 +26,15 @@ class RefusedEvents:
     """What becomes of the refused events of one shard."""
 
     def __init__(
-        self, processor: ShardProcessor, queue: CommitQueue, turn: asyncio.Lock, metrics: Metrics
+        self,
+        processor: ShardProcessor,
+        queue: CommitQueue,
+        turn: asyncio.Lock,
+        metrics: Metrics,
+        copies: AccountCopies,
     ) -> None:
-        """`turn` is held while anybody on this worker judges."""
+        """`turn` is held while anybody on this worker judges; of a second copy that is refused `copies` hears, and nobody else."""
+        self._copies = copies
         self._processor, self._queue, self._turn, self._metrics = processor, queue, turn, metrics
         self._running = asyncio.Event()
 
@@ -50,6 +57,9 @@ class RefusedEvents:
         )
         if event_type == OUTCOME_TYPE:
             return  # where it would have been told is where we may not write
+        if topic == self._copies.topic:
+            self._copies.refused(entry)
+            return
         await self._running.wait()
         if event_type == RESUME_TYPE:
             self._queue.add([self._processor.operator_records.not_resumed(entry, error)])

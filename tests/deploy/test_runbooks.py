@@ -35,7 +35,7 @@ def test_runbook_names_alerts_commands_and_services_that_exist(path):
     text = path.read_text()
     assert set(re.findall(r"\bMargin[A-Z]\w+", text)) <= set(alerts())
     for command in re.findall(
-        r"`unimargin ([^`]+)`|docker compose (?:exec|run --rm) worker-1 (doctor)", text
+        r"`unimargin ([^`]+)`|docker compose (?:exec|run --rm) operator (doctor)", text
     ):
         assert_command_exists("".join(command).split())
     services = re.findall(r"docker compose (?:exec|restart|kill|run --rm) ([\w-]+)", text)
