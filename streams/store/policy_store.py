@@ -104,7 +104,7 @@ async def claim_version(client: Redis, prefix: str, version: int, who: str) -> b
 async def claimed_version(client: Redis, prefix: str) -> int:
     """The highest version that anybody has claimed; -1 where none was."""
     any_client: Any = client
-    return max((int(it) for it in await bounded(any_client.hkeys(claims_key(prefix)))), default=-1)
+    return max((int(it) for it in await bounded(any_client.hgetall(claims_key(prefix)))), default=-1)
 
 
 async def keep_policy(client: Redis, prefix: str, policy: Policy) -> None:
