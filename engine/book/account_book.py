@@ -16,7 +16,7 @@ Rules every book keeps
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from decimal import Decimal
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 import msgspec
 
@@ -32,6 +32,7 @@ from engine.ladder.table import Trigger
 from engine.ledger.accounts import AccountState
 from engine.marks.instants import Instant
 from engine.marks.mark_book import Prices
+from engine.policy import Policy
 
 Slices = Iterator[list[Judgement]]
 """What there is to say, piece by piece."""
@@ -99,6 +100,9 @@ class AccountBook(Protocol):
     @property
     def unboxed(self) -> dict[str, int]:
         """Routed accounts that got no box when last judged, by reason: judged exactly at every touch."""
+
+    def anew(self, policy: Policy) -> Self:
+        """An empty book of the same kind under another policy, without prices; counters go on, and the breaker is as it is."""
 
     def put(self, state: AccountState, risk: AccountRisk | None = None) -> None:
         """Insert or replace an account; without `risk` its risk record stays (a new one is healthy)."""

@@ -120,6 +120,14 @@ class ColumnarBook:
         self.screened = self.examined = self.exact = self.exact_routed = 0
         self._table.warm()
 
+    def anew(self, policy: Policy) -> "ColumnarBook":
+        """See `AccountBook.anew`."""
+        book = ColumnarBook(policy, self._refreshed_max)
+        book.breaker.load(self.breaker.state)
+        book.screened, book.examined = self.screened, self.examined
+        book.exact, book.exact_routed = self.exact, self.exact_routed
+        return book
+
     def put(self, state: AccountState, risk: AccountRisk | None = None) -> None:
         """See `AccountBook.put`."""
         self._settle([self._take(state, risk)])

@@ -65,6 +65,13 @@ class PlainBook:
         self.unboxed: dict[str, int] = {}
         self.failures: list[Failure] = []
 
+    def anew(self, policy: Policy) -> "PlainBook":
+        """See `AccountBook.anew`."""
+        book = PlainBook(policy)
+        book.breaker.load(self.breaker.state)
+        book.screened, book.exact, book.exact_routed = self.screened, self.exact, self.exact_routed
+        return book
+
     def put(self, state: AccountState, risk: AccountRisk | None = None) -> None:
         """See `AccountBook.put`."""
         account, before = state.account, self._seen.get(state.account)

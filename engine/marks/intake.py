@@ -24,10 +24,15 @@ class PriceIntake:
 
     def __init__(self, policy: Policy, marks: MarkBook) -> None:
         """Instants are those of the policy: `prices.instant`."""
-        joins = policy.prices.instant is InstantOf.TIME
-        wait_ns = int(policy.prices.instant_wait_ms * NANOSECONDS / 1000)
-        self._joining = Joining(wait_ns) if joins else None
+        self._prices = policy.prices
+        self._joining = _joining(policy)
         self._marks = marks
+
+    def rule_by(self, policy: Policy) -> None:
+        """Go on under another policy, and the mark book with it; `rest` has to be taken before."""
+        if policy.prices != self._prices:
+            self._prices, self._joining = policy.prices, _joining(policy)
+        self._marks.rule_by(policy)
 
     def take(self, records: Iterable[MarksRecord], received_ns: int) -> Taken:
         """Records in order of arrival, received at `received_ns` (Unix ns); those that wait for others come with a later call."""
@@ -44,6 +49,11 @@ class PriceIntake:
         return self._believe(self._joining.rest() if self._joining is not None else (), received_ns)
 
     @property
+    def ahead_ns(self) -> int:
+        """How far ahead of its receipt a mark may be dated."""
+        return self._marks.ahead_ns
+
+    @property
     def late(self) -> int:
         """Records so far that came after the instant they belonged to: judged as instants of their own."""
         return 0 if self._joining is None else self._joining.late
@@ -57,3 +67,8 @@ class PriceIntake:
             taken.refused.extend(refused)
         taken.notices.extend(self._marks.take_notices())
         return taken
+
+
+def _joining(policy: Policy) -> Joining | None:
+    joins = policy.prices.instant is InstantOf.TIME
+    return Joining(int(policy.prices.instant_wait_ms * NANOSECONDS / 1000)) if joins else None

@@ -28,7 +28,7 @@ from engine.marks.fact_checks import by_value_of
 from engine.marks.instants import Instant, InstantName, MarksRecord, in_sequence
 from engine.marks.notices import MarkRefusal, Notice, NoticeKind, refusal_of
 from engine.marks.plausible_times import NOT_RECEIVED_NS, floor_of, latest_of
-from engine.marks.scale_starts import NOTHING_SCALES, scale_starts
+from engine.marks.scale_starts import NOTHING_SCALES, ScaleStarts, scale_starts
 from engine.marks.second_sources import SecondSources, Standing
 from engine.marks.symbol_quote import Anchor, Quote
 from engine.policy import Policy
@@ -62,19 +62,13 @@ class MarkBook:
 
     def __init__(self, policy: Policy) -> None:
         """Start empty: every price symbol of `policy` is stale until its first mark."""
-        starts = scale_starts(policy)
-        scales = {symbol: policy.instruments[symbol].scale for symbol in policy.price_scales}
-        self._quotes = {
-            symbol: Quote(symbol, check, scales.get(symbol), starts.get(symbol, NOTHING_SCALES))
-            for symbol, check in policy.price_symbols.items()
-        }
+        self._policy = policy
+        self._quotes = _quotes_of(policy)
         self._sources = SecondSources(policy.second_sources, self._quotes)
-        self._referred = {
-            symbol: quote.check.reference for symbol, quote in self._quotes.items() if quote.check.reference
-        }
+        self._referred = _references(policy)
         """Reference of each symbol that has one for its first mark."""
-        self._referred |= {index: rule.symbol for index, rule in policy.second_sources.items()}
-        self._ahead_ns = max((quote.ahead_ns for quote in self._quotes.values()), default=0)
+        self.ahead_ns = max((quote.ahead_ns for quote in self._quotes.values()), default=0)
+        """How far ahead of its receipt a mark may be dated, of any symbol."""
         self._marks: dict[str, Mark] = {}
         """In force."""
         self._instant: InstantName | None = None
@@ -85,12 +79,38 @@ class MarkBook:
         self.time_ns = 0
         """The newest event time the book knows of, from accepted marks and `advance`."""
 
+    def rule_by(self, policy: Policy) -> None:
+        """Believe by another policy from now on.
+
+        Of a symbol whose rules stay everything stays. Any other goes on as after a restart: with its last mark, as fresh as that is.
+        """
+        quotes, before, old = _quotes_of(policy), self._quotes, self._policy
+        known = [it.mark for it in before.values() if it.mark is not None]
+        starts = scale_starts(old), scale_starts(policy)
+        for symbol in quotes.keys() & before.keys():
+            if _rules(old, symbol, starts[0]) == _rules(policy, symbol, starts[1]):
+                quotes[symbol] = before[symbol]
+        self._policy, self._quotes, self._referred = policy, quotes, _references(policy)
+        self.ahead_ns = max((quote.ahead_ns for quote in quotes.values()), default=0)
+        for symbol in self._marks.keys() - quotes.keys():
+            del self._marks[symbol]
+        if old.second_sources != policy.second_sources or any(
+            quotes.get(symbol) is not quote for symbol, quote in before.items()
+        ):
+            self._sources = SecondSources(policy.second_sources, quotes)
+            # what the old sources put in force goes with them
+            self._marks |= {symbol: it.mark for symbol, it in quotes.items() if it.mark is not None}
+        for mark in known:
+            self.prime(mark)
+        self._hold_against_sources(())
+        self.advance(self.time_ns)
+
     def accept(self, record: MarksRecord, received_ns: int) -> tuple[Instant | None, Sequence[MarkRefusal]]:
         """Offer the marks of a record, received at `received_ns` (Unix ns): those believed, and why each other was refused.
 
         The order in which the marks stand in the record changes nothing. None where none was believed.
         """
-        if self.time_ns - received_ns > self._ahead_ns:
+        if self.time_ns - received_ns > self.ahead_ns:
             self._step_back(received_ns)
         if received_ns == NOT_RECEIVED_NS:
             received_ns = latest_of(self.time_ns) or NOT_RECEIVED_NS
@@ -247,6 +267,26 @@ class MarkBook:
         for quote in self._quotes.values():
             quote.seen_ns = min(quote.seen_ns, received_ns)
         self.advance(received_ns)
+
+
+def _quotes_of(policy: Policy) -> dict[str, Quote]:
+    starts = scale_starts(policy)
+    scales = {symbol: policy.instruments[symbol].scale for symbol in policy.price_scales}
+    return {
+        symbol: Quote(symbol, check, scales.get(symbol), starts.get(symbol, NOTHING_SCALES))
+        for symbol, check in policy.price_symbols.items()
+    }
+
+
+def _rules(policy: Policy, symbol: str, starts: Mapping[str, ScaleStarts]) -> tuple[object, ...]:
+    """All that a quote is made of."""
+    signed = policy.instruments[symbol] if symbol in policy.price_scales else None
+    return policy.price_symbols[symbol], signed, starts.get(symbol, NOTHING_SCALES)
+
+
+def _references(policy: Policy) -> dict[str, str]:
+    referred = {symbol: it.reference for symbol, it in policy.price_symbols.items() if it.reference}
+    return referred | {index: rule.symbol for index, rule in policy.second_sources.items()}
 
 
 def _age(mark: Mark) -> tuple[int, int, int]:

@@ -62,14 +62,19 @@ class Outages:
 
     def __init__(self, policy: Policy) -> None:
         """Nothing is out."""
-        self._hold_ns = int(policy.prices.outage_hold_seconds * NANOSECONDS)
-        self._resume_ns = int(policy.prices.feed_resume_seconds * NANOSECONDS)
-        self._share = policy.prices.feed_stale_share
         self._symbols: dict[str, _Out] = {}
+        self.rule_by(policy)
         self.silent_since_ns: int | None = None
         """Since when the feed is silent; None while it is not."""
         self._resuming_since_ns: int | None = None
         """Since when prices come again in a silence."""
+
+    def rule_by(self, policy: Policy) -> None:
+        """Go on by the rules of a policy; of what it does not list nothing more is told."""
+        self._hold_ns = int(policy.prices.outage_hold_seconds * NANOSECONDS)
+        self._resume_ns = int(policy.prices.feed_resume_seconds * NANOSECONDS)
+        self._share = policy.prices.feed_stale_share
+        self._symbols = {symbol: it for symbol, it in self._symbols.items() if symbol in policy.price_symbols}
 
     def is_silent(self, prices: Prices) -> bool:
         """Whether the feed is silent at these prices, which are not older than those of the last question."""

@@ -10,8 +10,9 @@ from streams.answers.account_report import believed, check_listed
 from streams.answers.shelf import Shelf, open_shelf
 from streams.config.near_names import did_you_mean, near_names
 from streams.config.problem import Problem
-from streams.config.settings import Settings, load_policy
+from streams.config.settings import Settings
 from streams.config.terminal import printable
+from streams.store.policy_store import policy_in_use
 from streams.store.redis_access import read_risk, read_state
 from streams.store.store_reader import StoredAccount
 
@@ -36,7 +37,7 @@ class AccountReading(NamedTuple):
 
 async def read_account(settings: Settings, account: str) -> AccountReading:
     """Read an account and its shard's marks. Raises `Problem`."""
-    policy = load_policy(settings.policy_file)
+    policy = await policy_in_use(settings)
     async with open_shelf(settings) as shelf:
         try:
             return await account_reading(shelf, account, policy)

@@ -37,6 +37,11 @@ TOPICS = {
         "Liquidations",
         "Intents: the exchange executes the newest plan of a pool, and its fills name the `liquidation_id`.",
     ),
+    "policies": (
+        "receive",
+        "Policies",
+        "Every version of the policy, whole, with the event time from which it is in force: key = version, compacted. `unimargin policy publish` writes it.",
+    ),
     "account-state": (
         "send",
         "Second copies of accounts",
@@ -45,7 +50,7 @@ TOPICS = {
     "operator": (
         "receive",
         "Operators' commands",
-        "Who lets go on what the engine holds, and why. Only where UNIMARGIN_OPERATOR_TOPIC_ENABLED is on.",
+        "Who lets go on what the engine holds or has stopped, and why; and what each shard has made of it. No amount is in any of it. Not where UNIMARGIN_OPERATOR_TOPIC_ENABLED is off.",
     ),
     "fund": (
         "receive",
@@ -83,6 +88,7 @@ def asyncapi_document(settings: Settings) -> dict[str, Any]:
         "fills": settings.topic_fills,
         "ledger": settings.topic_ledger,
         "quarantine": settings.topic_quarantine,
+        "policies": settings.topic_policies,
         "account-state": settings.topic_account_state,
         "operator": settings.topic_operator,
         "fund": settings.topic_fund,

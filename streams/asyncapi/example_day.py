@@ -8,6 +8,8 @@ from decimal import Decimal
 from itertools import count
 from typing import Any
 
+import msgspec
+
 from engine.events.effects import EventType
 from engine.inputs import (
     AccountInput,
@@ -31,7 +33,15 @@ from engine.liquidation.plan import CancelStep, ReduceStep, Step, TakeOverBalanc
 from engine.policy import parse
 from streams.asyncapi.example_shard import ExampleShard
 from streams.config.settings import Settings
-from streams.contract.operator_command import BreakerRelease, BreakerVoid
+from streams.contract.operator_command import (
+    AccountsResume,
+    BreakerRelease,
+    BreakerVoid,
+    CommandOutcome,
+    NamedStop,
+    OperatorOutcome,
+)
+from streams.contract.policy_version import PolicyVersion, policy_bytes
 
 POLICY = """
 name = "example"
@@ -121,6 +131,8 @@ def example_day(settings: Settings) -> ExampleShard:
     day.what_else_moves_an_account()
     day.hedged_and_in_debt()
     day.too_many_at_once()
+    day.policy_is_published()
+    day.account_is_resumed()
     day.fund_is_stated()
     day.shard.copy(CAROL)
     return day.shard
@@ -221,6 +233,30 @@ class _Day:
         self.shard.hold(10)
         self._bitcoin("56300", seconds=0)
         self.shard.operate(BreakerRelease(**self._decision("all sources agree: the market did fall")))
+
+    def policy_is_published(self) -> None:
+        """An operator publishes the policy of the day, to be in force from an hour later."""
+        policy = parse(POLICY)
+        self.shard.hear(PolicyVersion(
+            version=1,
+            activated_ns=self.shard.now_ns + 3_600_000_000_000,
+            digest=policy.digest,
+            name=policy.name,
+            published_ns=self.shard.now_ns,
+            who="risk-desk",
+            why="tiers after the review of March",
+            policy=msgspec.Raw(policy_bytes(policy)),
+        ))  # fmt: skip
+
+    def account_is_resumed(self) -> None:
+        """An operator lets an account go on that a gap has stopped, and its shard says that it does."""
+        stop = NamedStop("acct-17", Topic.FILLS, 204)
+        decision = self._decision("fills 41 and 42 were booked by hand")
+        command = AccountsResume(**decision, stops=(stop,), next_account_seq=43)
+        self.shard.hear(command)
+        self.shard.hear(OperatorOutcome(
+            command_id=command.id, shard=0, outcome=CommandOutcome.APPLIED, detail="1 of 1 stops lifted"
+        ))  # fmt: skip
 
     def fund_is_stated(self) -> None:
         """The exchange says what the fund of its bitcoin contracts has; then one price leaves so much unpaid that it may not suffice."""

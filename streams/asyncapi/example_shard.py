@@ -20,7 +20,8 @@ from engine.policy import Policy
 from streams.config.settings import Settings
 from streams.contract.account_copy import ID_BYTES, AccountCopy, CopiedIds, ShardCovered
 from streams.contract.commit import Commit, OutboxEntry
-from streams.contract.operator_command import OperatorCommand
+from streams.contract.operator_command import AccountsResume, OperatorCommand, OperatorOutcome, OperatorRecord
+from streams.contract.policy_version import PolicyVersion
 from streams.contract.record import Record
 from streams.shards.price_watch import PriceWatch, Told
 from streams.shards.processor import ShardProcessor
@@ -40,7 +41,7 @@ class ExampleShard:
     def __init__(self, policy: Policy, settings: Settings) -> None:
         """Empty, and already judging."""
         self.now_ns = START_NS
-        self.taken: list[AccountInput | PriceInput | OperatorCommand | FundBalance] = []
+        self.taken: list[AccountInput | PriceInput | OperatorRecord | FundBalance | PolicyVersion] = []
         """What came in, in order."""
         self.copied: list[AccountCopy | ShardCovered] = []
         """What the topic of second copies has."""
@@ -105,6 +106,10 @@ class ExampleShard:
         """An operator decides."""
         self.taken.append(command)
         self._publish(chain.from_iterable(self._processor.operate(command)))
+
+    def hear(self, said: PolicyVersion | AccountsResume | OperatorOutcome) -> None:
+        """Something is sent that changes no account of this shard."""
+        self.taken.append(said)
 
     def state_fund(self, fund: FundBalance) -> None:
         """The exchange says what its insurance fund has."""

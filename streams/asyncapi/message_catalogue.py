@@ -19,7 +19,8 @@ from engine.rejections import RejectionCode
 from streams.asyncapi.json_schemas import Schema, component_schemas, member_docs, summary
 from streams.contract.account_copy import AccountCopy, ShardCovered
 from streams.contract.commit import OutboxEntry
-from streams.contract.operator_command import OperatorCommand
+from streams.contract.operator_command import OperatorCommand, OperatorOutcome
+from streams.contract.policy_version import PolicyVersion
 from streams.contract.quarantine_record import EVENT_TYPE as QUARANTINED
 from streams.contract.quarantine_record import REFUSED_TYPE, STOPPED_TYPE
 
@@ -91,7 +92,7 @@ class Messages(NamedTuple):
 def all_messages(shard: "ExampleShard") -> Messages:
     """Every message of the contract; the examples are what `shard` took and said."""
     inputs = {"prices": get_args(PriceInput), "fills": get_args(FillsInput), "ledger": get_args(LedgerInput)}
-    commands = get_args(OperatorCommand)
+    commands = (*get_args(OperatorCommand), OperatorOutcome)
     kinds = [kind for kinds in inputs.values() for kind in kinds]
     said = _one_of_each(shard.said)
     by_id = {_tag(kind): _input(kind, shard) for kind in kinds}
@@ -107,6 +108,7 @@ def all_messages(shard: "ExampleShard") -> Messages:
     }
     by_id |= {kind.value: _of_no_account(kind, AdlEvent, "`adl/NAME`.", said[kind]) for kind in AdlEventType}
     by_id[_tag(FundBalance)] = _input(FundBalance, shard, key="The group.")
+    by_id[_tag(PolicyVersion)] = _input(PolicyVersion, shard, key="The version.")
     by_id[_tag(AccountCopy)] = _input(AccountCopy, shard)
     by_id[_tag(ShardCovered)] = _input(ShardCovered, shard, key="The byte FF and `shard`: no account's name.")
     by_id[QUARANTINED] = _quarantined(said[QUARANTINED])
@@ -116,12 +118,13 @@ def all_messages(shard: "ExampleShard") -> Messages:
     }
     of_role[Stream.MARGIN_EVENTS] += [kind.value for kind in (*BreakerEventType, *OutageKind, *AdlEventType)]
     of_role |= {"quarantine": [QUARANTINED], "operator": [_tag(kind) for kind in commands]}
-    of_role["fund"] = [_tag(FundBalance)]
+    of_role |= {"fund": [_tag(FundBalance)], "policies": [_tag(PolicyVersion)]}
     of_role["account-state"] = [_tag(AccountCopy), _tag(ShardCovered)]
     named = [
         *kinds,
         *commands,
         FundBalance,
+        PolicyVersion,
         AccountCopy,
         ShardCovered,
         RiskEvent,
@@ -140,7 +143,7 @@ def _input(kind: Any, shard: "ExampleShard", key: str = "The account.") -> Schem
         summary(kind),
         payload=_ref(kind.__name__),
         examples=[{"name": _tag(kind), "payload": json.loads(msgspec.json.encode(each))} for each in taken],
-        keyed=kind not in get_args(PriceInput | OperatorCommand),
+        keyed=kind not in get_args(PriceInput | OperatorCommand | OperatorOutcome),
         key=key,
     )
 

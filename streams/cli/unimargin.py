@@ -69,6 +69,10 @@ class Commands(LazyGroup):
             "streams.cli.portfolio.portfolio_command:simulate_portfolio",
             "Judge a portfolio from a file: every margin model, every scenario, deltas, and how far the market may move.",
         ),
+        "operator": Source(
+            "streams.cli.operator.operator_command:app",
+            "What operators have said: who, when and why, and what became of it.",
+        ),
         "explain": Source(
             "streams.cli.explain.explain_command:explain",
             "Rebuild an account from the log at the inputs that an event names, judge it again, and compare.",

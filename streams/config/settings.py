@@ -67,17 +67,19 @@ class Settings(ConnectionSettings):
     topic_fills: str = "fills"
     topic_ledger: str = "ledger"
     topic_quarantine: str = "quarantine"
+    topic_policies: str = "policies"
     topic_account_state: str = "account-state"
     topic_operator: str = "operator"
-    operator_topic_enabled: bool = False
-    """Whether workers take operators' commands from that topic, and commands send them. Whoever may write to it may release
-    liquidations, so a deployment first says who may."""
+    operator_topic_enabled: bool = True
+    """Whether workers take operators' commands from that topic, and commands send them. Whoever may write to it may release liquidations and
+    let stopped accounts go on, and can move no money: a deployment says by ACLs who may."""
     topic_fund: str = "fund"
     fund_topic_enabled: bool = False
     """Whether the exchange states in that topic what its insurance fund has: for workers, which tell the risk of deleveraging by it, and
     for commands that say who would bear a deficit."""
     policy_file: Path | None = None
-    """Default: the policy that ships with the package."""
+    """Version 0 of the policy, in force until another is published; later any version that was. Default: the one that ships with the
+    package."""
     marks_judged: Literal["every", "conflate"] = "every"
     """Whether accounts are judged after every mark of a batch, or only after the lowest, the highest and the last of each
     symbol. A worker that falls behind conflates by itself until it has caught up, and counts it."""

@@ -1,7 +1,7 @@
 """Which topics the pipeline has and how they must be: read from a file such as deploy/kafka/topics.toml.
 
-The file speaks of topics by their role; the settings may give `prices`, `fills`, `ledger`, `quarantine`, `account-state`, `operator`
-and `fund` other names.
+The file speaks of topics by their role; the settings may give `prices`, `fills`, `ledger`, `quarantine`, `account-state`, `policies`,
+`operator` and `fund` other names.
 """
 
 import tomllib
@@ -41,7 +41,13 @@ def pipeline_topics(settings: Settings) -> list[str]:
     """Every topic of the pipeline; of second copies, of the operators and of the fund only where the settings say so."""
     keyed = account_keyed(settings)
     wanted = [name for name, enabled in _switched(settings).items() if enabled and name not in keyed]
-    return [settings.topic_prices, *keyed, settings.topic_quarantine, *wanted]
+    return [
+        settings.topic_prices,
+        *keyed,
+        settings.topic_quarantine,
+        settings.topic_policies,
+        *wanted,
+    ]
 
 
 def _switched(settings: Settings) -> dict[str, bool]:
@@ -61,6 +67,7 @@ def by_name(settings: Settings, of_role: Mapping[str, T]) -> dict[str, T]:
         "ledger": settings.topic_ledger,
         "quarantine": settings.topic_quarantine,
         "account-state": settings.topic_account_state,
+        "policies": settings.topic_policies,
         "operator": settings.topic_operator,
         "fund": settings.topic_fund,
     }

@@ -11,6 +11,10 @@ from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
 from engine.events.effects import InputOffsets
 from engine.inputs import Mark
 from engine.liquidation.fund_groups import FundBalance
@@ -19,6 +23,7 @@ from engine.policy import Policy
 from streams.answers.account_read import AccountReading
 from streams.answers.account_report import believed
 from streams.answers.shelf import newest_marks
+from streams.config.problem import Problem
 from streams.config.settings import Settings
 from streams.contract.cloudevents import rfc3339
 from streams.desk.answer_envelope import Answer, Basis
@@ -31,11 +36,16 @@ from streams.desk.ranking import Ranking
 from streams.desk.recorded_day import RecordedDay
 from streams.desk.stream_events import StreamEvent, StreamKind
 from streams.kafka.fund_follower import FundFollower
+from streams.store.policy_store import policy_in_force, ruling_policy
 
 THREADS = 2
 WAITING_MAX = 64
 """Questions of a few ms to some 100 ms each: the last of them waits for seconds."""
 REMEMBERED_MAX = 256
+POLICY_SECONDS = 1.0
+"""How soon answers go by another policy."""
+
+_log = structlog.get_logger()
 
 _T = TypeVar("_T")
 
@@ -64,6 +74,18 @@ class Desk:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="answer")
         self._waiting = 0
         self._remembered: OrderedDict[Hashable, tuple[float, asyncio.Future[Any]]] = OrderedDict()
+
+    async def follow_policy(self, client: Redis) -> None:
+        """Answer by what the workers go by, until cancelled; while Redis is away, by what they went by last."""
+        while True:
+            try:
+                found = await policy_in_force(client, self.settings.redis_prefix)
+                if found is not None and found.digest != self.policy.digest:
+                    self.policy = await ruling_policy(client, self.settings.redis_prefix, self.policy)
+                    self.ranking.rule_by(self.policy)
+            except (Problem, RedisError, OSError) as error:
+                _log.warning("policy_not_read", error=str(error))
+            await asyncio.sleep(POLICY_SECONDS)
 
     def hear(self, event: StreamEvent) -> None:
         """Count an event of the topics."""

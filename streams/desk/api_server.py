@@ -59,6 +59,7 @@ async def run_api(settings: Settings, keys: ApiKeys, listening: Listening = lamb
         hub.hears = desk.hear
         for work in (
             copy.run,
+            lambda: desk.follow_policy(client),
             lambda: ranking.run(copy),
             hub.run,
             lambda: _insist(funds.run),

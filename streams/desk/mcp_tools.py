@@ -11,7 +11,6 @@ import msgspec
 
 from engine.inputs import Name
 from engine.ladder import Band
-from engine.policy import Policy
 from streams.answers.account_list import ListQuestion, Sort, list_accounts
 from streams.answers.account_read import read_account
 from streams.answers.account_report import report
@@ -22,6 +21,7 @@ from streams.config.near_names import did_you_mean, near_names
 from streams.config.problem import Problem
 from streams.config.settings import Settings, SettingsError
 from streams.desk.questions import CHANGES_MAX, ChangeQuestion, ShockBody
+from streams.store.policy_store import policy_in_use
 
 ROWS_MAX = 200
 """Of a list: more than a conversation can hold."""
@@ -76,16 +76,16 @@ class ToolSource(NamedTuple):
     answer: Callable[[Any], Awaitable[object]]
 
 
-ExplainWith = Callable[[Settings, Policy, str], Awaitable[list[Any]]]
+ExplainWith = Callable[[Settings, str], Awaitable[list[Any]]]
 """What explains the event of an id: one explanation for each different record that bears it."""
 
 
 class McpTools:
     """All tools, by name."""
 
-    def __init__(self, settings: Settings, policy: Policy, explain_with: ExplainWith) -> None:
+    def __init__(self, settings: Settings, explain_with: ExplainWith) -> None:
         """`explain_with` comes from the command line, whose parts it needs."""
-        self._settings, self._policy, self._explain_with = settings, policy, explain_with
+        self._settings, self._explain_with = settings, explain_with
         self.tools: Mapping[str, ToolSource] = {
             "show_account": _tool(ShowAccount, self._show),
             "riskiest_accounts": _tool(RiskiestAccounts, self._riskiest),
@@ -106,28 +106,28 @@ class McpTools:
         return report(*await read_account(self._settings, question.account), explain=question.explain)
 
     async def _riskiest(self, question: RiskiestAccounts) -> object:
-        symbol = question.symbol
-        if symbol is not None and symbol not in self._policy.instruments:
-            near = did_you_mean(
-                near_names(symbol, self._policy.instruments), "names are as in the policy file"
-            )
-            raise SettingsError(f"symbol {symbol!r} is not listed in policy {self._policy.name!r}; {near}")
+        policy, symbol = await policy_in_use(self._settings), question.symbol
+        if symbol is not None and symbol not in policy.instruments:
+            near = did_you_mean(near_names(symbol, policy.instruments), "names are as in the policy file")
+            raise SettingsError(f"symbol {symbol!r} is not listed in policy {policy.name!r}; {near}")
         asked = ListQuestion(question.sort, question.band, symbol, question.stopped, question.limit)
-        return await list_accounts(self._settings, self._policy, asked, time.time_ns())
+        return await list_accounts(self._settings, policy, asked, time.time_ns())
 
     async def _what_if(self, question: ChangeQuestion) -> object:
-        asked = question.asked(self._policy)
+        policy = await policy_in_use(self._settings)
+        asked = question.asked(policy)
         async with open_shelf(self._settings) as shelf:
-            read = await question.subject(shelf, self._policy, time.time_ns())
+            read = await question.subject(shelf, policy, time.time_ns())
         return what_if(read, asked)
 
     async def _what_if_all(self, question: WhatIfAll) -> object:
-        asked = ChangeQuestion(shocks=question.shocks).asked(self._policy)
+        policy = await policy_in_use(self._settings)
+        asked = ChangeQuestion(shocks=question.shocks).asked(policy)
         async with open_shelf(self._settings) as shelf:
-            return await what_if_all(shelf, self._policy, asked.shocks, question.limit, time.time_ns())
+            return await what_if_all(shelf, policy, asked.shocks, question.limit, time.time_ns())
 
     async def _explain(self, question: ExplainEvent) -> object:
-        found = await self._explain_with(self._settings, self._policy, question.event_id)
+        found = await self._explain_with(self._settings, question.event_id)
         if not found:
             raise Problem(f"nothing bears the id {question.event_id!r}")
         return {"explanations": found}

@@ -18,7 +18,7 @@ from streams.desk.api_door import ROLE
 from streams.desk.api_keys import ApiCaller, ApiRole
 from streams.desk.problem_details import Refused, mistaken, responses
 from streams.desk.questions import OperatorOrder
-from streams.kafka.operator_sender import send_operator_command
+from streams.kafka.operator_sender import send_operator_commands
 
 _log = structlog.get_logger()
 
@@ -75,7 +75,7 @@ async def _send(
         raise mistaken("why: say why; it goes on record")
     if command.shard is not None and command.shard >= len(desk.copy.shards):
         raise mistaken(f"shard {command.shard}: there are {len(desk.copy.shards)}")
-    await send_operator_command(settings, command)
+    await send_operator_commands(settings, [command])
     _log.info(
         "operator_command_sent",
         who=command.who,

@@ -69,6 +69,10 @@ class Ranking:
         self.unreadable: dict[str, str] = {}
         """Accounts that this version cannot read, and why."""
 
+    def rule_by(self, policy: Policy) -> None:
+        """Rank by another policy from now on; who is ranked already is so again in the round."""
+        self._policy = policy
+
     def changed(self, shard: int, accounts: Mapping[str, Entry]) -> None:
         """These have to be ranked anew."""
         for account, held in accounts.items():

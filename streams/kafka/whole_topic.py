@@ -1,4 +1,4 @@
-"""Following a whole topic outside of the group, from its beginning and without end: the operators' and the fund's, which are small."""
+"""Following a whole topic outside of the group, from its beginning and without end: the operators', the fund's and that of policies, which are small."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,6 +21,11 @@ class WholeTopic:
         """What has come, by partition; {} where nothing came for so long. While the broker is away nothing comes."""
         polled: dict[TopicPartition, list[Any]] = await self._consumer.getmany(timeout_ms=timeout_ms)
         return polled
+
+    async def polled_to(self) -> bool:
+        """Whether all was polled that the topic holds now. Raises what aiokafka raises where the broker does not say."""
+        self._ends = await self._consumer.end_offsets(list(self._ends))
+        return await self.caught_up()
 
     async def caught_up(self) -> bool:
         """Whether all was polled that the topic held when it was opened. Compaction leaves gaps, so the position tells and no record."""

@@ -39,6 +39,10 @@ class Cascade:
         self._expected: dict[tuple[str, str | None], Decimal] = {}
         """Shortfall counted so far, by account and pool, until its liquidation ends."""
 
+    def rule_by(self, policy: Policy) -> None:
+        """Value by another policy from now on."""
+        self._policy = policy
+
     def on_executed(self, fills: Iterable[Fill]) -> None:
         """Fills that name a liquidation were applied."""
         for fill in fills:

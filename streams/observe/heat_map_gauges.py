@@ -42,7 +42,10 @@ class HeatMapGauges:
         """`books`: those of the shards that run here. A round begins `every_seconds` after the last one ended; 0 for never."""
         self._books, self._marks, self._policy, self._metrics = books, marks, policy, metrics
         self._moves, self._symbols_named, self._every_seconds = moves, symbols_named, every_seconds
-        self._symbols = list(policy.price_symbols)
+
+    def rule_by(self, policy: Policy) -> None:
+        """Another policy is in force: a round under way is given up, for its points are of the other one."""
+        self._policy = policy
 
     async def run(self) -> None:
         """Refresh until cancelled. A picture that cannot be computed must not end a worker: its timestamp tells."""
@@ -57,19 +60,21 @@ class HeatMapGauges:
 
     async def refresh(self) -> None:
         """One round: present prices at each move, then every account at these."""
-        points = []
-        for point in market_points(self._moves, self._marks.prices, self._policy):
+        points, policy = [], self._policy
+        for point in market_points(self._moves, self._marks.prices, policy):
             points.append(point)
             await asyncio.sleep(0)
-        heat = nothing(len(points), self._policy)
-        for book in self._books():
+        heat = nothing(len(points), policy)
+        for book in self._books() if policy is self._policy else ():
             for part in book.heat_map_in_parts(points, ROUTED_MAX):
+                if policy is not self._policy:
+                    return
                 heat += part
                 await asyncio.sleep(0)
-        self._tell([str(point.move) for point in points], heat)
+        self._tell([str(point.move) for point in points], list(policy.price_symbols), heat)
         self._metrics.heat_map_timestamp_seconds.set_to_current_time()
 
-    def _tell(self, moves: list[str], heat: Heat) -> None:
+    def _tell(self, moves: list[str], symbols: list[str], heat: Heat) -> None:
         metrics, by_symbol = self._metrics, heat.notional.sum(axis=0)
         largest = by_symbol.argsort()[::-1][: self._symbols_named]
         named = [number for number in largest.tolist() if by_symbol[number] > 0]
@@ -77,7 +82,7 @@ class HeatMapGauges:
         for place, move in enumerate(moves):
             at_move = heat.notional[place]
             for number in named:
-                metrics.heat_map_notional.labels(move, self._symbols[number]).set(at_move[number])
+                metrics.heat_map_notional.labels(move, symbols[number]).set(at_move[number])
             others = at_move.sum() - at_move[named].sum()
             metrics.heat_map_notional.labels(move, OTHER).set(max(0.0, others))
             metrics.heat_map_pools.labels(move).set(heat.pools[place])

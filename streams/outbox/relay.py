@@ -36,11 +36,13 @@ from aiokafka.errors import (
     MessageSizeTooLargeError,
     ProducerFenced,
     RecordListTooLargeError,
+    TopicAuthorizationFailedError,
     UnsupportedForMessageFormatError,
 )
 from aiokafka.partitioner import DefaultPartitioner
 
 from streams.contract.commit import Lane, OutboxEntry
+from streams.contract.operator_command import OUTCOME_TYPE, RESUME_TYPE
 from streams.observe.metrics import Metrics
 from streams.outbox.licence import Licence
 from streams.store.shard_store import EpochLost, ShardStore, StoreRewound
@@ -253,7 +255,7 @@ class OutboxRelay:
         try:
             offset = await _until_it_works(attempt, f"{batch.place.topic}/{batch.place.partition}")
         except RelayError as error:
-            if not isinstance(error.__cause__, REFUSED_RECORD):
+            if not isinstance(error.__cause__, REFUSED_RECORD) and not _is_not_allowed(batch, error):
                 raise
             return await self._one_by_one(batch, error.__cause__)
         self._licence.taken(batch.place, len(batch.entries))
@@ -274,6 +276,12 @@ class OutboxRelay:
             return batch.place.topic, None
         ends = [await self._send(_Batch(batch.place, [entry])) for entry in batch.entries]
         return batch.place.topic, next((end for _, end in reversed(ends) if end is not None), None)
+
+
+def _is_not_allowed(batch: _Batch, error: RelayError) -> bool:
+    """A worker may have no right to write among the inputs, or to the operators' topic: then operators' words come to nothing, and all else goes on."""
+    of_operators = batch.entries[0].event_type in {RESUME_TYPE, OUTCOME_TYPE}
+    return of_operators and isinstance(error.__cause__, TopicAuthorizationFailedError)
 
 
 def _append(builder: Any, entry: OutboxEntry) -> bool:

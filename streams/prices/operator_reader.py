@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 from engine.rejections import Rejection
 from streams.config.settings import Settings
 from streams.contract.commit import OutboxEntry
-from streams.contract.operator_command import OperatorCommand, decode_operator_command
+from streams.contract.operator_command import OperatorCommand, OperatorOutcome, decode_operator_record
 from streams.contract.quarantine_record import quarantine_entry
 from streams.kafka.whole_topic import open_whole_topic
 
@@ -28,10 +28,10 @@ class OperatorReader:
     def __init__(
         self,
         settings: Settings,
-        take: Callable[[OperatorCommand], Awaitable[None]],
+        take: Callable[[OperatorCommand | OperatorOutcome], Awaitable[None]],
         quarantine: Callable[[OutboxEntry], object],
     ) -> None:
-        """`take` gets commands, `quarantine` what is none."""
+        """`take` gets commands, and what became of them; `quarantine` what is neither."""
         self._settings, self._take, self._quarantine = settings, take, quarantine
 
     async def run(self) -> None:
@@ -47,7 +47,7 @@ class OperatorReader:
     async def _deliver(
         self, place: TopicPartition, offset: int, key: bytes | None, value: bytes | None
     ) -> None:
-        command = decode_operator_command(value)
+        command = decode_operator_record(value)
         if not isinstance(command, Rejection):
             await self._take(command)
             return

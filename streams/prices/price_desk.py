@@ -26,11 +26,13 @@ from engine.book.instant_batch import EncodedInstants, InstantEncoder
 from engine.marks.instants import Instant, MarksRecord
 from engine.marks.intake import PriceIntake, Taken
 from engine.marks.mark_book import NANOSECONDS
+from engine.policy import Policy
 from engine.rejections import Rejection
 from streams.contract.codec import decode_prices
 from streams.contract.commit import OutboxEntry
 from streams.contract.quarantine_budget import QuarantineBudget
 from streams.contract.quarantine_record import quarantine_entry
+from streams.contract.rulings import OneRuling, Rulings
 from streams.observe.metrics import Metrics
 from streams.prices.price_reader import PriceRecord
 from streams.prices.symbol_beliefs import SymbolBeliefs
@@ -73,6 +75,7 @@ class PriceDesk:
         beliefs: SymbolBeliefs,
         turn: asyncio.Lock,
         conflates: bool = False,
+        rulings: Rulings = OneRuling(),  # noqa: B008 - it has no state
     ) -> None:
         """`judge` gets instants in order; `quarantine` gets records that are no prices; `beliefs` keeps what is refused.
 
@@ -81,10 +84,12 @@ class PriceDesk:
         self._intake, self._encoder, self._judge, self._quarantine = intake, encoder, judge, quarantine
         self._metrics, self._beliefs, self._conflates = metrics, beliefs, conflates
         self._topic, self._quarantine_topic, self._turn = topic, quarantine_topic, turn
+        self._rulings = rulings
         self._budget = QuarantineBudget()
 
     async def on_records(self, records: Sequence[PriceRecord], batches_waiting: int = 0) -> None:
         """Take one polled batch, behind which `batches_waiting` others wait."""
+        await self._rulings.known()
         began = time.perf_counter()
         async with self._turn:
             received_ns = time.time_ns()
@@ -93,12 +98,33 @@ class PriceDesk:
                 if first:
                     await asyncio.sleep(0)
                 decoded = self._decoded(records[first : first + TAKEN_TOGETHER])
-                part = self._intake.take(decoded, received_ns)
-                taken.instants.extend(part.instants)
-                taken.refused.extend(part.refused)
-                taken.notices.extend(part.notices)
+                while (until := self._ruled_until(decoded, received_ns)) is not None:
+                    # what comes before another policy is judged by the one before
+                    _add(taken, self._intake.take(decoded[:until], received_ns))
+                    await self._take(taken, received_ns, batches_waiting)
+                    await self._rulings.reach(decoded[until].time_ns)
+                    taken, decoded = Taken([], [], []), decoded[until:]
+                _add(taken, self._intake.take(decoded, received_ns))
             await self._take(taken, received_ns, batches_waiting)
         self._metrics.mark_batch_seconds.observe(time.perf_counter() - began)
+
+    def _ruled_until(self, decoded: Sequence[MarksRecord], received_ns: int) -> int | None:
+        """Place of the first record at whose time another policy is in force; None where there is none. No date far ahead brings one on."""
+        latest_ns, begins_by = received_ns + self._intake.ahead_ns, self._rulings.begins_by
+        if not decoded or not begins_by(max(it.time_ns for it in decoded)):
+            return None
+        return next(
+            (place for place, it in enumerate(decoded) if it.time_ns <= latest_ns and begins_by(it.time_ns)),
+            None,
+        )
+
+    async def rule_by(self, policy: Policy) -> None:
+        """Believe by another policy from now on; what waits for other partitions is judged by the one before. The caller holds `turn`."""
+        now_ns = time.time_ns()
+        await self._take(self._intake.rest(now_ns), now_ns, 0)
+        self._intake.rule_by(policy)
+        self._encoder = InstantEncoder(policy)
+        self._beliefs.rule_by(policy)
 
     def _decoded(self, records: Sequence[PriceRecord]) -> list[MarksRecord]:
         decoded: list[MarksRecord] = []
@@ -112,6 +138,7 @@ class PriceDesk:
 
     async def on_time(self) -> None:
         """Judge at the instants that have waited for records of other partitions for long enough."""
+        await self._rulings.known()
         async with self._turn:
             now_ns = time.time_ns()
             await self._take(self._intake.due(now_ns), now_ns, 0)
@@ -175,3 +202,9 @@ class PriceDesk:
             self._metrics.marks_accepted_total.labels(symbol).inc(count)
             self._metrics.mark_event_timestamp_seconds.labels(symbol).set(newest[symbol] / NANOSECONDS)
         return len(believed)
+
+
+def _add(taken: Taken, part: Taken) -> None:
+    taken.instants.extend(part.instants)
+    taken.refused.extend(part.refused)
+    taken.notices.extend(part.notices)

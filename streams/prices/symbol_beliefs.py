@@ -13,6 +13,7 @@ import structlog
 from engine.marks.mark_book import MarkBook
 from engine.marks.notices import MarkRefusal, Notice
 from engine.marks.second_sources import Standing
+from engine.policy import Policy
 from engine.rejections import RejectionCode
 from streams.store.redis_client import StoreUnavailable
 
@@ -58,6 +59,10 @@ class SymbolBeliefs:
         self._symbols, self._marks = frozenset(symbols), marks
         self._beliefs: dict[str, SymbolBelief] = {}
         self._unsaved: set[str] = set()
+
+    def rule_by(self, policy: Policy) -> None:
+        """Another policy is in force, which lists other symbols."""
+        self._symbols = frozenset(policy.price_symbols)
 
     def label(self, symbol: str) -> str:
         """The symbol, or what stands for one that is not listed."""

@@ -17,7 +17,13 @@ from typing import NamedTuple
 from engine.inputs import Mark
 from engine.marks.plausible_times import NOT_RECEIVED_NS, latest_of
 from engine.rejections import Rejection
-from streams.contract.operator_command import BreakerRelease, BreakerVoid, OperatorCommand
+from streams.contract.operator_command import (
+    AccountsResume,
+    BreakerRelease,
+    BreakerVoid,
+    OperatorOutcome,
+    OperatorRecord,
+)
 from streams.contract.record import Decoded
 
 PRICES = "prices"
@@ -26,7 +32,7 @@ OPERATOR = "operator"
 """... and of the fourth."""
 
 
-Body = Decoded | tuple[Mark, ...] | OperatorCommand | Rejection
+Body = Decoded | tuple[Mark, ...] | OperatorRecord | Rejection
 
 
 class Arrival(NamedTuple):
@@ -70,9 +76,9 @@ def said_time_ns(body: Body) -> int | None:
     """The event time that a record states; None where it states none."""
     if isinstance(body, Decoded):
         return None if isinstance(body.message, Rejection) else body.message.time_ns
-    if isinstance(body, Rejection):
+    if isinstance(body, Rejection | OperatorOutcome):
         return None
-    if isinstance(body, BreakerRelease | BreakerVoid):
+    if isinstance(body, BreakerRelease | BreakerVoid | AccountsResume):
         return body.time_ns
     return max((mark.time_ns for mark in body), default=None)
 

@@ -21,7 +21,7 @@ import msgspec
 from engine.inputs import Fill, Mark, MarkBatch, OrderUpdate, Resume, Settlement, Topic
 from engine.marks.plausible_times import NOT_RECEIVED_NS, latest_of
 from streams.contract.codec import PRICES_BYTES_MAX, decode_account_input, decode_prices
-from streams.contract.operator_command import BreakerRelease, BreakerVoid, decode_operator_command
+from streams.contract.operator_command import BreakerRelease, BreakerVoid, decode_operator_record
 from streams.contract.record import Decoded, Record
 from streams.exchange.feed_errors import RecordingError
 from streams.replay.arrivals import OPERATOR, PRICES, Arrival, Dates
@@ -90,7 +90,7 @@ class MessageFile:
             marks = decode_prices(data)
             return Arrival(dates.next(marks, NOT_RECEIVED_NS), PRICES, 0, line, marks, where=where)
         if topic == OPERATOR:
-            command = decode_operator_command(data)
+            command = decode_operator_record(data)
             return Arrival(dates.next(command, NOT_RECEIVED_NS), OPERATOR, 0, line, command, where=where)
         key = None if head.account is None else head.account.encode()
         record = Record(line, key, data, latest_of(dates.newest_ns))

@@ -16,6 +16,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     policy: str
     policy_digest: str
+    """In force at the end."""
+    policies: list[str]
+    """Digests of those that were in force, in order."""
     engine_version: str
     book: str
     accounts: int
@@ -58,6 +61,7 @@ def summary(
     return Summary(
         policy=policy.name,
         policy_digest=policy.digest,
+        policies=replay.policies,
         engine_version=ENGINE_VERSION,
         book=type(replay.shards[0].book).__name__,
         accounts=sum(1 for shard in replay.shards for _ in shard.book.accounts()),

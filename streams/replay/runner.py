@@ -9,6 +9,7 @@ Rules
   the set of stale symbols are looked at, as a worker does.
 * Judging begins when every price symbol of the policy has a price, or, as for a worker that starts, with the prices of
   the first `LOOKBACK_SECONDS`; until then account inputs are applied and nothing is said.
+* Another policy begins where event time comes to its own: everything before is judged by the one before it, and then every account anew.
 * Events are written batch by batch and, within one, shard by shard.
 """
 
@@ -24,9 +25,16 @@ from engine.marks.intake import PriceIntake, Taken
 from engine.marks.mark_book import NANOSECONDS, MarkBook
 from engine.marks.plausible_times import NOT_RECEIVED_NS
 from engine.policy import Policy
+from engine.policy.timeline import PolicyTimeline
 from engine.rejections import Rejection
 from streams.contract.commit import Commit, OutboxEntry
-from streams.contract.operator_command import BreakerRelease, BreakerVoid, OperatorCommand
+from streams.contract.operator_command import (
+    AccountsResume,
+    BreakerRelease,
+    BreakerVoid,
+    OperatorCommand,
+    OperatorOutcome,
+)
 from streams.contract.quarantine_record import STOPPED_TYPE
 from streams.contract.record import Decoded
 from streams.replay.arrivals import Arrival
@@ -58,14 +66,20 @@ class Replay:
         partition_of: Callable[[bytes], int] = lambda _: 0,
         partitions: int = 1,
         plain: bool = False,
+        timeline: PolicyTimeline | None = None,
         say: Callable[[bytes], object],
         clock: Callable[[], int],
     ) -> None:
         """`say` gets every event as its topic would; `clock` (ns) tells what a second of event time costs.
 
-        `plain` judges everybody exactly at every touch: slow, the specification.
+        `timeline`: what is in force when; by default `policy` always. `plain` judges everybody exactly at every touch: slow, the specification.
         """
-        self.policy = policy
+        self._timeline = timeline or PolicyTimeline.always(policy)
+        self._ruling = self._timeline.at(0)
+        self.policy = policy = self._ruling.policy
+        """In force at the newest arrival."""
+        self.policies = [policy.digest]
+        """Digests of those that were in force so far, in order."""
         self.counts = Counts(clock)
         self.marks = MarkBook(policy)
         self.shards = [
@@ -77,6 +91,7 @@ class Replay:
                 topics={topic: topic.value for topic in Topic},
                 quarantine_topic=_QUARANTINE,
                 source="/unimargin/replay",
+                booking=self._timeline.booking,
             )
             for shard in range(partitions)
         ]
@@ -108,6 +123,7 @@ class Replay:
         if arrival.time_ns >= self._tick_ns:
             self._judge_marks()
             self._pass_time(arrival.time_ns)
+        self._reach(arrival.time_ns)
         self.time_ns = arrival.time_ns
         if isinstance(arrival.body, Decoded):
             self._judge_marks()
@@ -118,7 +134,8 @@ class Replay:
             self._operate(arrival.body)
         elif isinstance(arrival.body, Rejection):
             self.counts.quarantine(Refused(arrival.place, arrival.body.code, arrival.body.detail))
-        else:
+        elif not isinstance(arrival.body, AccountsResume | OperatorOutcome):
+            # who may go on stands among the inputs, where a worker wrote it
             self._offer(arrival.body, arrival)
 
     def finish(self) -> None:
@@ -129,6 +146,26 @@ class Replay:
         if not self.judging and self._first_mark_ns is not None:
             self._start_judging(self.time_ns)
         self.counts.end_second()
+
+    def _reach(self, time_ns: int) -> None:
+        """Event time comes to `time_ns`: judge by what is in force then, and what came before by what was in force before."""
+        ruling = self._timeline.at(max(time_ns, self._ruling.from_ns))
+        if ruling is self._ruling:
+            return
+        self._take(self._intake.rest(NOT_RECEIVED_NS))
+        self._judge_marks()
+        self._ruling, self.policy = ruling, ruling.policy
+        if not self.time_ns:
+            self.policies.clear()  # nothing has come under it
+        self.policies.append(ruling.policy.digest)
+        self._intake.rule_by(ruling.policy)
+        self._watch.rule_by(ruling.policy)
+        self._encoder = InstantEncoder(ruling.policy)
+        self._symbols = len(ruling.policy.price_symbols)
+        prices = self.marks.advance(ruling.from_ns) if self.marks.time_ns else self.marks.prices
+        for shard in self.shards:
+            self._tell(chain.from_iterable(shard.rule_by(ruling.policy, prices)))
+        self._explain()
 
     def _operate(self, command: OperatorCommand) -> None:
         """Have the shards do what an operator said, at the prices that had come by then."""
@@ -198,6 +235,7 @@ class Replay:
         seconds = (now_ns - self._tick_ns) // CLOCK_NS + 1
         step_ns = -(-seconds // STEPS_PER_SILENCE_MAX) * CLOCK_NS
         while self._tick_ns <= now_ns:
+            self._reach(self._tick_ns)
             self.counts.end_second()
             if self.judging:
                 self.counts.begin_second(self._tick_ns)

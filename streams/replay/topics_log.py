@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from engine.inputs import Topic
 from engine.marks.plausible_times import NOT_RECEIVED_NS
 from streams.contract.codec import decode_account_input, decode_prices
-from streams.contract.operator_command import decode_operator_command
+from streams.contract.operator_command import decode_operator_record
 from streams.contract.record import Decoded, Record, taken_in_ns
 from streams.kafka.topic_access import POLL_MS, STALL_TIMEOUT_S, ConsumerRecord, LogBounds
 from streams.replay.arrivals import OPERATOR, PRICES, Arrival, Dates, order
@@ -116,7 +116,7 @@ def arrival_of(record: ConsumerRecord, kind: str, dates: Dates) -> Arrival:
         dated_ns = dates.next(marks, received_ns)
         return Arrival(dated_ns, PRICES, record.partition, record.offset, marks, received_ns, where)
     if kind == OPERATOR:
-        command = decode_operator_command(record.value)
+        command = decode_operator_record(record.value)
         dated_ns = dates.next(command, received_ns)
         return Arrival(dated_ns, OPERATOR, record.partition, record.offset, command, received_ns, where)
     raw = Record(record.offset, record.key, record.value, stamped_ns)

@@ -53,6 +53,10 @@ class AdlRounds:
         self._shards, self._marks, self._policy, self._metrics = shards, marks, policy, metrics
         self._funds, self._exchange = funds, exchange
 
+    def rule_by(self, policy: Policy) -> None:
+        """Another policy is in force."""
+        self._policy = policy
+
     async def run(self) -> None:
         """Go round until cancelled; nothing happens before funds are known."""
         while True:
@@ -74,7 +78,10 @@ class AdlRounds:
         prices, shards = self._marks.prices, tuple(sorted(unpaid))
         exposures = fund_exposures([unpaid[shard] for shard in shards], funds, prices, self._policy)
         for runner in self._running:
-            runner.take([runner.processor.tell_adl(exposures, shards, prices.time_ns)])
+            if (
+                runner.processor.policy is self._policy
+            ):  # while another comes into force it is a shard after the other's
+                runner.take([runner.processor.tell_adl(exposures, shards, prices.time_ns)])
         self._tell(exposures)
 
     @property

@@ -27,8 +27,8 @@ class _Kept(NamedTuple):
 class InputIds:
     """The ids of one shard's accounts."""
 
-    def __init__(self, scope: IdScope) -> None:
-        """None yet."""
+    def __init__(self, scope: Callable[[int], IdScope]) -> None:
+        """None yet. `scope`: within what an input of this event time (Unix ns) has an id of its own."""
         self._scope = scope
         self._kept: dict[tuple[Topic, str], dict[bytes, _Kept]] = {}
         """By digest of the id."""
@@ -62,7 +62,7 @@ class InputIds:
                 held[account] = progress, generations(progress)
             progress, among = held[account]
             if among and goes_by_id(progress, message):
-                digest = id_digest(message, self._scope)
+                digest = id_digest(message, self._scope(message.time_ns))
                 sought += [SoughtId(topic, account, *it, digest, message.input_id) for it in among]
         return sought
 
@@ -78,7 +78,7 @@ class InputIds:
         """Whether the id says that the message was applied before, or with something else said; None where it says neither."""
         if not goes_by_id(progress, message):
             return None
-        digest = id_digest(message, self._scope)
+        digest = id_digest(message, self._scope(message.time_ns))
         place = message.account, digest
         known = self._kept.get((topic, message.account), {}).get(digest) or self._answers[topic].get(place)
         if known is None or known.generation not in {it.number for it in generations(progress)}:
@@ -103,7 +103,13 @@ class InputIds:
         if after.remembered is None or not after.remembered.ids:
             return None, gone
         generation, ids, expected = now[0]
-        added = AppliedId(generation, expected, ids - 1, id_digest(message, self._scope), digest_of(message))
+        added = AppliedId(
+            generation,
+            expected,
+            ids - 1,
+            id_digest(message, self._scope(message.time_ns)),
+            digest_of(message),
+        )
         self._kept.setdefault((topic, message.account), {})[added.digest] = _Kept(generation, added.said)
         if self._has_store:
             self._pending[topic].append((applied_to, message.account, added.digest, generation))

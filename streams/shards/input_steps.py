@@ -11,6 +11,7 @@ are passed over.
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 from engine.inputs import Topic
@@ -39,6 +40,7 @@ class InputSteps:
         self.processor, self._store, self._queue = parts.processor, parts.store, parts.queue
         self._topics, self._log_ends, self._standing = parts.topics, parts.log_ends, parts.standing
         self._turn, self._cascade, self._metrics = parts.turn, parts.cascade, parts.metrics
+        self._rulings, self._marks = parts.rulings, parts.marks
         self._judging, self._reader, self._memory = judging, reader, memory
         self._flood = FloodNotice(parts.metrics)
         self._looked_s = 0.0
@@ -56,6 +58,9 @@ class InputSteps:
             await self._reader.moves(self.processor.watermarks)
             await self.advance(APPLY_RECORDS_MAX)
             async with self._turn:
+                # what is dated ahead of any present time waits for it
+                latest_ns = time.time_ns() + self._marks.ahead_ns
+                await self._rulings.reach(min(self.processor.applied_until_ns, latest_ns))
                 await self._judging.say(self.processor.settle())
 
     async def look(self) -> LogLook:
@@ -67,6 +72,7 @@ class InputSteps:
 
     async def advance(self, records_max: int) -> int:
         """Apply both topics up to where they end now, and nothing further; returns how many records. Raises ShardStopped."""
+        await self._rulings.known()
         ends = (await self.look()).ends
         return sum([await self._apply_to(topic, end, records_max) for topic, end in ends.items()])
 

@@ -14,7 +14,7 @@ import structlog
 
 from engine.ladder.table import Trigger
 from streams.contract.commit import Commit
-from streams.contract.operator_command import OperatorCommand
+from streams.contract.operator_command import AccountsResume, OperatorCommand
 from streams.shards.crash import crash_only
 from streams.shards.error_log import tell
 from streams.shards.giving_way import AfterPrices, give_way
@@ -40,6 +40,8 @@ class Judging:
         self._judged = asyncio.Event()
         """Somebody was judged whose reasons are due."""
         self._evaluations: Counter[str] = Counter()
+        self._told: set[str] = set()
+        """Commands of which it was said what became of them, or that concern nothing here: as many as operators give."""
         self._openings = 0
         """Of the breaker, that the metrics were told of."""
 
@@ -68,20 +70,26 @@ class Judging:
         if self.processor.reasons_due:
             self._judged.set()
 
-    async def operate(self, commands: Iterable[OperatorCommand]) -> None:
-        """Do what operators say; what was done before, or concerns nothing here, changes nothing. The caller holds `turn`.
+    async def operate(self, commands: Iterable[tuple[OperatorCommand, bool]]) -> None:
+        """Do what operators say, each with whether it is on record what became of it here. The caller holds `turn`.
 
-        What had been judged before goes first: who was held must be known as held when the breaker is known to be closed.
+        What was done before, or concerns nothing here, changes nothing. What had been judged before goes first: who was held must be known
+        as held when the breaker is known to be closed.
         """
-        if self._standing.condition is Condition.RUNNING and self.processor.judging:
-            for command in commands:
-                slices = self.processor.operate(command)
-                decided = next(slices, None)
-                if decided is not None:
-                    self._queue.hurry()
-                    self.take(decided)
-                    await self.say(slices)
-                    _log.warning("operator_command_done", shard=self.shard, id=command.id, who=command.who)
+        if self._standing.condition is not Condition.RUNNING:
+            return
+        for command, is_on_record in commands:
+            if not (self.processor.judging or isinstance(command, AccountsResume)):
+                continue
+            told = is_on_record or command.id in self._told
+            slices = self.processor.operate(command, told=told)
+            decided = next(slices, None)
+            self._told.add(command.id)
+            if decided is not None:
+                self._queue.hurry()
+                self.take(decided)
+                await self.say(slices)
+                _log.warning("operator_command_done", shard=self.shard, id=command.id, who=command.who)
 
     async def say(self, slices: Slices) -> None:
         """Queue slice after slice; everything else has its turn between them. The caller holds `turn`."""

@@ -37,12 +37,22 @@ class PriceWatch:
         """Whether the feed is silent."""
         return self._outages.silent_since_ns is not None
 
+    def rule_by(self, policy: Policy) -> None:
+        """Another policy is in force from now on, and the mark book rules by it. The shards that run are the caller's to tell."""
+        self._policy = policy
+        self._outages.rule_by(policy)
+        self._state = PriceState(policy)
+        self._state.prime(self._marks.prices.marks.values(), self._marks.prices)
+
     def join(self, processor: ShardProcessor, now_ns: int) -> Slices:
         """A shard that was taken over runs from now on: judge its accounts at the prices of this moment.
 
         Marks that came from the store are as old as they are by now, and no older. While the feed is silent it waits with all others.
         """
         prices = self._marks.advance(now_ns)
+        if processor.policy is not self._policy:
+            # another came into force while the shard was loaded, or followed
+            yield from processor.rule_by(self._policy, prices)
         if not (self.silent or self._outages.is_silent(prices)):
             yield from processor.start_judging(prices)
 

@@ -52,13 +52,20 @@ from engine.rejections import Duplicate, Rejection, RejectionCode
 from streams.contract.cloudevents import outbox_entry
 from streams.contract.codec import account_of_key, accounts_of_mismatch, decode_account_input
 from streams.contract.commit import AppliedId, Commit, ForgottenIds, OutboxEntry, SoughtId
-from streams.contract.operator_command import BreakerRelease, OperatorCommand
+from streams.contract.operator_command import (
+    AccountsResume,
+    BreakerRelease,
+    CommandRefusal,
+    OperatorCommand,
+)
 from streams.contract.quarantine_budget import QuarantineBudget
 from streams.contract.quarantine_record import quarantine_entry
 from streams.contract.record import Decoded, Record
 from streams.shards.engine_errors import EngineError, place_of, rejection_of, stop_told
 from streams.shards.input_ids import InputIds
 from streams.shards.newest import Newest
+from streams.shards.operator_records import OperatorRecords
+from streams.shards.rebuilt_book import rebuilt
 from streams.shards.taken_inputs import TakenInputs
 
 Slices = Iterator[list[Commit]]
@@ -89,23 +96,30 @@ class ShardProcessor:
         topics: dict[Topic, str],
         quarantine_topic: str,
         source: str,
-        booking: Policy | None = None,
+        booking: Callable[[int], Policy] | None = None,
+        operator_topic: str | None = None,
     ) -> None:
         """Build an empty shard; `load` fills it. `topics` names the Kafka topic of each input topic.
 
-        `booking` has the terms that inputs are booked by, also those of what has left the policy; by default they are the policy's.
+        `operator_topic` is where it is said what became of operators' commands; None says it nowhere.
+
+        `booking` has the terms that an input of an event time (Unix ns) is booked by, also those of what has left the policy; by default
+        they are always the policy's.
         """
         self.shard = shard
         self.book = book
         self.watermarks: dict[Topic, int] = dict.fromkeys(Topic, 0)
         self.judging = False
         """Off until prices have caught up: judging at unknown prices would degrade every account."""
-        self._policy = policy
+        self.policy = policy
+        """By which accounts are judged."""
         self._partition_of = partition_of
         self._topics = topics
         self.quarantine_topic = quarantine_topic
         self._source = source
-        self._ids = InputIds(policy.inputs.id_scope)
+        self.operator_records = OperatorRecords(shard, topics, operator_topic)
+        self._booking = booking or (lambda _: policy)
+        self._ids = InputIds(lambda time_ns: self._booking(time_ns).inputs.id_scope)
         self._ahead: dict[str, AccountState] = {}
         """States newer than the book's, until `settle`."""
         self.rebuilt_to: dict[Topic, int] = dict.fromkeys(Topic, 0)
@@ -117,10 +131,13 @@ class ShardProcessor:
         self.quarantine_budget = QuarantineBudget()
         self.errors: list[EngineError] = []
         """What the engine failed on, for the caller to take away and tell."""
+        self.applied_until_ns = 0
+        """Event time of the newest input that was applied here."""
         self._adl: dict[str, AdlState] = {}
         """Of contracts whose deleveraging risk is this shard's to tell, where those stand of which there is anything to remember."""
-        self._contracts = tuple(it for it in policy.instruments if self.is_home_of(adl_subject(it)))
-        self._booking = booking or policy
+        self._contracts = self._homed(policy)
+        self._rebuilds = False
+        """Whether the book is being built anew: what is applied meanwhile waits for it."""
 
     def load(
         self,
@@ -194,7 +211,7 @@ class ShardProcessor:
             self._apply_one(topic, record, message, batch)
             self.watermarks[topic] = record.offset + 1
         orders = self._order_changes(batch)
-        if self.judging:
+        if self.judging or self._rebuilds:
             self._ahead |= batch.states
         else:
             self.book.put_all(batch.states.values())
@@ -270,6 +287,10 @@ class ShardProcessor:
         """Whether what is said of this subject, an account or something else, is this shard's to say."""
         return self._partition_of(subject.encode()) == self.shard
 
+    def _homed(self, policy: Policy) -> tuple[str, ...]:
+        """Contracts whose deleveraging risk is this shard's to tell."""
+        return tuple(it for it in policy.instruments if self.is_home_of(adl_subject(it)))
+
     def concerned(self, symbol: str) -> Concerned:
         """Accounts that an outage of the symbol concerns; without a symbol all of them."""
         if symbol:
@@ -283,7 +304,7 @@ class ShardProcessor:
 
     def tell_adl(self, exposures: Mapping[str, FundExposure], shards: tuple[int, ...], now_ns: int) -> Commit:
         """Say which contracts came to another level of deleveraging risk, of those that are this shard's to tell."""
-        states, events = adl_changes(self._adl, exposures, self._contracts, shards, now_ns, self._policy)
+        states, events = adl_changes(self._adl, exposures, self._contracts, shards, now_ns, self.policy)
         if states == self._adl:
             return Commit()
         self._adl = states
@@ -298,14 +319,50 @@ class ShardProcessor:
         """Prices have caught up: take them all, in time order, and judge every account at them."""
         self.judging = True
         self._taken = TakenInputs()
+        yield from self._judge_all(prices)
+
+    def _judge_all(self, prices: Prices) -> Slices:
         marks = sorted(prices.marks.values(), key=lambda mark: (mark.time_ns, mark.symbol))
         self.book.prime(marks, prices)
         yield from self._spoken_in_slices(self.book.judge_all())
 
-    def operate(self, command: OperatorCommand) -> Slices:
-        """An operator decides about what the breaker holds; nothing where the command is old, or of another shard, or was taken."""
+    def rule_by(self, policy: Policy, prices: Prices) -> Slices:
+        """Judge by another policy from now on, at the event time of `prices`: every account is taken over as it is, and judged by it.
+
+        It is a take-over of a shard that one has: what follows from states and records is the same whoever does it. Slices may be empty.
+        """
+        yield self._set_apart()
+        self._rebuilds = True
+        book = yield from rebuilt(self.book, policy)
+        self.book, self.policy = book, policy
+        self._stored = book.breaker.state
+        self._contracts = self._homed(policy)
+        self._rebuilds = False
+        if self.judging:
+            yield from self._judge_all(prices)
+            return
+        self.book.put_all(self._ahead.values())
+        self._ahead = {}
+
+    def operate(self, command: OperatorCommand, *, told: bool = False) -> Slices:
+        """Do what an operator says; nothing where the command is of another shard, or was done.
+
+        `told`: it is on record what became of the command here.
+        """
+        if command.shard not in (None, self.shard):
+            return
+        if isinstance(command, AccountsResume):
+            ours = [it for it in command.stops if self.is_home_of(it.account)]
+            if ours and not told:
+                yield [self.operator_records.resumed(command, ours, self.state)]
+            return
         breaker = self.book.breaker
-        if command.shard not in (None, self.shard) or not breaker.commanded(command.id, command.time_ns):
+        was_done = command.id in breaker.state.commands
+        if not breaker.commanded(command.id, command.time_ns):
+            refused = None if was_done else CommandRefusal.NOTHING_HELD
+            outcome = () if told else self.operator_records.outcome(command.id, refused)
+            if outcome:
+                yield [Commit(outbox=outcome)]
             return
         released = isinstance(command, BreakerRelease)
         held = breaker.state.held
@@ -313,14 +370,20 @@ class ShardProcessor:
         breaker.numbered()
         kind = BreakerEventType.RELEASED if released else BreakerEventType.VOIDED
         event = msgspec.structs.replace(
-            breaker_event(kind, self.shard, breaker.state, opening, command.time_ns, self._policy.digest),
+            breaker_event(kind, self.shard, breaker.state, opening, command.time_ns, self.policy.digest),
             held=held,
             command_id=command.id,
             who=command.who,
             why=command.why,
             commanded_ns=command.time_ns,
         )
-        said = Commit(outbox=(outbox_entry(event, self.shard, self._source),), breaker=self._breaker_bytes())
+        said = Commit(
+            outbox=(
+                outbox_entry(event, self.shard, self._source),
+                *self.operator_records.outcome(command.id, None),
+            ),
+            breaker=self._breaker_bytes(),
+        )
         yield [said]
         yield from self._spoken_in_slices(self.book.judge_held())
 
@@ -419,6 +482,7 @@ class ShardProcessor:
         """The message was applied, and `after` is its account now."""
         account = message.account
         batch.applied += 1
+        self.applied_until_ns = max(self.applied_until_ns, message.time_ns)
         if self.judging:
             self._taken.add(topic, record.offset, message)
         batch.states[account] = after
@@ -449,7 +513,8 @@ class ShardProcessor:
         self, state: AccountState, message: AccountInput, topic: Topic, record: Record
     ) -> AccountState | Duplicate | Rejection:
         try:
-            return apply(state, message, topic, record.offset, self._booking)
+            booking = self._booking(message.time_ns)
+            return apply(state, message, topic, record.offset, booking)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is of this input of this account alone
             return self._failed_on(topic, record, state.account, error)
 
@@ -561,7 +626,7 @@ class ShardProcessor:
             breaker.state,
             opening,
             opening.cause.time_ns,
-            self._policy.digest,
+            self.policy.digest,
         )
         return outbox_entry(event, self.shard, self._source)
 

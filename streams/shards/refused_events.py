@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 from engine.rejections import Rejection, RejectionCode
 from streams.contract.codec import account_of_key
 from streams.contract.commit import Commit, OutboxEntry
+from streams.contract.operator_command import OUTCOME_TYPE, RESUME_TYPE
 from streams.contract.quarantine_record import refused_entry
 from streams.observe.metrics import Metrics
 from streams.shards.account_copies import AccountCopies
@@ -54,10 +55,17 @@ class RefusedEvents:
             bytes=len(entry.value),
             error=repr(error),
         )
+        if event_type == OUTCOME_TYPE:
+            return  # where it would have been told is where we may not write
         if topic == self._copies.topic:
             self._copies.refused(entry)
             return
         await self._running.wait()
+        if event_type == RESUME_TYPE:
+            self._queue.add([self._processor.operator_records.not_resumed(entry, error)])
+            self._queue.hurry()
+            await self._queue.durable()
+            return
         rejection = Rejection(RejectionCode.EVENT_REFUSED, f"Kafka does not take it: {error!r}")
         set_aside = refused_entry(self._processor.quarantine_topic, entry, rejection)
         # a head without a value that is refused as well says no more than the log does

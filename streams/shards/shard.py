@@ -13,6 +13,8 @@ from aiokafka.errors import OffsetOutOfRangeError
 from redis.exceptions import RedisError
 
 from engine.inputs import Topic
+from engine.marks.mark_book import Prices
+from engine.policy import Policy
 from streams.contract.commit import Commit, Lane
 from streams.kafka.log_reader import Uncommitted
 from streams.shards.account_copies import AccountCopies
@@ -139,6 +141,12 @@ class ShardRunner:
         self._inputs.forget()
         self._copies.forget()
         self._judging.forget()
+
+    async def rule_by(self, policy: Policy, prices: Prices) -> None:
+        """Judge by another policy from now on. The caller holds `turn`; a shard that does not run yet comes to it when it does."""
+        self._parts.cascade.rule_by(policy)
+        if self._standing.condition is Condition.RUNNING:
+            await self._judging.say(self.processor.rule_by(policy, prices))
 
     async def holds_fence(self) -> bool:
         """Whether nobody has taken the shard over since."""

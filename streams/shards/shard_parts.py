@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from engine.inputs import Topic
 from engine.marks.mark_book import MarkBook
+from streams.contract.rulings import OneRuling, Rulings
 from streams.kafka.log_ends import LogEnds
 from streams.kafka.log_reader import LogReader
 from streams.observe.cascade import Cascade
@@ -37,3 +38,4 @@ class ShardParts(NamedTuple):
     """Held while anybody on this worker judges."""
     cascade: Cascade
     metrics: Metrics
+    rulings: Rulings = OneRuling()

@@ -6,6 +6,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
+from typing import NamedTuple
 
 import msgspec
 import structlog
@@ -15,9 +16,11 @@ from engine.book.expressible import Reason
 from engine.inputs import Topic
 from engine.ladder import Band
 from engine.marks.instants import Instant
-from engine.marks.mark_book import MarkBook
+from engine.marks.mark_book import MarkBook, Prices
+from engine.policy import Policy
 from streams.contract.commit import Commit, OutboxEntry
-from streams.contract.operator_command import OperatorCommand
+from streams.contract.operator_command import OperatorCommand, OperatorOutcome
+from streams.contract.rulings import OneRuling, Rulings
 from streams.observe.metrics import Metrics
 from streams.shards.giving_way import give_way
 from streams.shards.price_watch import PriceWatch, Told
@@ -35,6 +38,17 @@ KEPT_SECONDS = 120.0
 """A shard whose owner was killed runs elsewhere within some twenty seconds."""
 KEPT_MAX = 2_000
 """What comes beyond it in that time is told by the metric, and stays in its topic for as long as that is kept."""
+
+
+class _Heard(NamedTuple):
+    """A command, and the shards of which it is on record what became of it there."""
+
+    command: OperatorCommand
+    told: set[int]
+
+    def here(self, shard: int) -> tuple[OperatorCommand, bool]:
+        return self.command, shard in self.told
+
 
 _SETTLED = frozenset({Condition.RUNNING, Condition.STANDBY})
 
@@ -54,16 +68,19 @@ class Shards:
         *,
         priced_until_ns: Callable[[], int],
         shutdown_seconds: float,
+        rulings: Rulings = OneRuling(),  # noqa: B008 - it has no state
     ) -> None:
         """`build` makes the runner of one shard; `turn` is held by whoever judges, slice by slice.
 
         `priced_until_ns`: until when the marks that have come are known to `marks` (Unix ns).
         """
+        self._rulings = rulings
         self._build, self._marks, self._metrics = build, marks, metrics
         self._watch, self._priced_until_ns = watch, priced_until_ns
         self._turn, self._shutdown_seconds = turn, shutdown_seconds
         self._runners: dict[int, ShardRunner] = {}
-        self._commands: deque[OperatorCommand] = deque(maxlen=COMMANDS_MAX)
+        self._commands: dict[str, _Heard] = {}
+        """By id, oldest first."""
         self._kept: deque[tuple[float, OutboxEntry]] = deque(maxlen=KEPT_MAX)
         """Records to be quarantined whose shard does not run here, and when they came."""
         self._assigned = asyncio.Event()
@@ -134,12 +151,24 @@ class Shards:
         """Judge the holders of every shard at instants of believed marks; the caller has held `turn` since it believed them."""
         await self._take(self._watch.on_instants(instants, self._running()))
 
-    async def operate(self, command: OperatorCommand) -> None:
-        """Have every shard do what an operator says."""
-        self._commands.append(command)
+    async def rule_by(self, policy: Policy, prices: Prices) -> None:
+        """Have every shard judge by another policy from now on, at the event time of `prices`. The caller holds `turn`."""
+        self._watch.rule_by(policy)
+        for runner in list(self.runners):
+            await runner.rule_by(policy, prices)
+
+    async def operate(self, said: OperatorCommand | OperatorOutcome) -> None:
+        """Have every shard do what an operator says; or take note of what became of a command."""
+        if isinstance(said, OperatorOutcome):
+            if said.command_id in self._commands:
+                self._commands[said.command_id].told.add(said.shard)
+            return
+        self._commands[said.id] = heard = _Heard(said, set())
+        while len(self._commands) > COMMANDS_MAX:
+            del self._commands[next(iter(self._commands))]
         async with self._turn:
             for runner in list(self.runners):
-                await runner.operate([command])
+                await runner.operate([heard.here(runner.shard)])
 
     def quarantine(self, entry: OutboxEntry) -> None:
         """Publish a record of a topic that every worker reads, through the outbox of the one shard that its place names.
@@ -163,12 +192,15 @@ class Shards:
     async def on_clock(self) -> None:
         """Once a second: let time pass, keep the newest marks, refresh the gauges."""
         # in one turn: a mark that came in between would be stale by the word of a moment ago
-        async with self._turn:
-            runners = list(self.runners)
-            await self._take(self._watch.on_clock(self._priced_until_ns(), self._running()))
-            for runner in runners:
-                await runner.operate(list(self._commands))
-                runner.count_evaluations()
+        runners = list(self.runners)
+        if self._rulings.are_known:
+            async with self._turn:
+                runners = list(self.runners)
+                await self._rulings.reach(self._priced_until_ns())
+                await self._take(self._watch.on_clock(self._priced_until_ns(), self._running()))
+                for runner in runners:
+                    await runner.operate([it.here(runner.shard) for it in self._commands.values()])
+                    runner.count_evaluations()
         self._publish_kept()
         marks = {symbol: msgspec.json.encode(mark) for symbol, mark in self._marks.prices.marks.items()}
         await asyncio.gather(*(runner.save_marks(marks) for runner in runners))

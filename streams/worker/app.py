@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
-from importlib.metadata import version
 from typing import Any, NamedTuple, TypeVar, cast
 
 import structlog
@@ -19,7 +18,6 @@ from engine.book.instant_batch import InstantEncoder
 from engine.inputs import Topic
 from engine.marks.intake import PriceIntake
 from engine.marks.mark_book import MarkBook
-from engine.policy import Policy
 from streams.config.problem import Problem
 from streams.config.settings import Settings, load_policy
 from streams.contract.commit import Lane
@@ -28,6 +26,7 @@ from streams.kafka.fund_follower import FundFollower
 from streams.kafka.group_removal import remove_members
 from streams.kafka.log_ends import LogEnds
 from streams.kafka.log_reader import FOLLOW_WAIT_MS, open_log
+from streams.kafka.policy_follower import PolicyFollower
 from streams.kafka.producer_epochs import raise_shard_epoch
 from streams.observe.cascade import Cascade
 from streams.observe.health_server import HealthServer
@@ -53,7 +52,6 @@ from streams.shards.shards import Shards
 from streams.shards.snapshot_writer import SnapshotWriter
 from streams.shards.succession import Succession
 from streams.store.belief_store import save_beliefs
-from streams.store.policy_store import with_all_ever_listed
 from streams.store.redis_access import client_of
 from streams.store.shard_follower import Role, ShardFollower
 from streams.store.shard_store import ShardStore
@@ -61,6 +59,7 @@ from streams.store.signs_of_life import all_signs_of_life
 from streams.store.unpaid_store import exchange_unpaid
 from streams.worker.group_member import GroupMember
 from streams.worker.policy_gate import PolicyGate
+from streams.worker.policy_switch import PolicySwitch
 from streams.worker.proving import Proofs
 from streams.worker.stand_in import StandIn
 from streams.worker.vigil import Vigil
@@ -100,21 +99,42 @@ async def run_worker(settings: Settings, *, standby: bool = False) -> None:
     gc.enable()
     topics = {Topic.FILLS: settings.topic_fills, Topic.LEDGER: settings.topic_ledger}
     metrics = Metrics()
-    metrics.worker_info.labels(version("unimargin"), policy.digest).set(1)
     metrics.worker_start_timestamp_seconds.set(time.time())
 
     redis = client_of(settings)
     proofs = Proofs(settings, redis)
-    gate = PolicyGate(redis, settings.redis_prefix, policy, metrics)
+    follower = PolicyFollower(settings, policy)
+    gate = PolicyGate(
+        redis,
+        settings.redis_prefix,
+        policy,
+        follower,
+        metrics,
+        retry_for_s=settings.redis_retry_seconds,
+    )
     stopping = _stop_on_signals()
     health = HealthServer(
         settings.metrics_host, settings.metrics_port, metrics.registry, partial(_not_admitted, proofs, gate)
     )
     await health.start()
-    partitions = await _unless(stopping, _admitted(proofs, gate, topics))
+    following: list[asyncio.Task[None]] = []
+
+    async def admitted() -> int:
+        await proofs.redis()
+        await proofs.format()
+        count = await proofs.topics(topics)
+        following.append(asyncio.create_task(crash_only(follower.run)(), name="policies"))
+        if not await proofs.policy(gate.agrees):
+            await gate.passed()
+        return count
+
+    partitions = await _unless(stopping, admitted())
     if partitions is not None:
-        room = Room(settings, policy, topics, metrics, redis, gate, health, stopping)
+        room = Room(settings, topics, metrics, redis, gate, follower, health, stopping)
         await _serve(room, partitions, standby=standby)
+    for task in following:
+        task.cancel()
+    await asyncio.gather(*following, return_exceptions=True)
     await redis.aclose()
     await health.stop()
     if gate.closed and partitions is not None:
@@ -125,23 +145,26 @@ class Room(NamedTuple):
     """What there is before a worker is admitted to the group."""
 
     settings: Settings
-    policy: Policy
     topics: dict[Topic, str]
     metrics: Metrics
     redis: Redis
     gate: PolicyGate
+    follower: PolicyFollower
     health: HealthServer
     stopping: asyncio.Event
 
 
 async def _serve(room: Room, partitions: int, *, standby: bool) -> None:
     """Build every part of an admitted worker, and run it until it is to stop."""
-    settings, policy, topics, metrics, redis, gate, health, stopping = room
-    booking = await with_all_ever_listed(redis, settings.redis_prefix, policy)
+    settings, topics, metrics, redis, gate, follower, health, stopping = room
+    timeline = await gate.timeline()
+    ruling = timeline.at(time.time_ns())
+    policy = ruling.policy
     events = {lane: relay_producer(settings) for lane in Lane}
     for lane in Lane:
         await events[lane].start()
     marks = MarkBook(policy)
+    switch = PolicySwitch(timeline, ruling, follower, marks, metrics, gate.say)
     watch = PriceWatch(policy, marks)
     prices_ready = asyncio.Event()
     log_ends = LogEnds(settings, topics)
@@ -164,15 +187,17 @@ async def _serve(room: Room, partitions: int, *, standby: bool) -> None:
             role=Role.STANDBY if standby else Role.WORKER,
             retry_for_s=settings.redis_retry_seconds,
         )
+        rules = switch.now.policy
         processor = ShardProcessor(
             shard,
-            policy,
-            ColumnarBook(policy),
-            booking=booking,
+            rules,
+            ColumnarBook(rules),
+            booking=timeline.booking,
             partition_of=account_partitioner(partitions),
             topics=topics,
             quarantine_topic=settings.topic_quarantine,
             source=f"/unimargin/{settings.group}/{shard}",
+            operator_topic=settings.topic_operator if settings.operator_topic_enabled else None,
         )
         parts = ShardParts(
             processor=processor,
@@ -186,8 +211,9 @@ async def _serve(room: Room, partitions: int, *, standby: bool) -> None:
             open_log=lambda: open_log(settings),
             open_inputs=lambda: open_log(settings, fetch_wait_ms=FOLLOW_WAIT_MS),
             turn=turn,
-            cascade=Cascade(policy, marks, metrics),
+            cascade=Cascade(rules, marks, metrics),
             metrics=metrics,
+            rulings=switch,
         )
         return ShardRunner(
             parts,
@@ -223,6 +249,7 @@ async def _serve(room: Room, partitions: int, *, standby: bool) -> None:
         turn,
         priced_until_ns=priced_until_ns,
         shutdown_seconds=settings.shutdown_seconds,
+        rulings=switch,
     )
     watchdog = Watchdog(shards, settings, topics, metrics)
     beliefs = SymbolBeliefs(policy.price_symbols, marks)
@@ -237,6 +264,7 @@ async def _serve(room: Room, partitions: int, *, standby: bool) -> None:
         beliefs=beliefs,
         turn=turn,
         conflates=settings.marks_judged == "conflate",
+        rulings=switch,
     )
     member = StandIn(shards, desk, partitions) if standby else GroupMember(settings, topics, shards, desk)
     price_reader = PriceReader(settings, member.wake, prices_ready, lambda: watchdog.beat("prices"), metrics)
@@ -260,6 +288,8 @@ async def _serve(room: Room, partitions: int, *, standby: bool) -> None:
         funds=lambda: funds.funds,
         exchange=partial(exchange_unpaid, redis, settings.redis_prefix),
     )
+    switch.attach(desk, shards, (heat_map, adl))
+    follower.quarantine = shards.quarantine
     watchdog.start()
     tasks = [
         asyncio.create_task(crash_only(body)(), name=name)
@@ -277,17 +307,21 @@ async def _serve(room: Room, partitions: int, *, standby: bool) -> None:
                 "beliefs",
                 lambda: beliefs.keep(as_owner(shards, partial(save_beliefs, redis, settings.redis_prefix))),
             ),
-            ("instants", hand_on_instants(desk, policy)),
+            ("instants", hand_on_instants(desk, lambda: switch.now.policy)),
             ("funds", funds.run),
             ("adl", adl.run),
             ("format", keep_saying_known(redis, settings)),
-            ("policy", lambda: _stop_when(gate.left, stopping)),
+            ("policy", lambda: _stop_when(partial(gate.left, switch, turn), stopping)),
             *([] if standby else [("vigil", _vigil(room, partitions).run)]),
         )
     ]
     await member.start(price_reader)
     _log.info(
-        "worker_runs", worker=settings.worker_id, policy=policy.digest, shards=partitions, standby=standby
+        "worker_runs",
+        worker=settings.worker_id,
+        policy=switch.now.policy.digest,
+        shards=partitions,
+        standby=standby,
     )
     await stopping.wait()
     _log.info("worker_stops", worker=settings.worker_id)
@@ -303,16 +337,6 @@ def _vigil(room: Room, partitions: int) -> Vigil:
         partial(remove_members, settings),
         patience_seconds=settings.owner_silence_seconds,
     )
-
-
-async def _admitted(proofs: Proofs, gate: PolicyGate, topics: dict[Topic, str]) -> int:
-    """Prove all that a shard needs, and wait until our policy is in force; returns how many shards there are."""
-    await proofs.redis()
-    await proofs.format()
-    partitions = await proofs.topics(topics)
-    if not await proofs.policy(gate.agrees):
-        await gate.passed()
-    return partitions
 
 
 async def _unless(stopping: asyncio.Event, work: Coroutine[Any, Any, _T]) -> _T | None:
@@ -333,11 +357,11 @@ async def _stop_when(left: Callable[[], Awaitable[None]], stopping: asyncio.Even
 
 
 def _not_admitted(proofs: Proofs, gate: PolicyGate) -> dict[str, str]:
-    """Why we are in no group: what is not proved, or whose policy is in force."""
+    """Why we are in no group: what is not proved, or what is in force; and once all is well, that nothing is built yet."""
     if proofs.pending:
         what, _, why = proofs.pending.partition(": ")
         return {what: why}
-    return _closed(gate)
+    return _closed(gate) or {"shards": "none assigned"}
 
 
 def _closed(gate: PolicyGate) -> dict[str, str]:

@@ -125,7 +125,8 @@ class Proofs:
         switched += [settings.topic_fund] * settings.fund_topic_enabled
         copies = [settings.topic_account_state] if settings.account_state_minutes else []
         keyed = (*topics.values(), *copies)
-        every = await partition_counts(settings, (*keyed, settings.topic_prices, *switched))
+        needed = (*keyed, settings.topic_prices, settings.topic_policies)
+        every = await partition_counts(settings, (*needed, *switched))
         missing = [name for name, count in every.items() if not count]
         if missing:
             raise SettingsError(

@@ -24,13 +24,17 @@ LOGS_SECONDS = 2.0
 """How soon it is noticed that a topic was made anew, or grew, to which nothing comes; of others a shard sees it before it applies anything."""
 
 
-def hand_on_instants(desk: PriceDesk, policy: Policy) -> Any:
+def hand_on_instants(desk: PriceDesk, ruling: Callable[[], Policy]) -> Any:
     """Look for instants that have waited for long enough for records of other partitions, where the policy joins by time."""
 
     async def tick() -> None:
-        while policy.prices.instant is InstantOf.TIME:
-            await asyncio.sleep(float(policy.prices.instant_wait_ms) / 2_000)
-            await desk.on_time()
+        while True:
+            prices = ruling().prices
+            if prices.instant is InstantOf.TIME:
+                await asyncio.sleep(float(prices.instant_wait_ms) / 2_000)
+                await desk.on_time()
+            else:
+                await asyncio.sleep(CLOCK_SECONDS)  # another policy may say otherwise
 
     return tick
 

@@ -24,7 +24,8 @@ from streams.contract.account_copy import ACCOUNT_TYPE, SHARD_TYPE
 from streams.contract.cloudevents import read_event
 from streams.contract.codec import decode_account_input, decode_prices
 from streams.contract.fund_record import decode_fund
-from streams.contract.operator_command import OperatorCommand, decode_operator_command
+from streams.contract.operator_command import OperatorCommand, OperatorOutcome, decode_operator_record
+from streams.contract.policy_version import PolicyVersion, decode_policy_version, read_policy
 from streams.contract.topic_layout import pipeline_topics
 from tests.deploy.asyncapi_files import DOCUMENT, document, examples, headers_validator, payload_validator
 from tests.deploy.commands import assert_command_exists
@@ -47,9 +48,10 @@ tags_of = {
     ),
     Stream.LIQUIDATIONS: LIQUIDATION_TYPES,
     "quarantine": {"record.quarantined"},
-    "operator": {kind.__struct_config__.tag for kind in get_args(OperatorCommand)},
+    "operator": {kind.__struct_config__.tag for kind in (*get_args(OperatorCommand), OperatorOutcome)},
     "account-state": {ACCOUNT_TYPE, SHARD_TYPE},
     "fund": {FundBalance.__struct_config__.tag},
+    "policies": {PolicyVersion.__struct_config__.tag},
 }
 
 
@@ -95,7 +97,7 @@ def test_operations_when_listed_then_one_a_channel_from_the_point_of_view_of_uni
         for operation in document()["operations"].values()
     }
     assert actions == {
-        **dict.fromkeys(("prices", "fills", "ledger", "operator", "fund"), "receive"),
+        **dict.fromkeys(("prices", "fills", "ledger", "operator", "fund", "policies"), "receive"),
         **dict.fromkeys((*Stream, "account-state", "quarantine"), "send"),
     }
 
@@ -121,7 +123,13 @@ def test_example_when_validated_then_it_fits_its_own_message_and_no_other_of_the
 @pytest.mark.parametrize("name", sorted(set(MESSAGES) - tags_of["quarantine"]))
 def test_schema_when_a_field_is_missing_or_unknown_then_it_refuses(name):
     payload = MESSAGES[name]["examples"][0]["payload"]
-    first = {"marks": "marks", ACCOUNT_TYPE: "state"}.get(name, "time_ns")
+    odd = {
+        "marks": "marks",
+        ACCOUNT_TYPE: "state",
+        "policy_version": "activated_ns",
+        "operator_outcome": "shard",
+    }
+    first = odd.get(name, "time_ns")
     assert not payload_validator(name).is_valid({key: it for key, it in payload.items() if key != first})
     assert not payload_validator(name).is_valid({**payload, "colour": "red"})
 
@@ -182,9 +190,16 @@ def test_example_of_a_deleveraging_risk_when_decoded_then_that_event_under_its_o
     assert (event.level, event.exposure.fund) == ("soon", 17_982 + 2_750)
 
 
+def test_example_of_a_policy_when_decoded_then_a_version_with_the_policy_that_its_digest_names():
+    payload = MESSAGES["policy_version"]["examples"][0]["payload"]
+    version = decode_policy_version(b"1", json.dumps(payload).encode())
+    assert not isinstance(version, Rejection), version
+    assert read_policy(bytes(version.policy)).digest == version.digest
+
+
 def test_examples_of_commands_when_decoded_then_what_the_program_takes():
     for name in CHANNELS["operator"]["messages"]:
-        taken = decode_operator_command(json.dumps(MESSAGES[name]["examples"][0]["payload"]).encode())
+        taken = decode_operator_record(json.dumps(MESSAGES[name]["examples"][0]["payload"]).encode())
         assert not isinstance(taken, Rejection), (name, taken)
 
 

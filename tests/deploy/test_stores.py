@@ -24,10 +24,14 @@ def test_topics_of_record_are_kept_for_ever(name):
 
 
 def test_topics_are_the_ones_of_the_pipeline_with_string_settings():
-    assert set(topics()) == {*CO_PARTITIONED, "prices", "quarantine", "operator", "fund"}
+    assert set(topics()) == {*CO_PARTITIONED, "prices", "quarantine", "operator", "fund", "policies"}
     assert topics()["prices"]["partitions"] == 4
     assert topics()["quarantine"]["partitions"] == 1
     assert topics()["operator"]["partitions"] == 1
+    assert (topics()["policies"]["partitions"], topics()["policies"]["config"]["cleanup.policy"]) == (
+        1,
+        "compact",
+    )
     assert topics()["account-state"]["config"]["cleanup.policy"] == "compact"
     assert (topics()["fund"]["partitions"], topics()["fund"]["config"]["cleanup.policy"]) == (1, "compact")
     for topic in topics().values():

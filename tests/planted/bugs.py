@@ -27,6 +27,9 @@ EPISODE_TESTS = "tests/engine/ladder/test_ladder_episode.py"
 ADL_TESTS = "tests/system/test_adl_live.py"
 ERROR_TESTS = "tests/streams/shards/test_processor_errors.py"
 START_TESTS = "tests/system/test_worker_start.py"
+TIMELINE_TESTS = "tests/engine/policy/test_timeline.py"
+OPERATOR_TESTS = "tests/streams/shards/test_processor_operator.py"
+POLICY_TESTS = "tests/streams/shards/test_processor_policy.py"
 BOARD_FILE_TESTS = "tests/streams/desk/board/test_board_files.py"
 AMOUNT_TESTS = "tests/streams/desk/board/test_board_amounts.py"
 CASCADE_TESTS = "tests/streams/desk/test_cascade_totals.py"
@@ -564,16 +567,58 @@ BUGS = (
     Bug(
         name="a worker joins before it has proved that Redis is there",
         file="streams/worker/app.py",
-        search="    await proofs.redis()\n",
-        replace='    proofs.pending = ""\n',
+        search="        await proofs.redis()\n",
+        replace='        proofs.pending = ""\n',
         test=f"{START_TESTS}::test_worker_when_redis_is_away_then_it_joins_no_group_says_so_and_gives_up",
     ),
     Bug(
         name="a worker judges by a policy that is not in force",
         file="streams/worker/policy_gate.py",
-        search="found.digest == self._policy.digest\n",
-        replace="True\n",
-        test=f"{START_TESTS}::test_policy_when_another_is_put_in_force_then_who_has_it_takes_over_and_who_has_not_waits",
+        search="        if found.digest == self._policy.digest:\n",
+        replace="        if found.digest:\n",
+        test=f"{START_TESTS}::test_policy_when_a_worker_has_another_file_then_it_waits_until_that_is_published_and_then_all_go_by_it",
+    ),
+    Bug(
+        name="what is dated at a version's time is judged by the one before",
+        file="engine/policy/timeline.py",
+        search="bisect_right(self._begins, time_ns)",
+        replace="bisect_right(self._begins, time_ns - 1)",
+        test=f"{TIMELINE_TESTS}::test_in_force_when_versions_follow_each_other_then_each_from_its_own_time_on",
+    ),
+    Bug(
+        name="an input is booked by what is listed when it is booked",
+        file="streams/shards/processor.py",
+        search="            booking = self._booking(message.time_ns)\n",
+        replace="            booking = self._booking(2**63 - 1)\n",
+        test=f"{POLICY_TESTS}::test_fill_when_its_contract_is_listed_from_its_event_time_on_then_booked_whatever_judges_now",
+    ),
+    Bug(
+        name="inputs that come while the book is built anew are lost",
+        file="streams/shards/processor.py",
+        search="        if self.judging or self._rebuilds:\n",
+        replace="        if self.judging:\n",
+        test=f"{POLICY_TESTS}::test_policy_when_inputs_come_while_the_book_is_built_anew_then_none_is_lost",
+    ),
+    Bug(
+        name="a mark of a version's time is judged before the desk has gone over to it",
+        file="streams/prices/price_desk.py",
+        search="                    await self._rulings.reach(decoded[until].time_ns)\n",
+        replace="                    await self._rulings.reach(decoded[until].time_ns - 1)\n                    break\n",
+        test="tests/streams/worker/test_policy_switch_desk.py::test_batch_when_a_version_begins_within_it_then_what_is_dated_before_is_judged_by_the_one_before",
+    ),
+    Bug(
+        name="an operator's word lifts a stop that came after it",
+        file="streams/contract/operator_command.py",
+        search="        stop_offset=stop.stop_offset if stop.stop_offset >= 0 else None,\n",
+        replace="        stop_offset=None,\n",
+        test=f"{OPERATOR_TESTS}::test_resume_when_it_comes_again_or_a_crash_has_it_written_twice_then_it_lifts_no_later_stop",
+    ),
+    Bug(
+        name="an operator's word is written for an account that is not stopped so",
+        file="streams/shards/operator_records.py",
+        search="    return stop is not None and stop.offset == named.stop_offset\n",
+        replace="    return stop is not None\n",
+        test=f"{OPERATOR_TESTS}::test_resume_when_nobody_is_stopped_so_then_refused_with_a_code_and_nothing_written",
     ),
     Bug(
         name="the page of the board may load from anywhere",

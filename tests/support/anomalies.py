@@ -81,7 +81,7 @@ def anomalies_of(scene: Scene, stored: Stored) -> Anomalies:
         repeats += len(records) - len(firsts)
         for record in firsts:
             with found.noted("unexplained"):
-                events.append(read_event(record, scene))
+                events.append(read_event(record, scene, replay.timeline))
     marks = sent_marks(scene, set())
     for event in events:
         with found.noted("unexplained", {_NEVER_SENT: "phantom"}):

@@ -36,6 +36,7 @@ from engine.marks.fact_checks import KEPT
 from engine.marks.mark_book import Prices
 from engine.numbers import canonical, exact
 from engine.policy import Policy
+from engine.policy.timeline import PolicyTimeline
 from engine.rejections import Rejection
 from streams.contract.cloudevents import read_risk_event
 from streams.contract.codec import decode_prices
@@ -61,14 +62,27 @@ class Audited(NamedTuple):
     """Publications beyond the first."""
 
 
-def audit(cluster: Cluster, *, untrusted: Iterable[tuple[str, int]] = ()) -> Audited:
-    """Check everything; `untrusted` (symbol, sequence) are marks that no event may name."""
-    return audit_of(ClusterScene(cluster), read_all(cluster.redis.url), untrusted)
+def audit(
+    cluster: Cluster,
+    *,
+    untrusted: Iterable[tuple[str, int]] = (),
+    timeline: PolicyTimeline | None = None,
+) -> Audited:
+    """Check everything; `untrusted` (symbol, sequence) are marks that no event may name.
+
+    `timeline`: what was in force when; by default the cluster's policy always was.
+    """
+    return audit_of(ClusterScene(cluster), read_all(cluster.redis.url), untrusted, timeline)
 
 
-def audit_of(scene: Scene, stored: Stored, untrusted: Iterable[tuple[str, int]] = ()) -> Audited:
+def audit_of(
+    scene: Scene,
+    stored: Stored,
+    untrusted: Iterable[tuple[str, int]] = (),
+    timeline: PolicyTimeline | None = None,
+) -> Audited:
     """`audit` of any scene and what its Redis holds."""
-    replay = Replay(scene)
+    replay = Replay(scene, timeline)
     _check_states(replay, stored)
     marks = sent_marks(scene, set(untrusted))
     events: list[RiskEvent] = []
@@ -77,12 +91,12 @@ def audit_of(scene: Scene, stored: Stored, untrusted: Iterable[tuple[str, int]] 
         # what is said of prices, or of a breaker, recomputes from no account
         records = [it for it in scene.read_topic(stream) if read_risk_event(it.value or b"")]
         firsts = _firsts(records)
-        said = [read_event(record, scene) for record in firsts]
+        said = [read_event(record, scene, replay.timeline) for record in firsts]
         _check_numbering(said)
         repeats += len(records) - len(firsts)
         events += said
     for event in events:
-        check_recomputes(event, replay, marks)
+        check_recomputes(event, replay.under(replay.timeline.at(event.time_ns).policy), marks)
     check_behind(events)
     _check_stories(events, stored)
     check_quarantine(scene, replay)
@@ -125,7 +139,7 @@ def _firsts(records: list[LogRecord]) -> list[LogRecord]:
     return list(firsts.values())
 
 
-def read_event(record: LogRecord, scene: Scene) -> RiskEvent:
+def read_event(record: LogRecord, scene: Scene, timeline: PolicyTimeline) -> RiskEvent:
     """The event of a record, which lies where it belongs and says who it is."""
     event = read_risk_event(record.value or b"")
     assert event is not None
@@ -134,7 +148,9 @@ def read_event(record: LogRecord, scene: Scene) -> RiskEvent:
     assert event.id == f"{event.account}/{record.topic}/{event.sequence}"
     assert record.key == event.account.encode()
     assert record.partition == scene.partition_of(record.key), f"{event.id} is in a wrong partition"
-    assert event.policy_digest == scene.policy.digest
+    assert event.policy_digest == timeline.at(event.time_ns).policy.digest, (
+        f"{event.id} of {event.time_ns} was judged by another policy than was in force"
+    )
     return event
 
 

@@ -132,7 +132,7 @@ def recreate_topics(kafka: RealKafka) -> None:
     wanted = [
         NewTopic(
             name,
-            num_partitions=it["partitions"] if name in {"prices", "quarantine"} else PARTITIONS,
+            num_partitions=it["partitions"] if name in {"prices", "quarantine", "policies"} else PARTITIONS,
             replication_factor=kafka.replication,
             config=it["config"],
         )

@@ -3,6 +3,7 @@
 It remembers every id for ever, commits nothing, judges nothing; what it gives is what Redis must hold.
 """
 
+import copy
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
@@ -15,6 +16,7 @@ from engine.ledger.accounts import AccountState
 from engine.ledger.applying import apply, stopped
 from engine.ledger.remembering import goes_by_id
 from engine.policy import Policy
+from engine.policy.timeline import PolicyTimeline
 from engine.rejections import Duplicate, Rejection, RejectionCode
 from streams.contract.codec import account_of_key, accounts_of_mismatch, decode_account_input
 from tests.support.cluster import Cluster
@@ -61,8 +63,10 @@ class ClusterScene:
 class Replay:
     """The log's answer to: what is every account's state, and what was it at any prefix?"""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: Scene, timeline: PolicyTimeline | None = None) -> None:
+        """`timeline`: what was in force when; by default the scene's policy always was."""
         self.policy: Policy = scene.policy
+        self.timeline = timeline or PolicyTimeline.always(scene.policy)
         self.partition_of = scene.partition_of
         self.states: dict[str, AccountState] = {}
         self.refused: dict[Place, RejectionCode] = {}
@@ -85,9 +89,15 @@ class Replay:
             for topic, last in ((Topic.FILLS, inputs.fills), (Topic.LEDGER, inputs.ledger)):
                 for step in self._steps[account, topic]:
                     if step.offset <= last:
-                        state = _after(state, topic, step, self.policy)
+                        state = _after(state, topic, step, self.timeline)
             self._prefixes[key] = state
         return self._prefixes[key]
+
+    def under(self, policy: Policy) -> "Replay":
+        """The same accounts, to be judged by another policy."""
+        other = copy.copy(self)
+        other.policy = policy
+        return other
 
     def steps(self, account: str, topic: Topic) -> list[Step]:
         """What the log held for an account, in order."""
@@ -128,7 +138,8 @@ class Replay:
         if self.partition_of(account.encode()) != record.partition:
             self._refuse(topic, record, Rejection(RejectionCode.WRONG_PARTITION, ""), None)
             return
-        after = apply(before, message, topic, record.offset, self.policy)
+        booking = self.timeline.booking(message.time_ns)
+        after = apply(before, message, topic, record.offset, booking)
         if isinstance(after, Duplicate):
             self.duplicates += 1
             return
@@ -139,7 +150,7 @@ class Replay:
             self.refused[record.topic, record.partition, record.offset] = after.code
         else:
             self._ids[topic, account, _kind(message), message.input_id] = message
-        self.states[account] = _after(before, topic, step, self.policy)
+        self.states[account] = _after(before, topic, step, self.timeline)
 
     def _refuse(self, topic: Topic, record: LogRecord, rejection: Rejection, account: str | None) -> None:
         self.refused[record.topic, record.partition, record.offset] = rejection.code
@@ -149,7 +160,7 @@ class Replay:
         self._steps[account, topic].append(step)
         self.partitions[account] = record.partition
         before = self.states.get(account, AccountState(account))
-        self.states[account] = _after(before, topic, step, self.policy)
+        self.states[account] = _after(before, topic, step, self.timeline)
 
 
 def _kind(message: AccountInput) -> type:
@@ -162,10 +173,11 @@ def _same(one: AccountInput, other: AccountInput) -> bool:
     return without_number[0] == without_number[1]
 
 
-def _after(state: AccountState, topic: Topic, step: Step, policy: Policy) -> AccountState:
+def _after(state: AccountState, topic: Topic, step: Step, timeline: PolicyTimeline) -> AccountState:
     if isinstance(step.message, Rejection):
         return stopped(state, topic, step.offset, step.message.code, None)
-    after = apply(state, step.message, topic, step.offset, policy)
+    booking = timeline.booking(step.message.time_ns)
+    after = apply(state, step.message, topic, step.offset, booking)
     if isinstance(after, Rejection):
         return stopped(state, topic, step.offset, after.code, step.account_seq)
     assert isinstance(after, AccountState), f"{step} was applied before"

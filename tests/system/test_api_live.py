@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.contract.operator_command import BreakerVoid, decode_operator_command
+from streams.contract.operator_command import BreakerVoid, OperatorOutcome, decode_operator_record
 from tests.streams.desk.test_api_answers import timeless
 from tests.support.api_process import ApiProcess, Heard
 from tests.support.cli import unimargin
@@ -72,7 +72,8 @@ def test_api_beside_a_worker_when_the_market_falls_then_it_answers_and_tells_wha
 
         # an operator's word
         assert api.ask("/breaker/void", {"why": "a drill"}).status == 202
-        (command,) = [decode_operator_command(it.value) for it in read_topic(cluster.bootstrap, "operator")]
+        told = [decode_operator_record(it.value) for it in read_topic(cluster.bootstrap, "operator")]
+        (command,) = [it for it in told if not isinstance(it, OperatorOutcome)]
         assert isinstance(command, BreakerVoid)
         assert (command.who, command.why) == ("the-operator", "a drill")
 

@@ -37,7 +37,7 @@ LETTERS = {
 }
 # in the order of TOPICS: Read, Write, Describe, describe the Configuration, - nothing
 ON_TOPICS = {
-    "worker": "R R R R R R RW RW W RW",
+    "worker": "R RW RW RW R R RW RW W RW",
     "exchange": "W W W - W - R R - -",
     "api": "- - - W R R R R - -",
     "notifier": "- - - - - - R R - -",

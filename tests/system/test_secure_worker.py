@@ -166,7 +166,7 @@ def _put_in_force(secure_kafka: SecureKafka, cluster: Cluster) -> None:
     """A policy, which an operator may and the API's user may not."""
     changed = cluster.directory / "changed.toml"
     changed.write_text(POLICY_FILE.read_text().replace("warning = 1.5", "warning = 1.4"))
-    words = ("policy", "activate", str(changed), "--reason", "tried out")
+    words = ("policy", "publish", str(changed), "--why", "tried out")
     said = run_as("api", secure_kafka, cluster, *words)
     assert (said.code, "redis_not_allowed: " in said.err) == (PROBLEM, True), said.err
     refused = cluster.redis.refused()

@@ -2,6 +2,7 @@
 
 import random
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,20 +75,16 @@ def test_snapshot_when_the_policy_changes_then_it_is_not_used_and_another_is_wri
     with Traffic(cluster.bootstrap, seed) as traffic:
         worker.wait_ready()
         wait_for("snapshots", lambda: worker.metric("margin_snapshots_written_total") > 4)
+        env = {
+            "UNIMARGIN_REDIS_URL": cluster.redis.url,
+            "UNIMARGIN_KAFKA_BOOTSTRAP_SERVERS": cluster.bootstrap,
+        }
+        said = unimargin("policy", "publish", str(changed), "--why", "tested", "--json", env=env)
+        assert said.code == 0, said.err
         traffic.hold()
         worker.terminate()
-        said = unimargin(
-            "policy",
-            "activate",
-            str(changed),
-            "--reason",
-            "tested",
-            env={"UNIMARGIN_REDIS_URL": cluster.redis.url},
-        )
-        assert said.code == 0, said.err
-        other = cluster.worker(
-            "worker-b", POLICY_FILE=str(changed), SNAPSHOT_SECONDS=EVERY_SECONDS
-        ).wait_ready()
+        wait_for("its time has come", lambda: time.time_ns() > said.json["activated_ns"])
+        other = cluster.worker("worker-b", SNAPSHOT_SECONDS=EVERY_SECONDS).wait_ready()
         assert {it["snapshot"] for it in other.events("shard_loaded")} == {False}
         assert {it["why"] for it in other.events("snapshot_not_used")} == {
             "it is of another edition of the engine or the policy"

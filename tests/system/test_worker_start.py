@@ -9,7 +9,7 @@ from confluent_kafka import KafkaException
 from engine.policy import parse
 from streams.worker.proving import PAUSE_SECONDS
 from tests.support.cli import NOWHERE, unimargin
-from tests.support.cluster import ADMIN_S, PARTITIONS, POLICY_FILE, Cluster, admin
+from tests.support.cluster import ADMIN_S, POLICY_FILE, Cluster, admin
 from tests.support.inputs import deposit, fill
 from tests.support.redis_view import read_account
 from tests.support.repeater import Repeater
@@ -102,7 +102,7 @@ def test_worker_when_told_to_stop_while_it_proves_then_it_ends_at_once(cluster: 
     assert worker.terminate() == 0
 
 
-def test_policy_when_another_is_put_in_force_then_who_has_it_takes_over_and_who_has_not_waits(
+def test_policy_when_a_worker_has_another_file_then_it_waits_until_that_is_published_and_then_all_go_by_it(
     cluster: Cluster,
 ) -> None:
     changed = cluster.directory / "changed.toml"
@@ -119,25 +119,43 @@ def test_policy_when_another_is_put_in_force_then_who_has_it_takes_over_and_who_
         (check,) = [it for it in said.json if it["check"] == "policy in force"]
         assert (check["status"], _digest(changed) in check["found"]) == ("FAIL", True)
 
-        words = ("policy", "activate", str(changed), "--reason", "looser", "--who", "desk", "--json")
+        words = ("policy", "publish", str(changed), "--why", "looser", "--who", "desk", "--json")
         assert unimargin(*words, "--dry-run", env=env(cluster)).json["version"] is None
         assert not_ready(new, "is not in force")
         said = unimargin(*words, env=env(cluster))
-        assert (said.code, said.json["version"], said.json["before"]["version"]) == (0, 1, 0), said.err
-        assert old.wait_end(1) == GAVE_UP
+        assert (said.code, said.json["version"], said.json["before_version"]) == (0, 1, 0), said.err
         new.wait_ready()
-        wait_for("it has all shards", lambda: new.metric("margin_shards", condition="running") == PARTITIONS)
-        wait_for("the old one waits", lambda: not_ready(old, "version 1, by desk"))
-        # a static member is remembered for as long as a session lasts
-        wait_for("it is in no group", lambda: members(cluster) == 1)
-        assert old.metric("margin_shards") == 0
+        wait_for("both are in the group", lambda: members(cluster) == 2)
+        for worker in (old, new):
+            wait_for(
+                "it goes by it", lambda it=worker: it.metric("margin_worker_info", policy=_digest(changed))
+            )
+        assert (old.statuses, old.metric("margin_policy_refused")) == ([], 0)
+        said = unimargin("doctor", "--json", env=env(cluster, changed))
+        (check,) = [it for it in said.json if it["check"] == "policy in force"]
+        assert check["status"] == "ok", check
+        assert "version 1 by desk" in check["found"]
+        # a worker with the first file may still start: it goes by what was published
+        old.kill()
+        old.wait_ready()
+        assert old.metric("margin_worker_info", policy=_digest(changed)) == 1
         _, offset = sender.inputs(deposit("alice"))
         wait_for("it serves", lambda: _reached(cluster, "alice", ledger=offset))
-        # and back, without any restart
-        words = ("policy", "activate", "--reason", "too loose", "--json")
-        assert unimargin(*words, env=env(cluster)).json["version"] == 2
-        old.wait_ready()
-        wait_for("shards", lambda: old.metric("margin_shards", condition="running") == PARTITIONS)
+
+
+def test_policy_when_redis_names_a_version_that_the_topic_lacks_then_the_worker_gives_its_shards_back(
+    cluster: Cluster,
+) -> None:
+    worker = cluster.worker()
+    with Repeater(Sender(cluster.bootstrap)), cluster.client() as client:
+        worker.wait_ready()
+        client.set(
+            "unimargin:{policy}:in-force",
+            b'{"digest":"d9","name":"elsewhere","version":9,"activated_ns":5,"who":"desk","why":""}',
+        )
+        assert worker.wait_end(1) == GAVE_UP
+        assert "the topic of policies has no such version" in worker.log.read_text()
+        wait_for("it waits at the gate", lambda: not_ready(worker, "is not in force, but d9"))
 
 
 def test_contract_when_it_leaves_the_policy_then_who_holds_it_is_degraded_and_what_comes_is_booked(
@@ -152,14 +170,10 @@ def test_contract_when_it_leaves_the_policy_then_who_holds_it_is_degraded_and_wh
         _, offset = sender.inputs(fill("holder", "3", symbol="GONE-PERP", price="10"))
         wait_for("the holder is there", lambda: _reached(cluster, "holder", fills=offset))
         worker.wait_ready()
-        assert worker.terminate() == 0
-        narrow = cluster.worker("narrow")
-        wait_for("it waits", lambda: not_ready(narrow, "is not in force"))
-        said = unimargin("policy", "activate", "--reason", "delisted", env=env(cluster))
+        said = unimargin("policy", "publish", "--why", "delisted", env=env(cluster))
         assert said.code == 0, said.err
-        narrow.wait_ready()
-        wait_for("one is degraded", lambda: narrow.metric("margin_accounts_degraded") == 1)
-        assert narrow.metric("margin_accounts_stopped") == 0
+        wait_for("one is degraded", lambda: worker.metric("margin_accounts_degraded") == 1)
+        assert worker.metric("margin_accounts_stopped") == 0
         sold = fill("holder", "-1", symbol="GONE-PERP", price="12", liquidation_id="holder/cross/1")
         _, offset = sender.inputs(sold)
         state = wait_for("it is booked", lambda: _reached(cluster, "holder", fills=offset))
@@ -168,7 +182,7 @@ def test_contract_when_it_leaves_the_policy_then_who_holds_it_is_degraded_and_wh
         # 1,000 + 1 * (12 - 10)
         assert state.balances["USDT"] == 1002
         _, offset = sender.inputs(fill("holder", "-2", symbol="GONE-PERP", price="10"))
-        wait_for("nobody is", lambda: narrow.metric("margin_accounts_degraded") == 0)
+        wait_for("nobody is", lambda: worker.metric("margin_accounts_degraded") == 0)
 
 
 def _reached(cluster: Cluster, account: str, **offsets: int):

@@ -22,8 +22,9 @@ from streams.cli.account.account_withdrawable import withdrawable_command
 from streams.cli.whatif.whatif_args import WordsCommand
 from streams.config.invocation import AccountArgument, ConfigOption, JsonOption, run, tell_mistakes
 from streams.config.near_names import did_you_mean, near_names
-from streams.config.settings import SettingsError, load_policy, load_settings
+from streams.config.settings import SettingsError, load_settings
 from streams.config.terminal import present
+from streams.store.policy_store import policy_in_use
 
 app = typer.Typer(no_args_is_help=True, help="Accounts: where they stand and what they may do.")
 
@@ -91,7 +92,7 @@ def list_command(
       unimargin account list --sort shortfall --symbol BTC-USDT-PERP --limit 50
     """
     settings = load_settings(config)
-    policy = load_policy(settings.policy_file)
+    policy = run(policy_in_use(settings))
     if symbol is not None and symbol not in policy.instruments:
         near = did_you_mean(near_names(symbol, policy.instruments), "names are as in the policy file")
         raise SettingsError(f"--symbol {symbol!r} is not listed in policy {policy.name!r}; {near}")

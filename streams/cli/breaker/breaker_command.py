@@ -10,11 +10,12 @@ from streams.answers.breaker_read import ShardBreaker, read_breakers
 from streams.answers.shelf import open_shelf
 from streams.cli.breaker.breaker_words import cause_words, stake_words
 from streams.config.invocation import ConfigOption, JsonOption, run, tell_mistakes
+from streams.config.listened import check_listened
 from streams.config.settings import Settings, SettingsError, load_settings
 from streams.config.terminal import console, json_out, printable, table
 from streams.contract.cloudevents import rfc3339
 from streams.contract.operator_command import BreakerRelease, BreakerVoid, OperatorCommand
-from streams.kafka.operator_sender import send_operator_command
+from streams.kafka.operator_sender import send_operator_commands
 
 app = typer.Typer(
     no_args_is_help=True, help="Liquidations that are held because too much was condemned at once."
@@ -78,15 +79,12 @@ def void(who: WhoOption, why: WhyOption, shard: ShardOption = None, config: Conf
 
 
 def _send(settings: Settings, command: OperatorCommand) -> None:
-    if not settings.operator_topic_enabled:
-        raise SettingsError(
-            "UNIMARGIN_OPERATOR_TOPIC_ENABLED is off: the workers listen to no operator, so nothing was sent"
-        )
+    check_listened(settings)
     if not command.who.strip() or not command.why.strip():
         raise SettingsError("--who and --why: say who decides and why; both go on record")
-    run(send_operator_command(settings, command))
+    run(send_operator_commands(settings, [command]))
     console().print(
-        f"sent {printable(command.id)} to {settings.topic_operator}; `unimargin breaker show` tells when it was done"
+        f"sent {printable(command.id)} to {settings.topic_operator}; `unimargin operator log` tells what became of it"
     )
 
 

@@ -6,6 +6,7 @@ from rich.text import Text
 from streams.cli.doctor.check import Check, Status, failed, ok
 from streams.cli.doctor.doctor_kafka import examine_kafka
 from streams.cli.doctor.doctor_logs import examine_logs
+from streams.cli.doctor.doctor_policy import published_versions
 from streams.cli.doctor.doctor_redis import examine_redis
 from streams.cli.doctor.doctor_security import examine_security
 from streams.config.invocation import EXIT_PROBLEM, ConfigOption, JsonOption, run, tell_mistakes
@@ -42,8 +43,9 @@ def doctor(
 
 async def _examine(settings: Settings) -> list[Check]:
     in_kafka, logs = await examine_kafka(settings)
-    in_redis = await examine_redis(settings, logs)
-    return [*in_kafka, *(await examine_logs(settings) if logs else ()), *in_redis]
+    published, unread = await published_versions(settings) if logs else (None, [])
+    in_redis = await examine_redis(settings, logs, published)
+    return [*in_kafka, *unread, *(await examine_logs(settings) if logs else ()), *in_redis]
 
 
 def _policy(settings: Settings) -> Check:

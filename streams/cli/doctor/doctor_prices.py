@@ -11,9 +11,11 @@ from engine.numbers import ONE
 from engine.policy import Policy
 from streams.answers.symbols_report import SymbolView, symbol_views
 from streams.cli.doctor.check import Check, ok, warn
+from streams.config.problem import Problem
 from streams.config.settings import Settings, SettingsError, load_policy
 from streams.config.terminal import printable
 from streams.store.belief_store import read_beliefs
+from streams.store.policy_store import ruling_policy
 from streams.store.redis_access import saved_marks, shard_count
 from streams.store.store_reader import StoreReader
 
@@ -27,8 +29,8 @@ async def examine_prices(client: Redis, settings: Settings) -> list[Check]:
     Nothing where the policy cannot be read, which is told elsewhere.
     """
     try:
-        policy = load_policy(settings.policy_file)
-    except SettingsError:
+        policy = await ruling_policy(client, settings.redis_prefix, load_policy(settings.policy_file))
+    except (SettingsError, Problem):
         return []
     now_ns = time.time_ns()
     views = symbol_views([], await read_beliefs(client, settings.redis_prefix), policy, now_ns)

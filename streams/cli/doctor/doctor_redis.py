@@ -3,7 +3,7 @@
 import re
 import shlex
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -16,13 +16,14 @@ from streams.cli.doctor.check import Check, failed, ok, warn
 from streams.cli.doctor.doctor_copies import examine_copies
 from streams.cli.doctor.doctor_failover import examine_failover
 from streams.cli.doctor.doctor_kafka import Logs
+from streams.cli.doctor.doctor_policy import examine_policy
 from streams.cli.doctor.doctor_prices import examine_prices
 from streams.config.problem import Problem
-from streams.config.settings import Settings, SettingsError, load_policy
+from streams.config.settings import Settings
 from streams.config.terminal import printable
+from streams.contract.policy_version import PolicyVersion
 from streams.kafka.topic_access import LogBounds
 from streams.store.format_store import format_in_force
-from streams.store.policy_store import policy_in_force
 from streams.store.redis_access import address, open_redis, read_state, shard_count
 from streams.store.redis_client import servers
 from streams.store.store_format import FORMAT, newer
@@ -41,8 +42,10 @@ STOP = b'"stop":'
 """In every state that says it is stopped: a search for it spares decoding a million healthy accounts."""
 
 
-async def examine_redis(settings: Settings, logs: Logs) -> list[Check]:
-    """Check the server and every shard in it; `logs` from Kafka, {} if the broker is away."""
+async def examine_redis(
+    settings: Settings, logs: Logs, published: Sequence[PolicyVersion] | None
+) -> list[Check]:
+    """Check the server and every shard in it; `logs` from Kafka, {} if the broker is away, and so `published` is None."""
     try:
         async with open_redis(settings) as client:
             return [
@@ -50,7 +53,7 @@ async def examine_redis(settings: Settings, logs: Logs) -> list[Check]:
                 *await _of_each(client, _persistence),
                 *await _of_each(client, _clock),
                 *await examine_failover(client, settings),
-                await _policy_in_force(client, settings),
+                *await examine_policy(client, settings, published),
                 await _format_in_force(client, settings),
                 *await _shards(client, settings, logs),
                 *await examine_copies(client, settings, logs),
@@ -121,22 +124,6 @@ async def _clock(client: Any) -> list[Check]:
     if abs(ahead_s) > CLOCK_DIFFERENCE_MAX_S:
         return [failed("clock", found, "run a time service (chrony, systemd-timesyncd) on both machines")]
     return [ok("clock", found)]
-
-
-async def _policy_in_force(client: Redis, settings: Settings) -> Check:
-    """Whether these settings name the policy that the workers judge by."""
-    found = await policy_in_force(client, settings.redis_prefix)
-    if found is None:
-        return ok("policy in force", "none yet: the first worker puts its own in force")
-    said = f"{found.name}, digest {found.digest}, version {found.version} by {printable(found.who)}"
-    try:
-        ours = load_policy(settings.policy_file).digest
-    except SettingsError:
-        return warn("policy in force", said, "correct the policy of these settings, to compare it")
-    if ours != found.digest:
-        action = "give the file in force to UNIMARGIN_POLICY_FILE, or `unimargin policy activate` this one"
-        return failed("policy in force", f"{said}; these settings name {ours}", action)
-    return ok("policy in force", said)
 
 
 async def _format_in_force(client: Redis, settings: Settings) -> Check:

@@ -8,6 +8,7 @@ from aiokafka import AIOKafkaConsumer
 
 from engine.events.effects import RiskEvent
 from engine.policy import Policy
+from engine.policy.timeline import PolicyTimeline, Ruling
 from engine.position_keys import symbol_of
 from streams.cli.breaker.breaker_words import cause_words
 from streams.cli.explain.explain_compare import Published
@@ -25,6 +26,7 @@ from streams.config.invocation import (
 from streams.config.problem import Problem
 from streams.config.settings import Settings, SettingsError, load_policy, load_settings
 from streams.config.terminal import console, json_out
+from streams.kafka.policy_topic import read_versions, timeline_of
 from streams.kafka.topic_access import open_reader
 
 
@@ -39,7 +41,10 @@ def explain(
     account: NewestOfAccount = None,
     policy: Annotated[
         Path | None,
-        typer.Option(help="The policy that the event was judged under [default: UNIMARGIN_POLICY_FILE]"),
+        typer.Option(
+            help="The policy that the event was judged under, where it was never published [default: what was in force, by the topic of "
+            "policies]"
+        ),
     ] = None,
     as_json: JsonLinesOption = False,  # noqa: FBT002 - an option of the command line
     config: ConfigOption = None,
@@ -57,8 +62,9 @@ def explain(
         raise SettingsError("say which event: its EVENT_ID, or --account ID for the newest of an account")
     if event_id is not None:
         stream_of(event_id)
-    book = load_policy(policy or settings.policy_file)
-    found = run(explained_events(settings, book, event_id, account))
+    found = run(
+        explained_events(settings, event_id, account, None if policy is None else load_policy(policy))
+    )
     for shown in found:
         if as_json:
             json_out(shown)
@@ -71,10 +77,18 @@ def explain(
 
 
 async def explained_events(
-    settings: Settings, policy: Policy, event_id: str | None, account: str | None
+    settings: Settings, event_id: str | None, account: str | None, under: Policy | None = None
 ) -> list[Explanation]:
-    """One explanation for each different record that bears the id; of an honest log there is one."""
+    """One explanation for each different record that bears the id; of an honest log there is one.
+
+    By the policy that was in force, as the topic of policies has it, or all by `under`.
+    """
     async with open_reader(settings) as consumer:
+        if under is None:
+            versions = await read_versions(settings, consumer)
+            timeline = timeline_of(versions, load_policy(settings.policy_file))
+        else:
+            timeline = PolicyTimeline.always(under)
         if event_id is not None:
             copies = await find_event(settings, consumer, event_id)
         else:
@@ -82,25 +96,39 @@ async def explained_events(
         shown = []
         for copy in copies:
             record = copy.first
-            _check(copy.first.event, policy)
+            ruling, remarks = _judged_under(copy.first.event, timeline)
+            policy = ruling.policy
             try:
-                state = await rebuilt(settings, consumer, record, policy)
-                held = await _held(consumer, record)
-                shown.append(explanation(record, copy.count, state, policy, (*held, *_others(copy, copies))))
+                state = await rebuilt(settings, consumer, record, policy, timeline.booking)
+                remarks += (*await _held(consumer, record), *_others(copy, copies))
+                version = None if under is not None else ruling.version
+                shown.append(explanation(record, copy.count, state, policy, version, remarks))
             except ArithmeticError as error:
                 where = f"{record.topic}/{record.partition}/{record.offset}"
                 raise Problem(f"{where} names marks that nothing can be computed with: {error!r}") from None
         return shown
 
 
-def _check(event: RiskEvent, policy: Policy) -> None:
-    if event.policy_digest != policy.digest:
-        raise Problem(
-            f"{event.id} was judged under the policy with digest {event.policy_digest}; policy {policy.name!r} has "
-            f"{policy.digest}. Say --policy FILE with the one it needs"
+def _judged_under(event: RiskEvent, timeline: PolicyTimeline) -> tuple[Ruling, tuple[str, ...]]:
+    """The version that the event names; and a remark where another one was in force at its time."""
+    in_force = timeline.at(event.time_ns)
+    bearing = [it for it in (in_force, *timeline.versions) if it.policy.digest == event.policy_digest]
+    if not bearing:
+        known = ", ".join(
+            f"{it.policy.digest} ({it.policy.name!r}, version {it.version})" for it in timeline.versions
         )
-    if event.position is not None and symbol_of(event.position) not in policy.instruments:
+        raise Problem(
+            f"{event.id} was judged under the policy with digest {event.policy_digest}; known are {known}. Say --policy FILE with the "
+            "one it needs"
+        )
+    ruling = bearing[0]
+    if event.position is not None and symbol_of(event.position) not in ruling.policy.instruments:
         raise Problem(f"{event.id} is about position {event.position!r}, which its policy does not list")
+    if ruling.policy.digest == in_force.policy.digest:
+        return ruling, ()
+    return ruling, (
+        f"at its event time version {in_force.version} of the policy was in force, digest {in_force.policy.digest}",
+    )
 
 
 async def _held(consumer: AIOKafkaConsumer, record: Published) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Finding an event in its topic, and the inputs of its account in the log."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -114,18 +114,22 @@ async def opening_of(consumer: AIOKafkaConsumer, record: Published) -> BreakerEv
 
 
 async def rebuilt(
-    settings: Settings, consumer: AIOKafkaConsumer, record: Published, policy: Policy
+    settings: Settings,
+    consumer: AIOKafkaConsumer,
+    record: Published,
+    policy: Policy,
+    booking: Callable[[int], Policy],
 ) -> AccountState:
-    """The account at the inputs that the event names, from the log alone.
+    """The account at the inputs that the event names, from the log alone, booked by the terms of their event times.
 
-    Raises `Problem` where the log no longer holds them all.
+    `policy` is the one that the event was judged under. Raises `Problem` where the log no longer holds them all.
     """
     event = record.event
     topics = {
         Topic.FILLS: (settings.topic_fills, event.inputs.fills),
         Topic.LEDGER: (settings.topic_ledger, event.inputs.ledger),
     }
-    replay = AccountReplay(event.account, policy)
+    replay = AccountReplay(event.account, booking)
     for topic, (name, last) in topics.items():
         place = TopicPartition(name, record.partition)
         replay.take(topic, await _inputs(consumer, place, event, last))

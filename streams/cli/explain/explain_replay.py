@@ -4,7 +4,7 @@ Each record is taken as a worker takes it (`streams.shards.processor`): decoded,
 the ledger, or refused, which stops the account in that topic.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from engine.inputs import Topic
 from engine.ledger.accounts import AccountState
@@ -19,11 +19,11 @@ from streams.shards.input_ids import InputIds
 class AccountReplay:
     """The state of one account after the records it was given; topics one after the other, since they commute."""
 
-    def __init__(self, account: str, policy: Policy) -> None:
-        """Start before the account's first input."""
+    def __init__(self, account: str, booking: Callable[[int], Policy]) -> None:
+        """Start before the account's first input; `booking` has the terms that an input of an event time (Unix ns) is booked by."""
         self.state = AccountState(account)
-        self._policy = policy
-        self._ids = InputIds(policy.inputs.id_scope)
+        self._booking = booking
+        self._ids = InputIds(lambda time_ns: booking(time_ns).inputs.id_scope)
 
     def take(self, topic: Topic, records: Sequence[Record]) -> None:
         """Apply records of the account's key, and those that may name it under another one, in order of offset."""
@@ -54,7 +54,7 @@ class AccountReplay:
             return None
         before = self.state.progress(topic)
         after = self._ids.verdict(topic, before, message) or apply(
-            self.state, message, topic, record.offset, self._policy
+            self.state, message, topic, record.offset, self._booking(message.time_ns)
         )
         if isinstance(after, Rejection):
             return stopped(self.state, topic, record.offset, after.code, message.account_seq)

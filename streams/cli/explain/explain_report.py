@@ -45,6 +45,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     policy: str
     policy_digest: str
+    policy_version: int | None
+    """As it was published; None where the policy was named."""
     event: RiskEvent
     """As published."""
     pool: PoolView
@@ -55,9 +57,14 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def explanation(
-    record: Published, copies: int, state: AccountState, policy: Policy, remarks: tuple[str, ...] = ()
+    record: Published,
+    copies: int,
+    state: AccountState,
+    policy: Policy,
+    version: int | None,
+    remarks: tuple[str, ...] = (),
 ) -> Explanation:
-    """Compare the published event with what the engine says at `state`; `policy` has the event's digest."""
+    """Compare the published event with what the engine says at `state`; `policy` has the event's digest, and is that version."""
     event = record.event
     comparisons = compared(record, state, policy)
     pool = event.position or CROSS
@@ -77,6 +84,7 @@ def explanation(
         currency=policy.account_currency,
         policy=policy.name,
         policy_digest=policy.digest,
+        policy_version=version,
         event=event,
         pool=pool_view(state, risk, pool, event_prices(event, state, policy), policy, explain=True),
         comparisons=tuple(comparisons),

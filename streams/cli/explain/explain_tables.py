@@ -52,7 +52,7 @@ def _origin(shown: Explanation) -> Text:
     return Text(
         f"record {shown.topic}/{shown.partition}/{shown.offset}{times}   episode {printable(event.episode_id or '-')}\n"
         f"inputs up to fills {event.inputs.fills}, ledger {event.inputs.ledger}   policy {shown.policy} "
-        f"{shown.policy_digest}   engine {event.engine_version}",
+        f"{shown.policy_digest}{'' if shown.policy_version is None else f' (version {shown.policy_version})'}   engine {event.engine_version}",
         style="dim",
     )
 

@@ -17,8 +17,9 @@ from streams.config.invocation import (
     run,
     tell_mistakes,
 )
-from streams.config.settings import Settings, SettingsError, load_policy, load_settings
+from streams.config.settings import Settings, SettingsError, load_settings
 from streams.config.terminal import present
+from streams.store.policy_store import policy_in_use
 
 if TYPE_CHECKING:
     from streams.answers.heatmap_report import HeatReading
@@ -53,8 +54,8 @@ def heatmap(
     from streams.cli.heatmap.heatmap_tables import renderables  # noqa: PLC0415
 
     settings = load_settings(config)
-    policy = load_policy(settings.policy_file)
     asked = moves_option("--moves", moves)
+    policy = run(policy_in_use(settings))
     for name in symbol or ():
         listed = policy.instruments.get(name)
         if listed is None or listed.kind is InstrumentKind.SPOT:

@@ -23,9 +23,10 @@ from streams.answers.shelf import open_counted_shelf, open_shelf
 from streams.cli.liquidations.adl_report import HeldSide, queue_report, queue_summary, queue_table
 from streams.config.invocation import ConfigOption, JsonOption, run, tell_mistakes
 from streams.config.near_names import did_you_mean, near_names
-from streams.config.settings import Settings, SettingsError, load_policy, load_settings
+from streams.config.settings import Settings, SettingsError, load_settings
 from streams.config.terminal import console, json_out
 from streams.kafka.fund_reader import read_funds
+from streams.store.policy_store import policy_in_use
 
 
 @tell_mistakes
@@ -73,7 +74,7 @@ def adl(
     """
     settings = load_settings(config)
     asked = {"rule": rule, "size": size, "ranking": ranking, "neutral_last": neutral_last}
-    policy = _under(load_policy(settings.policy_file), asked)
+    policy = _under(run(policy_in_use(settings)), asked)
     listed = policy.instruments.get(symbol)
     if listed is None or listed.kind is InstrumentKind.SPOT:
         contracts = [it for it, of in policy.instruments.items() if of.kind is not InstrumentKind.SPOT]

@@ -17,9 +17,10 @@ from streams.answers.shelf import open_counted_shelf
 from streams.cli.account.account_tables import RATIO_PLACES
 from streams.cli.liquidations.plan_words import plan_in_short
 from streams.config.invocation import ConfigOption, JsonOption, run, tell_mistakes
-from streams.config.settings import Settings, load_policy, load_settings
+from streams.config.settings import Settings, load_settings
 from streams.config.terminal import amount, band_text, console, json_out, printable, table
 from streams.kafka.fund_reader import read_funds
+from streams.store.policy_store import policy_in_use
 
 _PLACES = 2
 
@@ -36,7 +37,7 @@ def liquidations(
       unimargin liquidations --limit 10
     """
     settings = load_settings(config)
-    policy = load_policy(settings.policy_file)
+    policy = run(policy_in_use(settings))
     now_ns = time.time_ns()
     report = run(_read(settings, policy, limit, now_ns))
     if as_json:

@@ -1,13 +1,12 @@
 """`unimargin mcp`: serve the desk's questions as read-only MCP tools."""
 
-from engine.policy import Policy
 from streams.cli.explain.explain_command import explained_events
 from streams.cli.explain.explain_read import stream_of
 from streams.cli.explain.explain_report import Explanation
 from streams.config.invocation import ConfigOption, run, tell_mistakes
 from streams.config.logs import configure_logs
 from streams.config.problem import Problem
-from streams.config.settings import Settings, load_policy, load_settings
+from streams.config.settings import Settings, load_settings
 
 
 @tell_mistakes
@@ -21,16 +20,15 @@ def mcp(config: ConfigOption = None) -> None:
       UNIMARGIN_REDIS_URL=redis://127.0.0.1:6379/0 unimargin mcp
     """
     settings = load_settings(config)
-    policy = load_policy(settings.policy_file)
     try:
         from streams.desk.mcp_server import serve_mcp  # noqa: PLC0415 - an extra, and takes a second
         from streams.desk.mcp_tools import McpTools  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise Problem(f"{error.name} is not installed; it needs `pip install unimargin[desk]`") from None
     configure_logs(settings.log_level)
-    run(serve_mcp(McpTools(settings, policy, _explain)))
+    run(serve_mcp(McpTools(settings, _explain)))
 
 
-async def _explain(settings: Settings, policy: Policy, event_id: str) -> list[Explanation]:
+async def _explain(settings: Settings, event_id: str) -> list[Explanation]:
     stream_of(event_id)
-    return await explained_events(settings, policy, event_id, None)
+    return await explained_events(settings, event_id, None)

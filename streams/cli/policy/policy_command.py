@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-from engine.analytics.full_use import born_below
-from engine.policy import Policy
 from streams.cli.lazy_commands import CommandGroup
 from streams.cli.policy import policy_import
-from streams.cli.policy.policy_activate import activate_command
+from streams.cli.policy.policy_full_use import check_full_use
+from streams.cli.policy.policy_history import diff_command, history_command
+from streams.cli.policy.policy_publish import publish_command
 from streams.cli.policy.policy_responsiveness import responsiveness_command
 from streams.cli.policy.policy_rows import (
     beta_rows,
@@ -23,15 +23,17 @@ from streams.cli.policy.policy_sample import sample_account
 from streams.cli.policy.policy_shipped import init_command, list_command, show_command
 from streams.cli.policy.policy_tables import renderables
 from streams.config.invocation import JsonOption, tell_mistakes
-from streams.config.settings import SettingsError, load_policy
-from streams.config.terminal import amount, console, json_out, table
+from streams.config.settings import load_policy
+from streams.config.terminal import console, json_out, table
 
 app = typer.Typer(no_args_is_help=True, help="Policy files: the rule book of an exchange.")
 app.command("list")(list_command)
 app.command("show")(show_command)
 app.command("init")(init_command)
 app.command("responsiveness")(responsiveness_command)
-app.command("activate")(activate_command)
+app.command("publish")(publish_command)
+app.command("history")(history_command)
+app.command("diff")(diff_command)
 app.add_typer(policy_import.app, name="import", cls=CommandGroup)
 
 
@@ -54,7 +56,7 @@ def check(
       unimargin policy check mine.toml
     """
     loaded = load_policy(file)
-    _check_full_use(loaded)
+    check_full_use(loaded)
     facts = {
         "name": loaded.name,
         "digest": loaded.digest,
@@ -82,20 +84,3 @@ def check(
     for name, value in facts.items():
         rows.add_row(name.replace("_", " "), str(value))
     console().print(rows, *renderables(loaded, sample))
-
-
-def _check_full_use(policy: Policy) -> None:
-    """Raise `SettingsError` where a fully used account would stand below the first line."""
-    below = born_below(policy)
-    if below:
-        worst = min(below, key=lambda it: it.ratio)
-        where = (
-            worst.item
-            if worst.notional is None
-            else f"{worst.item} at a notional of {amount(worst.notional)}"
-        )
-        raise SettingsError(
-            f"ladder.warning: an account that uses its margin to the full would be born below it ({amount(policy.ladder.warning)}): "
-            f"IM is {amount(worst.ratio)} times what is required in {where}, and too little in {len(below)} in all; "
-            "lower the line, or raise the initial margin"
-        )

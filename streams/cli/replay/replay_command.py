@@ -81,7 +81,12 @@ def replay(
     quarantine: Annotated[
         Path | None, typer.Option(help="File for what is refused: place, reason and detail, one a line.")
     ] = None,
-    policy: Annotated[Path | None, typer.Option(help="Policy file; default: the setting's.")] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(
+            help="Policy file, in force throughout; default: what was in force when, by the topic of policies, or the setting's."
+        ),
+    ] = None,
     book: Annotated[
         Book, typer.Option(help="plain judges every holder exactly at every mark: slow, the specification.")
     ] = Book.COLUMNAR,
@@ -116,6 +121,7 @@ def replay(
     try:
         options = RunOptions(
             policy=rules,
+            is_named=policy is not None,
             plain=book is Book.PLAIN,
             speed=speed_of(speed),
             events=events,

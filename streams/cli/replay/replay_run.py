@@ -8,14 +8,17 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import msgspec
+from aiokafka import AIOKafkaConsumer
 
 from engine.policy import Policy
+from engine.policy.timeline import PolicyTimeline
 from streams.config.problem import Problem
 from streams.config.progress_bar import progress_bar
 from streams.config.settings import Settings
 from streams.contract.cloudevents import rfc3339
 from streams.exchange.feed_errors import RecordingError
 from streams.kafka.clients import account_partitioner
+from streams.kafka.policy_topic import read_versions, timeline_of
 from streams.kafka.topic_access import open_reader
 from streams.replay.arrivals import Arrival
 from streams.replay.events_file import EventsDigest, written
@@ -34,6 +37,9 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How a run is made, whatever it reads."""
 
     policy: Policy
+    """Of files, and of topics where it was named; else version 0 of the policy, where none was published."""
+    is_named: bool = False
+    """Whether it is to be in force throughout, whatever was."""
     plain: bool = False
     """Whether the plain book judges."""
     speed: float | None = None
@@ -44,7 +50,8 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 def replay_files(files: Files, options: RunOptions) -> Summary:
     """Replay files. Raises `FeedError` for a file that cannot be played, `SettingsError` for one that cannot be written."""
-    with _driver(options, 1, lambda: files.bytes_read / max(1, files.bytes)) as driver:
+    timeline = PolicyTimeline.always(options.policy)
+    with _driver(options, timeline, 1, lambda: files.bytes_read / max(1, files.bytes)) as driver:
         asyncio.run(driver.drive(_one_by_one(files.arrivals())))
         if not driver.arrivals:
             raise RecordingError(f"{files.path}: nothing to replay, there is no message in it")
@@ -54,13 +61,24 @@ def replay_files(files: Files, options: RunOptions) -> Summary:
 async def replay_topics(settings: Settings, options: RunOptions, *, from_first: bool) -> Summary:
     """Replay the input topics to where they end now. Raises `Problem` where they cannot be read."""
     async with open_reader(settings) as consumer:
+        timeline = await _timeline(settings, consumer, options)
         topics = await open_topics(settings, consumer, from_first=from_first)
         log = topics.log
         if not log.offsets:
             raise Problem("nothing to replay: the topics of fills, ledger entries and prices are empty")
-        with _driver(options, topics.partitions, lambda: log.passed / log.offsets) as driver:
+        with _driver(options, timeline, topics.partitions, lambda: log.passed / log.offsets) as driver:
             await driver.drive(log.arrivals())
             return driver.summary({}, [f"the log was trimmed: {it}" for it in topics.trimmed])
+
+
+async def _timeline(settings: Settings, consumer: AIOKafkaConsumer, options: RunOptions) -> PolicyTimeline:
+    if options.is_named:
+        return PolicyTimeline.always(options.policy)
+    timeline = timeline_of(await read_versions(settings, consumer), options.policy)
+    faults = [it.fault for it in timeline.versions if it.fault]
+    if faults:
+        raise Problem(f"{faults[0]}; say --policy FILE to replay everything by one")
+    return timeline
 
 
 class _Driver:
@@ -69,6 +87,7 @@ class _Driver:
     def __init__(
         self,
         options: RunOptions,
+        timeline: PolicyTimeline,
         partitions: int,
         events: EventsDigest,
         refused: Callable[[Refused], object],
@@ -83,6 +102,7 @@ class _Driver:
             partitions=partitions,
             partition_of=account_partitioner(partitions),
             plain=options.plain,
+            timeline=timeline,
             say=events.say,
             clock=self._busy_ns,
         )
@@ -127,7 +147,9 @@ class _Driver:
 
 
 @contextmanager
-def _driver(options: RunOptions, partitions: int, part_done: Callable[[], float]) -> Iterator[_Driver]:
+def _driver(
+    options: RunOptions, timeline: PolicyTimeline, partitions: int, part_done: Callable[[], float]
+) -> Iterator[_Driver]:
     """A driver and its files, which appear under their names when the body has ended well."""
     gc.set_threshold(GARBAGE_THRESHOLD)
     with ExitStack() as stack:
@@ -146,7 +168,7 @@ def _driver(options: RunOptions, partitions: int, part_done: Callable[[], float]
             if refused is not None:
                 refused.write(msgspec.json.encode(it) + b"\n")
 
-        yield _Driver(options, partitions, EventsDigest(events), put_aside, tell)
+        yield _Driver(options, timeline, partitions, EventsDigest(events), put_aside, tell)
 
 
 async def _one_by_one(arrivals: Iterable[Arrival]) -> AsyncIterator[Arrival]:

@@ -7,6 +7,7 @@ import typer
 
 from streams.config.invocation import ConfigOption, JsonLinesOption, run, tell_mistakes
 from streams.config.settings import load_policy, load_settings
+from streams.store.policy_store import policy_in_use
 
 
 @tell_mistakes
@@ -32,7 +33,7 @@ def shadow(
 
     settings = load_settings(config)
     other = load_policy(policy)
-    in_force = load_policy(settings.policy_file)
+    in_force = run(policy_in_use(settings))
     told = JsonLines() if as_json else Screen()
     following = Following(in_force, other, seconds, told)
     try:

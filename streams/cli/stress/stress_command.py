@@ -15,9 +15,10 @@ from streams.config.invocation import (
     run,
     tell_mistakes,
 )
-from streams.config.settings import Settings, SettingsError, load_policy, load_settings
+from streams.config.settings import Settings, SettingsError, load_settings
 from streams.config.stress_scenarios import load_scenario, shipped_scenarios
 from streams.config.terminal import present
+from streams.store.policy_store import policy_in_use
 
 if TYPE_CHECKING:
     from streams.answers.stress_report import BookStressAsked, BookStressReport
@@ -57,7 +58,6 @@ def stress(
     from streams.cli.stress.stress_tables import renderables  # noqa: PLC0415
 
     settings = load_settings(config)
-    policy = load_policy(settings.policy_file)
     asked_moves = () if moves is None else moves_option("--moves", moves)
     asked = BookStressAsked(
         scenarios=tuple(load_scenario(name) for name in scenario) if scenario else tuple(shipped_scenarios()),
@@ -65,6 +65,7 @@ def stress(
         fund=_amount(fund),
         worst_max=worst,
     )
+    policy = run(policy_in_use(settings))
     report = run(_read(settings, policy, asked, last_prices=last_prices))
     present(report, renderables, as_json=as_json)
 

@@ -16,9 +16,10 @@ from streams.answers.symbols_report import SymbolView, read_symbols
 from streams.config.invocation import ConfigOption, JsonOption, run, tell_mistakes
 from streams.config.near_names import did_you_mean, near_names
 from streams.config.problem import Problem
-from streams.config.settings import Settings, load_policy, load_settings
+from streams.config.settings import Settings, load_settings
 from streams.config.terminal import amount, console, json_out, printable, table
 from streams.prices.symbol_beliefs import LastRefusal
+from streams.store.policy_store import policy_in_use
 
 app = typer.Typer(no_args_is_help=True, help="What is believed of each price symbol.")
 
@@ -62,7 +63,7 @@ def show(
 
 
 async def _read(settings: Settings) -> list[SymbolView]:
-    policy = load_policy(settings.policy_file)
+    policy = await policy_in_use(settings)
     async with open_shelf(settings) as shelf:
         return await read_symbols(shelf, policy, time.time_ns())
 

@@ -15,8 +15,9 @@ from streams.cli.whatif.whatif_args import deposit_of, order_of, shock_of
 from streams.cli.whatif.whatif_book_tables import book_renderables
 from streams.cli.whatif.whatif_tables import renderables
 from streams.config.invocation import ConfigOption, JsonOption, OptionalAccount, run, tell_mistakes
-from streams.config.settings import Settings, SettingsError, load_policy, load_settings
+from streams.config.settings import Settings, SettingsError, load_settings
 from streams.config.terminal import present
+from streams.store.policy_store import policy_in_use
 
 LIMIT = 20
 
@@ -73,7 +74,7 @@ def whatif(
     if every:
         _check_all(account, asked)
         settings = load_settings(config)
-        policy = load_policy(settings.policy_file)
+        policy = run(policy_in_use(settings))
         check_shocks(asked.shocks, policy)
         moved = run(_all(settings, policy, asked, LIMIT if limit is None else limit))
         present(moved, book_renderables, as_json=as_json)

@@ -1,24 +1,26 @@
 """`unimargin account` against a real Redis, and for `resume` a real Kafka."""
 
 import json
+from collections.abc import Callable
 from decimal import Decimal
 
 import msgspec
 import pytest
 
 from engine.events.effects import AccountRisk
-from engine.inputs import Resume, Topic
+from engine.inputs import Topic
 from engine.ladder import Band, LadderState
 from engine.ledger.accounts import AccountState, Progress, Stop
 from engine.ledger.applying import not_judged
 from engine.ledger.applying import stopped as stopped_by
 from engine.rejections import RejectionCode
-from streams.contract.codec import decode_account_input
+from streams.contract.operator_command import AccountsResume, NamedStop, decode_operator_record
 from tests.support.builders import account, sample
 from tests.support.cli import unimargin
 from tests.support.cli_state import leave_state, marks_now
 from tests.support.kafka_log import read_topic
 from tests.support.kafka_server import RealKafka
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.system
 
@@ -207,35 +209,41 @@ def test_list_then_worst_first_and_limited(redis_env: dict[str, str]) -> None:
     assert "stopped degraded" in unimargin("account", "list", env=redis_env).out
 
 
-def test_resume_when_stopped_then_a_record_that_a_worker_takes(
-    cli_kafka: RealKafka, redis_env: dict[str, str], own_inputs: dict[str, str]
+@pytest.fixture
+def operators(
+    cli_kafka: RealKafka, own_inputs: dict[str, str], unique: Callable[[str], str]
+) -> dict[str, str]:
+    """Settings with an operators' topic, and topics of inputs, that no other test uses."""
+    name = unique("operator")
+    cli_kafka.create_topics({name: 1})
+    env = {**own_inputs, "UNIMARGIN_TOPIC_OPERATOR": name}
+    wait_for("the topic has a leader", lambda: unimargin("operator", "log", env=env).code == 0)
+    return env
+
+
+def commands(kafka: RealKafka, env: dict[str, str]) -> list[AccountsResume]:
+    records = read_topic(kafka.bootstrap_servers, env["UNIMARGIN_TOPIC_OPERATOR"])
+    return [decode_operator_record(it.value) for it in records]
+
+
+def test_resume_when_stopped_then_a_command_that_a_worker_takes_and_nothing_among_the_inputs(
+    cli_kafka: RealKafka, redis_env: dict[str, str], operators: dict[str, str]
 ) -> None:
     leave_state(redis_env["UNIMARGIN_REDIS_URL"], 1, [stopped("alice")])
-    env = {**redis_env, **own_inputs}
-    words = (
-        "account",
-        "resume",
-        "alice",
-        "--topic",
-        "fills",
-        "--reason",
-        "number 5 was sent",
-        "--next-seq",
-        "5",
-    )
-    said = unimargin(*words, "--json", env=env)
+    env = {**redis_env, **operators}
+    words = ("account", "resume", "alice", "--topic", "fills", "--reason", "number 5 was sent")
+    dry = unimargin(*words, "--dry-run", env=env)
+    assert (dry.code, "would be sent" in dry.out) == (0, True)
+    said = unimargin(*words, "--next-seq", "5", "--who", "desk", "--json", env=env)
     assert said.code == 0, said.err
-    (record,) = read_topic(cli_kafka.bootstrap_servers, own_inputs["UNIMARGIN_TOPIC_FILLS"])
-    message = decode_account_input(Topic.FILLS, record.key, record.value)
-    assert isinstance(message, Resume)
-    assert (message.account, message.reason, message.next_account_seq) == ("alice", "number 5 was sent", 5)
-    assert said.json == {
-        "topic": record.topic,
-        "partition": record.partition,
-        "offset": 0,
-        "entry_id": message.entry_id,
-    }
-    assert read_topic(cli_kafka.bootstrap_servers, own_inputs["UNIMARGIN_TOPIC_LEDGER"]) == []
+    (command,) = commands(cli_kafka, operators)
+    assert command.stops == (NamedStop("alice", Topic.FILLS, 6),)
+    assert (command.who, command.why, command.next_account_seq) == ("desk", "number 5 was sent", 5)
+    assert said.json == {"topic": operators["UNIMARGIN_TOPIC_OPERATOR"], "id": command.id}
+    for topic in ("FILLS", "LEDGER"):
+        assert read_topic(cli_kafka.bootstrap_servers, operators[f"UNIMARGIN_TOPIC_{topic}"]) == []
+    off = unimargin(*words, env={**env, "UNIMARGIN_OPERATOR_TOPIC_ENABLED": "false"})
+    assert (off.code, "UNIMARGIN_OPERATOR_TOPIC_ENABLED is off" in off.err) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -256,7 +264,7 @@ def test_resume_when_there_is_nothing_to_resume_then_refused_and_nothing_written
 
 
 def test_resume_when_all_of_a_reason_then_each_stop_once_and_no_other(
-    cli_kafka: RealKafka, redis_env: dict[str, str], own_inputs: dict[str, str]
+    cli_kafka: RealKafka, redis_env: dict[str, str], operators: dict[str, str]
 ) -> None:
     url, error = redis_env["UNIMARGIN_REDIS_URL"], RejectionCode.ENGINE_ERROR
 
@@ -266,25 +274,21 @@ def test_resume_when_all_of_a_reason_then_each_stop_once_and_no_other(
     states = [stopped_by(AccountState(f"m-{n}"), Topic.FILLS, n, error, None) for n in range(2_100)]
     leave_state(url, 0, [*states, both("both"), AccountState("well")])
     leave_state(url, 1, [stopped("alice")])
-    env = {**redis_env, **own_inputs}
+    env = {**redis_env, **operators}
     words = ("account", "resume", "--all", "--reason", "engine_error", "--json")
     dry = unimargin(*words, "--dry-run", env=env)
-    assert dry.json == {"written": False, "reason": "engine_error", "stops": {"fills": 2_101, "ledger": 1}}
-    fills, ledger = (own_inputs[f"UNIMARGIN_TOPIC_{it}"] for it in ("FILLS", "LEDGER"))
-    assert read_topic(cli_kafka.bootstrap_servers, fills) == []
-    assert unimargin(*words, "--why", "mended", env=env).json["written"]
-    written = [
-        decode_account_input(Topic.FILLS, it.key, it.value)
-        for it in read_topic(cli_kafka.bootstrap_servers, fills)
-    ]
-    assert {it.account: it.stop_offset for it in written} == {"both": 4} | {f"m-{n}": n for n in range(2_100)}
-    assert {it.reason for it in written} == {"all stopped by engine_error: mended"}
-    assert [it.key for it in read_topic(cli_kafka.bootstrap_servers, ledger)] == [b"both"]
-    assert (
-        unimargin("account", "resume", "--all", "--topic", "ledger", "--reason", "engine_error", env=env).code
-        == 0
-    )
-    assert len(read_topic(cli_kafka.bootstrap_servers, fills)) == 2_101
+    assert dry.json == {"sent": False, "reason": "engine_error", "stops": {"fills": 2_101, "ledger": 1}}
+    assert commands(cli_kafka, operators) == []
+    assert unimargin(*words, "--why", "mended", env=env).json["sent"]
+    sent = commands(cli_kafka, operators)
+    named = [(it.account, it.topic, it.stop_offset) for command in sent for it in command.stops]
+    expected = [("both", "fills", 4), ("both", "ledger", 2), *((f"m-{n}", "fills", n) for n in range(2_100))]
+    assert sorted(named) == sorted(expected)
+    assert {it.why for it in sent} == {"all stopped by engine_error: mended"}
+    assert len(sent) == len({it.id for it in sent}) == 22  # of 100 stops each
+    one = ("account", "resume", "--all", "--topic", "ledger", "--reason", "engine_error")
+    assert unimargin(*one, env=env).code == 0
+    assert len(commands(cli_kafka, operators)) == 23
     said = unimargin("account", "resume", "--all", "--reason", "not_utf8", env=env)
     assert (said.code, "no account is stopped by not_utf8" in said.err) == (1, True)
 

@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from engine.ladder.breaker import BreakerState, Cause, HeldPool, InputsTaken, Opening, Stake, SymbolMove
-from streams.contract.operator_command import BreakerRelease, BreakerVoid, decode_operator_command
+from streams.contract.operator_command import BreakerRelease, BreakerVoid, decode_operator_record
 from streams.store.store_keys import ShardKeys
 from tests.support.cli import unimargin
 from tests.support.kafka_log import read_topic
@@ -79,7 +79,7 @@ def test_decision_when_sent_then_one_command_with_who_and_why(operators, cli_kaf
     said = unimargin("breaker", word, *DECISION, "--shard", "2", env=operators)
     assert said.code == 0, said.err
     (record,) = read_topic(cli_kafka.bootstrap_servers, operators["UNIMARGIN_TOPIC_OPERATOR"])
-    command = decode_operator_command(record.value)
+    command = decode_operator_record(record.value)
     assert isinstance(command, kind)
     assert (command.who, command.why, command.shard) == ("desk.night", "all sources agree", 2)
 

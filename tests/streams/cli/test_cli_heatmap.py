@@ -132,13 +132,17 @@ def test_heatmap_when_an_account_holds_what_the_policy_lacks_then_the_rest_is_ma
     [
         (("--moves", "down"), "--moves: 'down' is no percentage"),
         (("--moves", "-100"), "--moves: '-100': prices cannot fall by 100 % or more"),
-        (("--symbol", "BTC"), "--symbol 'BTC': not a contract of this policy"),
     ],
 )
 def test_heatmap_when_asked_wrongly_then_told_at_once(words, told):
     said = unimargin("heatmap", *words, env={"UNIMARGIN_REDIS_URL": f"redis://{NOWHERE}/0"})
     assert said.code == 2
     assert told in said.err
+
+
+def test_heatmap_when_a_symbol_is_no_contract_of_the_policy_in_force_then_named(redis_env):
+    said = unimargin("heatmap", "--symbol", "BTC", env=redis_env)
+    assert (said.code, "--symbol 'BTC': not a contract of this policy" in said.err) == (2, True)
 
 
 @pytest.mark.parametrize(

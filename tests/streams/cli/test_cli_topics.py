@@ -24,6 +24,8 @@ def test_create_when_done_then_partitions_of_the_file_and_the_option(cli_kafka: 
         "liquidations": SHARDS,
         "account-state": SHARDS,
         "quarantine": 1,
+        "policies": 1,
+        "operator": 1,
     }
 
 

@@ -331,14 +331,14 @@ def credit(entry: str, amount: int, **fields: Any) -> Deposit:
 
 
 def test_replay_when_given_inputs_then_the_state_a_worker_has() -> None:
-    replay = AccountReplay("alice", POLICY)
+    replay = AccountReplay("alice", lambda _: POLICY)
     replay.take(Topic.FILLS, records((0, trade("USD-PERP", 10, 100))))
     replay.take(Topic.LEDGER, records((0, deposit(250)), (4, deposit(250))))
     assert replay.state == LONG, "the second is the first again"
 
 
 def test_replay_when_an_input_is_refused_then_stopped_until_resumed() -> None:
-    replay = AccountReplay("alice", POLICY)
+    replay = AccountReplay("alice", lambda _: POLICY)
     replay.take(Topic.LEDGER, records((1, credit("a", 5)), (2, b"{"), (3, credit("b", 7))))
     expected = applied(AccountState("alice"), POLICY, Topic.LEDGER, credit("x", 5))
     assert replay.state.balances == expected.balances
@@ -351,7 +351,7 @@ def test_replay_when_an_input_is_refused_then_stopped_until_resumed() -> None:
 
 
 def test_stopped_by_when_the_next_input_is_refused_then_stopped_else_as_it_is() -> None:
-    replay = AccountReplay("alice", POLICY)
+    replay = AccountReplay("alice", lambda _: POLICY)
     replay.take(Topic.LEDGER, records((1, credit("a", 5))))
     after = replay.stopped_by(Topic.LEDGER, records((2, credit("a", 5)), (3, b"{"), (4, credit("b", 1))))
     assert after == stopped(replay.state, Topic.LEDGER, 3, RejectionCode.MALFORMED, None)

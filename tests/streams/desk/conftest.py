@@ -32,7 +32,8 @@ def make_api(kafka_env: dict[str, str], redis_env: dict[str, str], tmp_path: Pat
     made: list[ApiProcess] = []
 
     def start(name: str = "api", **settings: str) -> ApiProcess:
-        own = {f"UNIMARGIN_{key}": value for key, value in settings.items()}
+        known = {"OPERATOR_TOPIC_ENABLED": "false", **settings}
+        own = {f"UNIMARGIN_{key}": value for key, value in known.items()}
         api = ApiProcess({**kafka_env, **redis_env, **own}, tmp_path, name)
         made.append(api)
         return api.start().wait_ready()

@@ -5,16 +5,22 @@ import asyncio
 import msgspec
 import pytest
 from redis.asyncio import Redis
-from redis.exceptions import WatchError
 
+from engine.policy import Policy
+from streams.config.problem import Problem
 from streams.store.policy_store import (
     FIRST_WHO,
-    activate,
+    PolicyInForce,
+    claim_version,
+    claimed_version,
+    claims_key,
+    ever_listed,
     in_force_key,
     policy_in_force,
     put_first,
+    put_in_force,
+    ruling_policy,
     versions_key,
-    with_all_ever_listed,
 )
 from tests.support.builders import sample
 
@@ -25,6 +31,10 @@ POLICY = sample(("[assets.USD]", '[assets.USD]\n\n[assets.EUR]\nindex = "EUR-USD
 OTHER = sample(("[instruments.ETH-PERP]", "[instruments.SOL-PERP]"))
 
 
+def version(number: int, policy: Policy = OTHER) -> PolicyInForce:
+    return PolicyInForce(policy.digest, policy.name, number, 5, "desk", "listed SOL")
+
+
 async def test_first_when_several_workers_come_at_once_then_one_policy_is_in_force(client: Redis) -> None:
     found = await asyncio.gather(*(put_first(client, PREFIX, it, 7) for it in (POLICY, OTHER) * 5))
     assert len({it.digest for it in found}) == 1
@@ -33,43 +43,48 @@ async def test_first_when_several_workers_come_at_once_then_one_policy_is_in_for
     assert await policy_in_force(client, PREFIX) == first
 
 
-async def test_activate_when_told_then_the_next_version_and_a_later_worker_changes_nothing(
+async def test_in_force_when_an_older_version_comes_later_then_the_newer_one_stays(client: Redis) -> None:
+    await put_first(client, PREFIX, POLICY, 1)
+    assert await put_in_force(client, PREFIX, OTHER, version(2)) == version(2)
+    assert await put_in_force(client, PREFIX, POLICY, version(1, POLICY)) == version(2)
+    assert await put_first(client, PREFIX, POLICY, 9) == version(2)
+
+
+async def test_in_force_when_workers_say_so_at_once_then_the_newest_of_all(client: Redis) -> None:
+    await put_first(client, PREFIX, POLICY, 1)
+    numbers = [3, 1, 7, 5, 2, 7, 4]
+    await asyncio.gather(*(put_in_force(client, PREFIX, OTHER, version(it)) for it in numbers))
+    assert await policy_in_force(client, PREFIX) == version(7)
+
+
+async def test_claim_when_two_publish_at_once_then_one_of_them_has_the_version(client: Redis) -> None:
+    assert await claimed_version(client, PREFIX) == -1
+    told = await asyncio.gather(*(claim_version(client, PREFIX, 4, f"w{it}") for it in range(8)))
+    assert sum(told) == 1
+    assert await claimed_version(client, PREFIX) == 4
+
+
+async def test_ruling_when_a_worker_came_then_what_is_in_force_and_not_the_settings_file(
     client: Redis,
 ) -> None:
-    await put_first(client, PREFIX, POLICY, 1)
-    now = await activate(client, PREFIX, OTHER, who="desk", why="listed SOL", now_ns=5)
-    assert (now.digest, now.version, now.who, now.why, now.activated_ns) == (
-        OTHER.digest,
-        1,
-        "desk",
-        "listed SOL",
-        5,
-    )
-    assert await put_first(client, PREFIX, POLICY, 9) == now
-    back = await activate(client, PREFIX, POLICY, who="desk", why="back", now_ns=6)
-    assert back.version == 2
-
-
-async def test_activate_when_somebody_else_does_at_the_same_time_then_only_one_of_them(client: Redis) -> None:
-    await put_first(client, PREFIX, POLICY, 1)
-    told = await asyncio.gather(
-        *(activate(client, PREFIX, OTHER, who=f"w{n}", why="", now_ns=n) for n in range(8)),
-        return_exceptions=True,
-    )
-    done = [it for it in told if not isinstance(it, BaseException)]
-    assert {type(it) for it in told if isinstance(it, BaseException)} <= {WatchError}
-    assert sorted(it.version for it in done) == list(range(1, len(done) + 1))
+    assert await ruling_policy(client, PREFIX, POLICY) is POLICY
+    await put_in_force(client, PREFIX, OTHER, version(1))
+    assert await ruling_policy(client, PREFIX, POLICY) == OTHER
+    await client.delete(versions_key(PREFIX))
+    with pytest.raises(Problem, match="not kept in Redis"):
+        await ruling_policy(client, PREFIX, POLICY)
 
 
 async def test_booking_when_policies_changed_then_all_that_was_ever_listed_and_ours_where_both_list_it(
     client: Redis,
 ) -> None:
     await put_first(client, PREFIX, POLICY, 1)
-    await activate(client, PREFIX, OTHER, who="desk", why="", now_ns=2)
-    booking = await with_all_ever_listed(client, PREFIX, OTHER)
+    await put_in_force(client, PREFIX, OTHER, version(1))
+    booking = await ever_listed(client, PREFIX, OTHER, but={OTHER.digest})
     assert booking.instruments == {**POLICY.instruments, **OTHER.instruments}
     assert booking.assets == {**POLICY.assets, **OTHER.assets}
     assert booking.instruments["BTC-PERP"] is OTHER.instruments["BTC-PERP"]
+    assert await ever_listed(client, PREFIX, OTHER, but={OTHER.digest, POLICY.digest}) is OTHER
 
 
 async def test_booking_when_an_edition_before_wrote_what_nobody_reads_then_the_rest_is_read(
@@ -79,11 +94,11 @@ async def test_booking_when_an_edition_before_wrote_what_nobody_reads_then_the_r
     old["instruments"]["ODD-PERP"] = {"kind": "of another time"}
     old["left"] = True
     await client.hset(versions_key(PREFIX), "old", msgspec.json.encode(old))  # type: ignore[misc]
-    booking = await with_all_ever_listed(client, PREFIX, OTHER)
+    booking = await ever_listed(client, PREFIX, OTHER, but=())
     assert "ODD-PERP" not in booking.instruments
     assert booking.instruments.keys() >= POLICY.instruments.keys()
 
 
-def test_keys_when_on_a_cluster_then_both_are_on_one_node() -> None:
-    assert "{policy}" in in_force_key(PREFIX)
-    assert "{policy}" in versions_key(PREFIX)
+def test_keys_when_on_a_cluster_then_all_are_on_one_node() -> None:
+    for key in (in_force_key, versions_key, claims_key):
+        assert "{policy}" in key(PREFIX)

@@ -13,7 +13,7 @@ from engine.liquidation.adl_risk import AdlLevel, AdlState
 from engine.liquidation.fund_groups import FundBalance
 from engine.marks.outages import OutageKind, OutageTurn
 from streams.contract.cloudevents import outbox_entry
-from streams.contract.operator_command import BreakerRelease, decode_operator_command
+from streams.contract.operator_command import BreakerRelease, decode_operator_record
 from streams.desk.api_keys import ApiRole
 from tests.streams.cli.test_cli_breaker import OPENING, store
 from tests.streams.cli.test_cli_events import publish
@@ -207,7 +207,7 @@ def test_breaker_when_released_from_the_board_then_who_and_why_travel_by_the_ope
         page.get_by_role("button", name="Release them").click()
         browser.until("sent", lambda: "is on the topic" in browser.text("dialog"))
     (record,) = read_topic(cli_kafka.bootstrap_servers, topic)
-    command = decode_operator_command(record.value)
+    command = decode_operator_record(record.value)
     assert isinstance(command, BreakerRelease)
     assert (command.who, command.why, command.shard) == ("the-operator (Ada)", "all sources agree", 1)
 
