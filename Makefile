@@ -1,10 +1,10 @@
-# make demo | test | bench | bench-peers | planted | lint | lock      ARGS="..." is passed on to the program that runs
+# make demo | test | bench | bench-peers | planted | lint | dashboards | lock      ARGS="..." is passed on to the program that runs
 # A plain checkout needs only Python 3.11 or 3.12; `make test` also installs what .ci/services lists.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup services demo test bench bench-peers planted lint lock
+.PHONY: help setup services demo test bench bench-peers planted lint lock dashboards
 
 VENV := .venv
 STAMP := $(VENV)/.installed
@@ -17,6 +17,7 @@ help:
 	@echo "make bench-peers   the same accounts and ticks through what else one might pick (fetches it; not in CI)"
 	@echo "make planted bugs planted in a copy of the source, each caught by a named test (about 10 minutes)"
 	@echo "make lint    ruff, mypy and the import rules"
+	@echo "make dashboards   write deploy/grafana/dashboards anew from the panels beside them"
 	@echo "make lock    write requirements.lock anew from pyproject.toml"
 
 setup: $(STAMP)
@@ -49,6 +50,9 @@ lint: setup
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
+
+dashboards: setup
+	@$(VENV)/bin/python -m deploy.grafana.write_dashboards
 
 lock: setup
 	@$(UV) pip compile -q pyproject.toml --extra demo --extra desk --group dev --universal --python-version 3.11 \

@@ -324,6 +324,14 @@ class Metrics:
             "margin_shards", "Shards of this worker by condition (running, recovering, standby, ...).",
             ["condition"], registry=r,
         )  # fmt: skip
+        self.shards_expected = Gauge(
+            "margin_shards_expected",
+            "Shards that there are: partitions of the topic of fills. 0 until this worker is admitted.",
+            registry=r,
+        )
+        self.rebalances_total = Counter(
+            "margin_rebalances_total", "Times that the group gave this worker its shards anew.", registry=r
+        )
         self.standby_behind_seconds = Gauge(
             "margin_standby_behind_seconds",
             "How long ago this standby held all that the shard's owner had committed.",

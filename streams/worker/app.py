@@ -127,6 +127,7 @@ async def _serve(room: Room, partitions: int, *, standby: bool) -> None:
     """Build every part of an admitted worker, and run it until it is to stop."""
     settings, policy, topics, metrics, redis, gate, health, stopping = room
     booking = await with_all_ever_listed(redis, settings.redis_prefix, policy)
+    metrics.shards_expected.set(partitions)
     events = {lane: relay_producer(settings) for lane in Lane}
     for lane in Lane:
         await events[lane].start()
@@ -220,7 +221,9 @@ async def _serve(room: Room, partitions: int, *, standby: bool) -> None:
         turn=turn,
         conflates=settings.marks_judged == "conflate",
     )
-    member = StandIn(shards, desk, partitions) if standby else GroupMember(settings, topics, shards, desk)
+    member = (
+        StandIn(shards, desk, partitions) if standby else GroupMember(settings, topics, shards, desk, metrics)
+    )
     price_reader = PriceReader(settings, member.wake, prices_ready, lambda: watchdog.beat("prices"), metrics)
     health.not_ready = lambda: _closed(gate) or _not_ready(shards, prices_ready)
     health.standing = lambda: "standby" if shards.only_follows else "ready"

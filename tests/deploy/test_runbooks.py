@@ -3,9 +3,13 @@ import re
 import pytest
 
 from tests.deploy.commands import assert_command_exists
-from tests.deploy.files import RUNBOOKS, alerts, compose
+from tests.deploy.files import RUNBOOKS, alerts, compose, dashboards
 
 HEADINGS = ["Meaning", "Impact", "Diagnosis", "Mitigation"]
+TITLES = {
+    page["title"].removeprefix("Margin / "): {panel["title"] for panel in page["panels"]}
+    for page in dashboards().values()
+}
 PATHS = sorted(RUNBOOKS.glob("*.md"))
 
 
@@ -38,5 +42,8 @@ def test_runbook_names_alerts_commands_and_services_that_exist(path):
         r"`unimargin ([^`]+)`|docker compose (?:exec|run --rm) worker-1 (doctor)", text
     ):
         assert_command_exists("".join(command).split())
+    for dashboard, panel in re.findall(r'[Dd]ashboard \*([^*]+)\*(?:, row \w+)?[,:] "([^"]+)"', text):
+        assert panel in TITLES[dashboard], panel
+    assert not re.search(r"[Dd]ashboard[,:]", text), "which dashboard?"
     services = re.findall(r"docker compose (?:exec|restart|kill|run --rm) ([\w-]+)", text)
     assert set(services) <= set(compose()["services"])
