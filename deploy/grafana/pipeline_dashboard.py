@@ -102,6 +102,28 @@ PIPELINE = Dashboard(
             "Latency",
             [
                 line(
+                    "Time by stage, half",
+                    "Half of the ways from a record to its event: from the price's own time to its being read (received), judged, durable"
+                    " (committed), sent (published), taken by Kafka (acknowledged). Each stage begins where the one before ends.",
+                    {
+                        "{{stage}}": "histogram_quantile(0.5, sum by (stage, le) (rate(margin_stage_seconds_bucket[$__rate_interval])))"
+                    },
+                    runbook="MarginTickToEventSlow",
+                    unit="s",
+                    width=12,
+                ),
+                line(
+                    "Time by stage, 99 %",
+                    "The same stages, the slowest in a hundred. The stage that grows is the one to look into; the line is the promise for all of them.",
+                    {
+                        "{{stage}}": "histogram_quantile(0.99, sum by (stage, le) (rate(margin_stage_seconds_bucket[$__rate_interval])))"
+                    },
+                    runbook="MarginTickToEventSlow",
+                    unit="s",
+                    width=12,
+                    steps=[("transparent", None), ("red", 0.01)],
+                ),
+                line(
                     "Tick to event",
                     "From the event time of a mark to the broker's acknowledgement of the event it caused. The line is the promise, 10 ms. Gaps: no events.",
                     {

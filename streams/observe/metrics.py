@@ -4,6 +4,8 @@ Rules: prefix ``margin_``, base units, ``_total`` on counters, timestamps instea
 (an exchange has millions), label values from closed sets (states, reason codes, topics, listed symbols).
 """
 
+from enum import StrEnum
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from engine.ladder.breaker import CAUSES
@@ -13,6 +15,21 @@ LATENCY_EDGES_SECONDS = (
     0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 )  # fmt: skip
 BATCH_EDGES_COUNT = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+
+
+class Stage(StrEnum):
+    """A part of the way from a record to its published event; each begins where the one before ends."""
+
+    RECEIVED = "received"
+    """From the event time of a mark to its having been read from Kafka."""
+    JUDGED = "judged"
+    """... to everybody whom it concerns having been judged. Also of fills and ledger entries: from having been read."""
+    COMMITTED = "committed"
+    """... to what was found being durable in Redis."""
+    PUBLISHED = "published"
+    """... to the events being sent to Kafka."""
+    ACKNOWLEDGED = "acknowledged"
+    """... to Kafka having taken them."""
 
 
 class Metrics:
@@ -300,6 +317,15 @@ class Metrics:
             buckets=LATENCY_EDGES_SECONDS,
             registry=r,
         )
+        stage_seconds = Histogram(
+            "margin_stage_seconds",
+            "Time that each stage of the way from a record to its event takes: received, judged, committed, published, acknowledged. Of"
+            " batches and commits, the oldest part of each; of the outbox, one event at a time.",
+            ["stage"],
+            buckets=LATENCY_EDGES_SECONDS,
+            registry=r,
+        )
+        self.stage_seconds = {stage: stage_seconds.labels(stage) for stage in Stage}
         self.outbox_pending = Gauge(
             "margin_outbox_pending", "Events committed and not yet acknowledged by Kafka.", registry=r
         )

@@ -18,6 +18,7 @@ and read back from Redis when their turn has come.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from itertools import islice
@@ -40,7 +41,7 @@ from aiokafka.errors import (
 from aiokafka.partitioner import DefaultPartitioner
 
 from streams.contract.commit import Lane, OutboxEntry
-from streams.observe.metrics import Metrics
+from streams.observe.metrics import Metrics, Stage
 from streams.outbox.licence import Licence
 from streams.store.shard_store import EpochLost, ShardStore, StoreRewound
 
@@ -80,6 +81,15 @@ async def _cannot_pass_over(entry: OutboxEntry, error: KafkaError) -> None:
     raise RelayError(f"{entry.topic}: {error!r}") from error
 
 
+class _Timed(NamedTuple):
+    """The one entry whose way is timed: entry by entry would cost more than it tells."""
+
+    place: int
+    """How many entries are before it."""
+    offered_s: float
+    """Monotonic."""
+
+
 class _Batch(NamedTuple):
     """Entries of one round that go to the same partition, as one Kafka batch."""
 
@@ -111,6 +121,7 @@ class OutboxRelay:
         """Called for an entry that Kafka takes for no price; once it returns the entry is passed over, so what became of it is durable."""
         self._pending: deque[OutboxEntry] = deque()
         self._pending_in_redis = 0
+        self._timed: _Timed | None = None
         self._work = asyncio.Event()
         self._drained = asyncio.Event()
         self._drained.set()
@@ -123,6 +134,8 @@ class OutboxRelay:
         if not entries:
             return
         room = 0 if self._pending_in_redis else max(0, PENDING_ENTRIES_MAX - len(self._pending))
+        if room and self._timed is None:
+            self._timed = _Timed(len(self._pending), time.monotonic())
         self._pending.extend(entries[:room])
         self._pending_in_redis += len(entries[room:])
         self._count_pending(len(entries))
@@ -131,7 +144,7 @@ class OutboxRelay:
 
     def withdraw(self, places: Collection[int]) -> None:
         """Forget the entries at these places of what was offered: they are not in the outbox any more. Nothing was published yet."""
-        held = len(self._pending)
+        held, self._timed = len(self._pending), None
         self._pending = deque(entry for place, entry in enumerate(self._pending) if place not in places)
         self._pending_in_redis -= sum(place >= held for place in places)
         self._count_pending(-len(places))
@@ -157,13 +170,14 @@ class OutboxRelay:
             # The gauges are shared by the worker's shards; what this one leaves behind is its next owner's.
             self._count_pending(-len(self._pending) - self._pending_in_redis)
             self._pending.clear()
-            self._pending_in_redis = 0
+            self._pending_in_redis, self._timed = 0, None
             self._drained.set()
 
     async def _round(self) -> None:
         if not self._pending:
             await self._read_back()
         batches = await _until_it_works(self._next_batches, "preparing a round")
+        sent_s = time.monotonic()
         try:
             async with asyncio.TaskGroup() as group:
                 sends = [group.create_task(self._send(batch)) for batch in batches]
@@ -173,10 +187,23 @@ class OutboxRelay:
         ends = (send.result() for send in sends)
         positions = {topic: end for topic, end in ends if end is not None}
         count = sum(len(batch.entries) for batch in batches)
+        self._tell_stages(count, sent_s)
         await self._licence.proved_by(lambda: self._store.published(self._lane, count, positions))
         for _ in range(count):
             self._pending.popleft()
         self._count_pending(-count)
+
+    def _tell_stages(self, count: int, sent_s: float) -> None:
+        """The oldest `count` entries were sent at `sent_s` and are acknowledged now."""
+        if self._timed is None:
+            return
+        if self._timed.place >= count:
+            self._timed = self._timed._replace(place=self._timed.place - count)
+            return
+        stages = self._metrics.stage_seconds
+        stages[Stage.PUBLISHED].observe(sent_s - self._timed.offered_s)
+        stages[Stage.ACKNOWLEDGED].observe(time.monotonic() - sent_s)
+        self._timed = None
 
     def _count_pending(self, change: int) -> None:
         self._metrics.outbox_pending.inc(change)

@@ -31,7 +31,7 @@ from streams.contract.codec import decode_prices
 from streams.contract.commit import OutboxEntry
 from streams.contract.quarantine_budget import QuarantineBudget
 from streams.contract.quarantine_record import quarantine_entry
-from streams.observe.metrics import Metrics
+from streams.observe.metrics import Metrics, Stage
 from streams.prices.price_reader import PriceRecord
 from streams.prices.symbol_beliefs import SymbolBeliefs
 
@@ -83,9 +83,12 @@ class PriceDesk:
         self._topic, self._quarantine_topic, self._turn = topic, quarantine_topic, turn
         self._budget = QuarantineBudget()
 
-    async def on_records(self, records: Sequence[PriceRecord], batches_waiting: int = 0) -> None:
-        """Take one polled batch, behind which `batches_waiting` others wait."""
+    async def on_records(
+        self, records: Sequence[PriceRecord], batches_waiting: int = 0, polled_ns: int | None = None
+    ) -> None:
+        """Take one batch that was polled at `polled_ns` (Unix ns; by default now), behind which `batches_waiting` others wait."""
         began = time.perf_counter()
+        waited_s = 0.0 if polled_ns is None else (time.time_ns() - polled_ns) / NANOSECONDS
         async with self._turn:
             received_ns = time.time_ns()
             taken = Taken([], [], [])
@@ -98,7 +101,13 @@ class PriceDesk:
                 taken.refused.extend(part.refused)
                 taken.notices.extend(part.notices)
             await self._take(taken, received_ns, batches_waiting)
-        self._metrics.mark_batch_seconds.observe(time.perf_counter() - began)
+        took_s = time.perf_counter() - began
+        self._metrics.mark_batch_seconds.observe(took_s)
+        if taken.instants:
+            newest_ns = max(instant.name.time_ns for instant in taken.instants)
+            polled_ns = received_ns if polled_ns is None else polled_ns
+            self._metrics.stage_seconds[Stage.RECEIVED].observe((polled_ns - newest_ns) / NANOSECONDS)
+            self._metrics.stage_seconds[Stage.JUDGED].observe(waited_s + took_s)
 
     def _decoded(self, records: Sequence[PriceRecord]) -> list[MarksRecord]:
         decoded: list[MarksRecord] = []

@@ -5,9 +5,11 @@ Records and judgements become `Commit` parts in the order in which they changed 
 relay of their lane.
 """
 
+import time
 from collections.abc import Callable
 
 from streams.contract.commit import Commit, Lane
+from streams.observe.metrics import Stage
 from streams.shards.crash import crash_only
 from streams.shards.shard_parts import ShardParts
 from streams.store.shard_store import EpochLost, ShardLost
@@ -39,6 +41,7 @@ class Committing:
     async def _commit(self, commit: Commit) -> None:
         with self._metrics.commit_seconds.time():
             await self._store.commit(commit)
+        self._metrics.stage_seconds[Stage.COMMITTED].observe(time.monotonic() - self._queue.taken_since_s)
         self.processor.on_committed(commit)
         self._relays.offer(commit.outbox)
         self._cascade.on_committed(commit.outbox)

@@ -11,11 +11,13 @@ are passed over.
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 from engine.inputs import Topic
 from streams.contract.record import Record
 from streams.kafka.log_ends import LogLook
+from streams.observe.metrics import Stage
 from streams.shards.error_log import FloodNotice
 from streams.shards.input_reader import InputReader
 from streams.shards.judging import Judging
@@ -54,9 +56,11 @@ class InputSteps:
         """Settle what comes until cancelled. Raises ShardStopped."""
         while True:
             await self._reader.moves(self.processor.watermarks)
+            read_s = self._reader.oldest_read_s
             await self.advance(APPLY_RECORDS_MAX)
             async with self._turn:
                 await self._judging.say(self.processor.settle())
+            self._metrics.stage_seconds[Stage.JUDGED].observe(time.monotonic() - read_s)
 
     async def look(self) -> LogLook:
         """Ask where the logs end and whether they are ours. Raises ShardStopped."""

@@ -10,7 +10,7 @@ from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
 from engine.ladder import Band
 from engine.marks.notices import NoticeKind
-from streams.observe.metrics import Metrics
+from streams.observe.metrics import Metrics, Stage
 from streams.prices.price_desk import Judged
 from streams.shards.shard_standing import Condition
 from streams.shards.shards import RATIO_EDGES
@@ -46,6 +46,7 @@ LABEL_VALUES = {
     "kind": list(NoticeKind),
     "cause": ["instant", "batch", "window"],
     "group": ["all", "major"],
+    "stage": list(Stage),
 }
 
 

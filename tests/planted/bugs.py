@@ -208,8 +208,8 @@ BUGS = (
     Bug(
         name="a liquidation overtakes what was said of its account before",
         file="streams/shards/commit_queue.py",
-        search="        self._put_first(merge([*waited, part]) if waited else part)\n",
-        replace="        self._put_first(part)\n        self.add(waited)\n",
+        search="        self._put_first(_joined([*waited, queued]))\n",
+        replace="        self._put_first(queued)\n        self.add(it.part for it in waited)\n",
         test="tests/streams/shards/test_commit_queue.py::"
         "test_next_when_parts_come_in_any_order_then_per_account_nothing_is_overtaken",
     ),
@@ -244,6 +244,14 @@ BUGS = (
         replace="        if records:\n            received_ns = time.time_ns()\n",
         test="tests/streams/prices/test_price_desk.py::"
         "test_desk_when_a_batch_comes_while_another_is_judged_then_it_waits_for_its_turn",
+    ),
+    Bug(
+        name="what waits for its commit is as old as what joined it last",
+        file="streams/shards/commit_queue.py",
+        search="merge([it.part for it in queued]), queued[0].since_s)",
+        replace="merge([it.part for it in queued]), queued[-1].since_s)",
+        test="tests/streams/shards/test_commit_queue.py::"
+        "test_next_when_parts_of_an_account_waited_together_then_the_commit_is_as_old_as_the_first",
     ),
     Bug(
         name="event numbers are not durable",

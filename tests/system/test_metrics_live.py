@@ -7,6 +7,7 @@ import pytest
 
 from engine.events.effects import EventType
 from engine.rejections import RejectionCode
+from streams.observe.metrics import Stage
 from tests.deploy.files import DASHBOARDS
 from tests.deploy.promql import OF_KAFKA_EXPORTER
 from tests.support.cluster import PARTITIONS, Cluster
@@ -88,6 +89,8 @@ def _check_totals(worker: Worker, cluster: Cluster) -> None:
     assert accounts == stored
     assert worker.metric("margin_accounts_stopped") == 1
     assert worker.metric("margin_outbox_pending") == 0
+    for stage in Stage:
+        assert worker.metric("margin_stage_seconds_count", stage=stage) > 0, stage
     for event_type in EventType:
         committed = worker.metric("margin_events_committed_total", type=event_type)
         assert worker.metric("margin_events_published_total", type=event_type) == committed
