@@ -461,6 +461,32 @@ PIPELINE = Dashboard(
                     unit="short",
                     width=6,
                 ),
+                line(
+                    "CPU",
+                    "Cores that each worker uses. One thread does the judging: near 1 it is behind, whatever the host has.",
+                    {
+                        "{{instance}}": 'sum by (instance) (rate(process_cpu_seconds_total{job="unimargin-worker"}[$__rate_interval]))'
+                    },
+                    runbook="MarginLoopStalled",
+                    unit="short",
+                    width=8,
+                ),
+                line(
+                    "Memory",
+                    "Resident memory of each worker: it keeps its accounts there. What grows without an end is a fault.",
+                    {"{{instance}}": 'process_resident_memory_bytes{job="unimargin-worker"}'},
+                    runbook="MarginWorkerDown",
+                    unit="bytes",
+                    width=8,
+                ),
+                line(
+                    "Open files",
+                    "Descriptors of each worker: connections mostly. What grows without an end is a fault.",
+                    {"{{instance}}": 'process_open_fds{job="unimargin-worker"}'},
+                    runbook="MarginWorkerRestarting",
+                    unit="short",
+                    width=8,
+                ),
             ],
         ),
     ],

@@ -1,7 +1,6 @@
 """The HTTP API in one constructor: the door, the routes, the problems, the schema."""
 
 import time
-from importlib.metadata import version
 
 from litestar import Litestar, Router
 from litestar.di import Provide
@@ -12,6 +11,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from engine.edition import ENGINE_VERSION
 from streams.desk.account_routes import (
     list_accounts,
     may_open,
@@ -101,7 +101,7 @@ def api_app(desk: Desk, keys: ApiKeys, metrics: ApiMetrics) -> Litestar:
 def _schema() -> OpenAPIConfig:
     return OpenAPIConfig(
         title="unimargin desk",
-        version=version("unimargin"),
+        version=ENGINE_VERSION,
         description="What a desk asks of margin accounts. Amounts are strings with every digit; errors are RFC 9457 problem details.",
         use_handler_docstrings=True,
         security=[{"key": []}],

@@ -9,6 +9,7 @@ from enum import StrEnum
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from engine.ladder.breaker import CAUSES
+from streams.observe.registry import process_registry
 
 # Edges on the thresholds a reader cares about: 10 ms is the tick-to-event promise.
 LATENCY_EDGES_SECONDS = (
@@ -37,7 +38,7 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         """Register every metric on `registry` (a fresh one by default)."""
-        self.registry = registry or CollectorRegistry()
+        self.registry = registry or process_registry()
         r = self.registry
         self.worker_info = Gauge(
             "margin_worker_info", "Constant 1; labels name what runs.", ["version", "policy"], registry=r

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
-from importlib.metadata import version
 from typing import Any, NamedTuple, TypeVar, cast
 
 import structlog
@@ -16,6 +15,7 @@ from redis.asyncio import Redis
 
 from engine.book.columnar_book import ColumnarBook
 from engine.book.instant_batch import InstantEncoder
+from engine.edition import ENGINE_VERSION
 from engine.inputs import Topic
 from engine.marks.intake import PriceIntake
 from engine.marks.mark_book import MarkBook
@@ -89,7 +89,7 @@ async def run_worker(settings: Settings, *, standby: bool = False) -> None:
     gc.enable()
     topics = {Topic.FILLS: settings.topic_fills, Topic.LEDGER: settings.topic_ledger}
     metrics = Metrics()
-    metrics.worker_info.labels(version("unimargin"), policy.digest).set(1)
+    metrics.worker_info.labels(ENGINE_VERSION, policy.digest).set(1)
     metrics.worker_start_timestamp_seconds.set(time.time())
 
     redis = connect(settings.redis_url.get_secret_value())
@@ -273,6 +273,7 @@ async def _serve(room: Room, partitions: int, *, standby: bool) -> None:
         "worker_runs", worker=settings.worker_id, policy=policy.digest, shards=partitions, standby=standby
     )
     await stopping.wait()
+    health.not_ready = lambda: {"worker": "is stopping: it makes durable and publishes what it has"}
     _log.info("worker_stops", worker=settings.worker_id)
     await _shut_down(member, shards, tasks, events, within_seconds=settings.shutdown_seconds)
     watchdog.stop()

@@ -21,8 +21,11 @@ EXPORTED = {
     "redis_cpu_user_main_thread_seconds_total": set(),
     "redis_commands_processed_total": set(),
     "redis_aof_delayed_fsync": set(),
+    "process_cpu_seconds_total": set(),
+    "process_resident_memory_bytes": set(),
+    "process_open_fds": set(),
 }
-"""What the exporters beside broker and Redis tell us, with its labels."""
+"""What the exporters beside broker and Redis tell us, and Prometheus' library of every process of ours, with its labels."""
 OF_KAFKA_EXPORTER = ("Brokers", "Under-replicated partitions", "Log growth", "Lag of consumer groups")
 """Panels of which nothing shows here: that exporter can be had as an image only. Redis' exporter runs in tests."""
 

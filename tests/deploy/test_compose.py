@@ -3,10 +3,10 @@ import os
 import re
 import shutil
 import subprocess
-import tomllib
 
 import pytest
 
+from engine.edition import ENGINE_VERSION
 from streams.config.settings import Settings, load_policy, load_settings
 from streams.desk.api_keys import load_keys
 from streams.desk.notify.rules_file import load_rules
@@ -35,8 +35,7 @@ def test_command_of_a_container_is_one_the_program_has(name):
 
 
 def test_own_image_carries_the_version_of_the_package():
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    assert {service["image"] for service in OWN.values()} == {f"unimargin:{version}"}
+    assert {service["image"] for service in OWN.values()} == {f"unimargin:{ENGINE_VERSION}"}
 
 
 def test_every_service_that_stays_is_restarted_and_what_comes_to_an_end_is_not():

@@ -27,7 +27,7 @@ from tests.support.redis_exporter import redis_exporter
 # Every label of a worker's metrics, with values it can take: a new label must be added here.
 LABEL_VALUES = {
     "step": ["apply", "judge"],
-    "version": ["0.1.0"],
+    "version": ["0.3.0"],
     "policy": ["default@1"],
     "symbol": ["BTC-USDT", "ETH-USDT"],
     "reason": ["malformed", "price_jump"],

@@ -73,6 +73,7 @@ async def run_notifier(settings: Settings, rules: NotifyRules) -> None:
             work = [reader.run(), _count_dead(store, metrics), *(it.run() for it in queues.values())]
             tasks = [group.create_task(it) for it in work]
             await stopping.wait()
+            health.not_ready = lambda: {"notifier": "is stopping"}
             for task in tasks:
                 task.cancel()
 
