@@ -1,10 +1,10 @@
-# make demo | test | bench | bench-peers | planted | lint | dashboards | lock      ARGS="..." is passed on to the program that runs
+# make demo | test | bench | bench-peers | planted | lint | dashboards | kubernetes | lock      ARGS="..." is passed on to the program that runs
 # A plain checkout needs only Python 3.11 or 3.12; `make test` also installs what .ci/services lists.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup services demo test bench bench-peers planted lint lock dashboards
+.PHONY: help setup services demo test bench bench-peers planted lint lock dashboards kubernetes
 
 VENV := .venv
 STAMP := $(VENV)/.installed
@@ -18,6 +18,7 @@ help:
 	@echo "make planted bugs planted in a copy of the source, each caught by a named test (about 10 minutes)"
 	@echo "make lint    ruff, mypy and the import rules"
 	@echo "make dashboards   write deploy/grafana/dashboards anew from the panels beside them"
+	@echo "make kubernetes   write the rules of Prometheus as the operator of a cluster reads them"
 	@echo "make lock    write requirements.lock anew from pyproject.toml"
 
 setup: $(STAMP)
@@ -53,6 +54,9 @@ lint: setup
 
 dashboards: setup
 	@$(VENV)/bin/python -m deploy.grafana.write_dashboards
+
+kubernetes: setup
+	@$(VENV)/bin/python -m deploy.kubernetes.write_prometheus_rule $(ARGS)
 
 lock: setup
 	@$(UV) pip compile -q pyproject.toml --extra demo --extra desk --group dev --universal --python-version 3.11 \
