@@ -12,6 +12,7 @@ from streams.answers.account_report import resume_hint, stops
 from streams.cli.doctor.check import Check, failed, ok, warn
 from streams.cli.doctor.doctor_kafka import Logs
 from streams.cli.doctor.doctor_prices import examine_prices
+from streams.cli.doctor.doctor_reserves import examine_memory
 from streams.config.problem import Problem
 from streams.config.settings import Settings, SettingsError, load_policy
 from streams.config.terminal import printable
@@ -40,6 +41,7 @@ async def examine_redis(settings: Settings, logs: Logs) -> list[Check]:
             return [
                 *await _server(client, settings),
                 *await _persistence(client),
+                await examine_memory(client),
                 await _clock(client),
                 await _policy_in_force(client, settings),
                 *await _shards(client, settings, logs),
