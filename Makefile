@@ -1,10 +1,10 @@
-# make demo | test | bench | bench-peers | planted | lint | dashboards | kubernetes | lock      ARGS="..." is passed on to the program that runs
+# make demo | test | bench | bench-peers | bench-scale | planted | lint | dashboards | kubernetes | lock      ARGS="..." is passed on to the program that runs
 # A plain checkout needs only Python 3.11 or 3.12; `make test` also installs what .ci/services lists.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup services demo test bench bench-peers planted lint lock dashboards kubernetes
+.PHONY: help setup services demo test bench bench-peers bench-scale planted lint lock dashboards kubernetes
 
 VENV := .venv
 STAMP := $(VENV)/.installed
@@ -15,6 +15,7 @@ help:
 	@echo "make test    every test, with a real Kafka and a real Redis (installs what is missing; needs root for that)"
 	@echo "make bench   the benchmarks"
 	@echo "make bench-peers   the same accounts and ticks through what else one might pick (fetches it; not in CI)"
+	@echo "make bench-scale   what 1, 2 and 4 workers carry, and what 100,000 accounts take (some 10 minutes; not in CI)"
 	@echo "make planted bugs planted in a copy of the source, each caught by a named test (about 10 minutes)"
 	@echo "make lint    ruff, mypy and the import rules"
 	@echo "make dashboards   write deploy/grafana/dashboards anew from the panels beside them"
@@ -35,13 +36,16 @@ demo: setup
 	@$(VENV)/bin/unimargin demo $(ARGS)
 
 test: services
-	@$(VENV)/bin/python -m pytest $(ARGS)
+	@.ci/test $(ARGS)
 
 bench: services
 	@$(VENV)/bin/python -m tests.benchmarks $(ARGS)
 
 bench-peers: services
 	@$(VENV)/bin/python -m tests.benchmarks.peers $(ARGS)
+
+bench-scale: services
+	@$(VENV)/bin/python -m tests.benchmarks.bench_scale $(ARGS)
 
 planted: services
 	@$(VENV)/bin/python -m tests.planted $(ARGS)

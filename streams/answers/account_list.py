@@ -165,18 +165,21 @@ class _Finding:
         if self._question.sort is not Sort.DISTANCE:
             return ListedAccount(**fields)
         return ListedAccount(
-            **fields, distance_to_call=distance_to_call(state, row.position, prices, self._policy)
+            **fields,
+            distance_to_call=distance_to_line(
+                state, row.position, self._policy.ladder.margin_call, prices, self._policy
+            ),
         )
 
 
-def distance_to_call(
-    state: AccountState, position: str | None, prices: Prices, policy: Policy
+def distance_to_line(
+    state: AccountState, position: str | None, line: Decimal, prices: Prices, policy: Policy
 ) -> Decimal | None:
-    """The least move of the whole market, as a fraction, that brings the pool to its call line."""
+    """The least move of the whole market, as a fraction, that brings the pool to a line of the ladder; 0 where it is below."""
     state = listed_part(state, policy)
     if position is not None and position not in judged_isolated(state):
         return None
-    (move,) = line_moves(state, prices, policy, [policy.ladder.margin_call], position)
+    (move,) = line_moves(state, prices, policy, [line], position)
     if move.crossed:
         return Decimal(0)
     return min((abs(it) for it in (move.down, move.up) if it is not None), default=None)

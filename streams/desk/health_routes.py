@@ -1,7 +1,5 @@
 """Whether the API can answer, for people and probes, and its metrics. None of it tells of any account, so none takes a key."""
 
-from http import HTTPStatus
-from typing import Any
 
 import msgspec
 from litestar import Response, get
@@ -13,7 +11,7 @@ from streams.desk.account_routes import DeskPart
 from streams.desk.answer_envelope import Answer
 from streams.desk.api_door import OPEN
 from streams.desk.api_metrics import ApiMetrics
-from streams.desk.problem_details import MEDIA_TYPE, ProblemDetails, responses
+from streams.desk.problem_details import responses, unavailable
 
 
 class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,21 +28,12 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     stream_clients: int
 
 
-@get("/health", opt={OPEN: True}, responses=responses())
-async def show_health(desk: DeskPart) -> Answer[HealthReport] | Response[Any]:
+@get("/health", opt={OPEN: True}, security=[{}], responses=responses())
+async def show_health(desk: DeskPart) -> Answer[HealthReport]:
     """Whether everything can be answered: 200, or 503 and what is missing."""
     missing = desk.why_not_ready()
     if missing:
-        return Response(
-            ProblemDetails(
-                type="urn:unimargin:problem:unavailable",
-                title=HTTPStatus.SERVICE_UNAVAILABLE.phrase,
-                status=HTTPStatus.SERVICE_UNAVAILABLE.value,
-                detail="; ".join(f"{part}: {why}" for part, why in missing.items()),
-            ),
-            status_code=HTTPStatus.SERVICE_UNAVAILABLE.value,
-            media_type=MEDIA_TYPE,
-        )
+        raise unavailable("; ".join(f"{part}: {why}" for part, why in missing.items()))
     return desk.of_all(
         HealthReport(
             status="ready",

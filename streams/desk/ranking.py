@@ -1,11 +1,9 @@
 """Every account's place among all: the riskiest first, by the band that the workers said and the ratio at the newest saved prices.
 
-Why not at each question: the exact figures of 100,000 accounts take seconds. So each account keeps the rank that it was last given.
-What has changed is ranked at once, whoever is not healthy every `URGENT_SECONDS`, and everybody in turn: one part after the other,
-with pauses, so that a core is at most a third busy with it. What an answer *says* of an account is computed when it is asked.
+Each account keeps the rank that it was last given; `account_turns` says when it is given another. What an answer *says* of an account is
+computed when it is asked.
 """
 
-import asyncio
 import time
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -20,19 +18,11 @@ from engine.position_keys import symbol_of
 from streams.answers.account_report import believed
 from streams.answers.account_rows import comparable, most_urgent_call, strictest_controls, worst_pool
 from streams.config.problem import Problem
+from streams.desk.account_turns import AccountTurns, Turn
 from streams.desk.book_copy import BookCopy, Entry
 
-URGENT_SECONDS = 1.0
-PART_SECONDS = 0.01
-"""Ranked at a stretch: no request waits longer for the event loop on this account."""
-PAUSE_SECONDS = 0.02
-ROUND_PAUSE_SECONDS = 0.05
-"""Between parts where nothing changed but prices: then a sixth of a core."""
-IDLE_SECONDS = 0.2
 ORDER_SECONDS = 0.5
 """Sorting 100,000 takes 0.1 s."""
-ROUND_SECONDS = 5.0
-"""Healthy accounts are gone through no more often than this."""
 
 
 class Rank(NamedTuple):
@@ -62,10 +52,7 @@ class Ranking:
         """Nobody is ranked."""
         self._policy = policy
         self._ranks: dict[str, Rank] = {}
-        self._urgent: dict[str, int] = {}
-        """Accounts that are not healthy and have to be ranked, and their shard."""
-        self._due: dict[str, int] = {}
-        """Others that changed."""
+        self._turns = AccountTurns(self._unwell, self._ranked)
         self._ordered: list[Rank] = []
         self._ordered_s = float("-inf")
         self.unreadable: dict[str, str] = {}
@@ -75,12 +62,12 @@ class Ranking:
         """These have to be ranked anew."""
         for account, held in accounts.items():
             unwell = held.risk is not None and held.risk.pools
-            (self._urgent if unwell else self._due)[account] = shard
+            self._turns.changed(account, shard, urgent=bool(unwell))
 
     @property
     def waiting(self) -> int:
         """Accounts that changed and are not ranked yet."""
-        return len(self._urgent) + len(self._due)
+        return self._turns.waiting
 
     @property
     def known(self) -> int:
@@ -97,42 +84,28 @@ class Ranking:
 
     async def run(self, copy: BookCopy) -> None:
         """Rank until cancelled."""
-        urgent_s = round_s = 0.0
-        rest: list[tuple[str, int]] = []
-        while True:
-            now_s = time.monotonic()
-            if now_s - urgent_s > URGENT_SECONDS:
-                urgent_s = now_s
-                self._urgent.update(self._unwell())
-            if not rest and now_s - round_s > ROUND_SECONDS:
-                round_s = now_s
-                rest = [(it.account, it.shard) for it in self._ranks.values()]
-            hurried = self.waiting > 0
-            worked = self._rank_part(copy, rest)
-            pause_s = PAUSE_SECONDS if hurried else ROUND_PAUSE_SECONDS
-            await asyncio.sleep(pause_s if worked else IDLE_SECONDS)
 
-    def _unwell(self) -> Iterator[tuple[str, int]]:
-        for it in self._ranks.values():
-            if it.severity:
-                yield it.account, it.shard
+        async def look(part: Iterator[Turn]) -> None:
+            self._rank_part(copy, part)
 
-    def _rank_part(self, copy: BookCopy, rest: list[tuple[str, int]]) -> bool:
-        """Rank for `PART_SECONDS`, what changed first; say whether there was anything."""
-        if not (self.waiting or rest):
-            return False
-        end_s, now_ns = time.monotonic() + PART_SECONDS, time.time_ns()
+        await self._turns.run(look)
+
+    def _unwell(self) -> Iterator[Turn]:
+        return ((it.account, it.shard) for it in self._ranks.values() if it.severity)
+
+    def _ranked(self) -> Iterator[Turn]:
+        return ((it.account, it.shard) for it in self._ranks.values())
+
+    def _rank_part(self, copy: BookCopy, part: Iterator[Turn]) -> None:
+        now_ns = time.time_ns()
         prices: dict[int, Prices] = {}
-        while (self.waiting or rest) and time.monotonic() < end_s:
-            due = self._urgent or self._due
-            account, shard = due.popitem() if due else rest.pop()
+        for account, shard in part:
             if shard >= len(copy.shards) or account not in copy.shards[shard].entries:
                 self._ranks.pop(account, None)
                 continue
             if shard not in prices:
                 prices[shard] = believed(copy.shards[shard].marks, self._policy, now_ns)
             self._rank(copy, account, shard, prices[shard])
-        return True
 
     def _rank(self, copy: BookCopy, account: str, shard: int, prices: Prices) -> None:
         it = copy.shards[shard]

@@ -33,7 +33,6 @@ from tests.support.workers import TREE, Worker
 
 ACCOUNTS = 10_000
 MARKS = 600_000
-BATCH_MARKS = 50
 FILLS = 100_000
 PACED_MARKS_PER_SECOND = 10_000
 FALL, FALL_SECONDS = Decimal("0.06"), 30.0
@@ -88,9 +87,9 @@ def _measure(
     figures = _Told()
     sequence = 1
 
-    def send_marks(count: int, per_record: int = 1) -> None:
+    def send_marks(count: int, *, whole: bool = False) -> None:
         nonlocal sequence
-        load.send_marks(cluster.bootstrap, prices, count, sequence, per_record)
+        load.send_marks(cluster.bootstrap, prices, count, sequence, whole=whole)
         sequence += count
 
     send_marks(len(prices))
@@ -176,8 +175,8 @@ def _rates(
     figures["marks_per_second"] = _rate(
         worker, "margin_marks_accepted_total", MARKS, lambda: send_marks(MARKS)
     )
-    figures["marks_per_second_in_batches_of_50"] = _rate(
-        worker, "margin_marks_accepted_total", MARKS, lambda: send_marks(MARKS, BATCH_MARKS)
+    figures["marks_per_second_in_whole_instants"] = _rate(
+        worker, "margin_marks_accepted_total", MARKS, lambda: send_marks(MARKS, whole=True)
     )
 
 

@@ -15,16 +15,16 @@ python -m tests.benchmarks.bench_processes [--accounts N] [--json]
 
 import argparse
 import json
-import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 
 from streams.config.settings import load_policy
 from tests.benchmarks import load
 from tests.benchmarks.bench_cluster import bench_cluster
+from tests.benchmarks.processor_time import spent
 from tests.support.cluster import PARTITIONS, Cluster
 from tests.support.waiting import wait_for
 from tests.support.workers import WORKER_COMMAND, Worker
@@ -39,7 +39,6 @@ FLOOD_MARKS = 200_000
 ALMOST = 0.95
 """Of the marks: a few may come too late to be of use."""
 CORES = 2
-TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 SETTLED_S = 5.0
 DEADLINE_S = 600.0
 SEED = 7
@@ -63,7 +62,7 @@ class _Run:
         self._sequence, self._fills = 1, 0
 
     def figures(self) -> dict[str, float]:
-        load.send_marks(self._cluster.bootstrap, self._prices, len(self._prices), self._sequence, 1)
+        load.send_marks(self._cluster.bootstrap, self._prices, len(self._prices), self._sequence)
         self._sequence += len(self._prices)
         first = self._cluster.worker("worker-a", **self._settings).wait_ready()
         load.send(self._cluster.bootstrap, self._seeds)
@@ -83,12 +82,12 @@ class _Run:
         pids = {f"worker_{number}": it.pid for number, it in enumerate(workers, 1)}
         pids |= {key: it.pid for key, it in others.items()}
         pids |= {"broker": self._cluster.kafka.pid, "redis": self._redis_pid()}
-        idle = _spent(pids, lambda: time.sleep(IDLE_SECONDS))
+        idle = spent(pids, lambda: time.sleep(IDLE_SECONDS))
         found = {f"{name}_idle_{key}_percent_of_a_core": 100 * it / IDLE_SECONDS for key, it in idle.items()}
         marks = int(MARKS_PER_SECOND * MARKS_SECONDS)
-        self._tell(found, f"{name}_mark", _spent(pids, lambda: self._fall(workers)), marks)
-        self._tell(found, f"{name}_flood_mark", _spent(pids, lambda: self._flood(workers)), FLOOD_MARKS)
-        self._tell(found, f"{name}_fill", _spent(pids, lambda: self._trade(workers)), FILLS)
+        self._tell(found, f"{name}_mark", spent(pids, lambda: self._fall(workers)), marks)
+        self._tell(found, f"{name}_flood_mark", spent(pids, lambda: self._flood(workers)), FLOOD_MARKS)
+        self._tell(found, f"{name}_fill", spent(pids, lambda: self._trade(workers)), FILLS)
         return found
 
     def _tell(self, found: dict[str, float], name: str, spent: Mapping[str, float], count: int) -> None:
@@ -112,7 +111,7 @@ class _Run:
     def _flood(self, workers: list[Worker]) -> None:
         """Calm marks as fast as they can be made: what a mark takes when there are as many as a worker can carry."""
         before = [it.metric("margin_marks_accepted_total") for it in workers]
-        load.send_marks(self._cluster.bootstrap, self._prices, FLOOD_MARKS, self._sequence, 1)
+        load.send_marks(self._cluster.bootstrap, self._prices, FLOOD_MARKS, self._sequence)
         self._believed(workers, before, FLOOD_MARKS)
 
     def _believed(self, workers: list[Worker], before: list[float], count: int) -> None:
@@ -147,18 +146,6 @@ class _Run:
     def _redis_pid(self) -> int:
         with self._cluster.client() as client:
             return int(client.info("server")["process_id"])
-
-
-def _spent(pids: Mapping[str, int], act: Callable[[], object]) -> dict[str, float]:
-    """Processor seconds of each process while `act` runs."""
-    before = {key: _processor_seconds(pid) for key, pid in pids.items()}
-    act()
-    return {key: _processor_seconds(pid) - before[key] for key, pid in pids.items()}
-
-
-def _processor_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND  # user and system, of all threads
 
 
 def _shares(worker: Worker) -> bool:

@@ -51,7 +51,7 @@ def _measure(
 
     def send_marks() -> None:
         nonlocal sequence
-        load.send_marks(cluster.bootstrap, prices, len(prices), sequence, 1)
+        load.send_marks(cluster.bootstrap, prices, len(prices), sequence)
         sequence += len(prices)
 
     send_marks()

@@ -40,7 +40,7 @@ def bench_takeover(accounts: int = ACCOUNTS, kills: int = KILLS) -> dict[str, fl
 
 def _measure(cluster: Cluster, policy_file: Path, accounts: int, kills: int) -> dict[str, float]:
     prices, seeds = load.seeding(load_policy(policy_file), accounts, SEED)
-    load.send_marks(cluster.bootstrap, prices, len(prices), 1, 1)
+    load.send_marks(cluster.bootstrap, prices, len(prices), 1)
     settings = {
         "STALL_SECONDS": "120",
         "POLICY_FILE": str(policy_file),

@@ -12,6 +12,7 @@ from confluent_kafka import Consumer
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.benchmarks import load
+from tests.benchmarks.processor_time import processor_seconds
 from tests.support.workers import Worker
 
 SETTLE_S = 2.0
@@ -57,20 +58,21 @@ def latency(
 
     listener = threading.Thread(target=listen, daemon=True)
     listener.start()
-    before = _histograms(worker)
+    before, processor_s = _histograms(worker), processor_seconds(worker.pid)
     profiler = _profiler(worker.pid, profile) if profile else None
     waits = load.send_paced(bootstrap, marks, sequence)
     time.sleep(SETTLE_S)
     if profiler:
         profiler.send_signal(2)
         profiler.wait()
-    after = _histograms(worker)
+    after, processor_s = _histograms(worker), processor_seconds(worker.pid) - processor_s
     done.set()
     listener.join()
     consumer.close()
     apart = _apart(heard)
     return {
         "events": len(heard),
+        "worker_processor_seconds": processor_s,
         **_quantiles("tick_to_event", [it for _, it in heard]),
         "events_apart": len(apart),
         **_quantiles("tick_to_event_apart", apart),

@@ -4,6 +4,7 @@ import multiprocessing
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
+from itertools import islice
 from multiprocessing.connection import Connection
 from random import Random
 
@@ -74,10 +75,10 @@ def send(bootstrap: str, pairs: Sequence[Pair]) -> None:
 
 
 def send_marks(
-    bootstrap: str, prices: dict[str, Decimal], count: int, first_sequence: int, per_record: int
+    bootstrap: str, prices: dict[str, Decimal], count: int, first_sequence: int, *, whole: bool = False
 ) -> None:
-    """Produce calm marks as fast as they can be made, `per_record` of one symbol in a record, each dated when made."""
-    _in_a_process(_send_marks, bootstrap, prices, count, first_sequence, per_record)
+    """Produce calm marks as fast as they can be made, each dated when made: one a record, or of the `whole` market in one."""
+    _in_a_process(_send_instants if whole else _send_marks, bootstrap, prices, count, first_sequence)
 
 
 def falling(prices: dict[str, Decimal], fall: Decimal, per_second: int, seconds: float) -> Iterator[Due]:
@@ -134,21 +135,19 @@ def _send_all(bootstrap: str, pairs: Sequence[Pair]) -> None:
     assert producer.flush(300) == 0
 
 
-def _send_marks(
-    bootstrap: str, prices: dict[str, Decimal], count: int, first_sequence: int, per_record: int
-) -> None:
+def _send_marks(bootstrap: str, prices: dict[str, Decimal], count: int, first_sequence: int) -> None:
     producer = _producer(bootstrap, 5)
-    waiting: dict[str, list[Mark]] = {symbol: [] for symbol in prices}
     for mark in calm_marks(prices, count, first_sequence, first_sequence):
-        held = waiting[mark.symbol]
-        held.append(mark)
-        if len(held) == per_record:
-            message = mark if per_record == 1 else MarkBatch(tuple(held))
-            producer.produce("prices", encode(message), mark.symbol.encode())
-            held.clear()
-    for symbol, held in waiting.items():
-        if held:
-            producer.produce("prices", encode(MarkBatch(tuple(held))), symbol.encode())
+        producer.produce("prices", encode(mark), mark.symbol.encode())
+    assert producer.flush(300) == 0
+
+
+def _send_instants(bootstrap: str, prices: dict[str, Decimal], count: int, first_sequence: int) -> None:
+    producer = _producer(bootstrap, 5)
+    marks = calm_marks(prices, count, first_sequence, first_sequence)
+    while instant := tuple(islice(marks, len(prices))):
+        # one partition, or a symbol's marks would overtake each other
+        producer.produce("prices", encode(MarkBatch(instant)), partition=0)
     assert producer.flush(300) == 0
 
 

@@ -12,8 +12,12 @@ import pytest
 
 from engine.events.effects import EventType
 from streams.contract.cloudevents import outbox_entry
+from streams.desk.notify.distance_notices import LEFT as LEFT_TYPE
+from streams.desk.notify.distance_notices import NEAR as NEAR_TYPE
 from tests.streams.cli.test_cli_events import publish, said_of
+from tests.support.builders import SAMPLE, account
 from tests.support.cli import unimargin
+from tests.support.cli_state import leave_state, marks_now
 from tests.support.cluster import Cluster
 from tests.support.hook_receiver import SECRET, HookReceiver
 from tests.support.notify_process import NotifyProcess
@@ -44,6 +48,14 @@ def env(cluster: Cluster, unique: Callable[[str], str]) -> dict[str, str]:
         "UNIMARGIN_REDIS_URL": cluster.redis.url,
         "UNIMARGIN_GROUP": unique("group"),
     }
+
+
+@pytest.fixture
+def sample_policy(tmp_path: Path) -> Path:
+    """Under it prices stay fresh for as long as the test takes."""
+    path = tmp_path / "policy.toml"
+    path.write_text(SAMPLE.replace("stale_after_seconds = 10", "stale_after_seconds = 600"))
+    return path
 
 
 def rules_in(tmp_path: Path, give_up: int) -> Path:
@@ -162,3 +174,81 @@ def test_dead_letters_when_replayed_then_told_and_kept_no_more(
         assert (wrong.code, "did you mean 'all'" in wrong.err) == (2, True)
         assert hook.url not in (tmp_path / "notify.log").read_text()
         assert SECRET not in (tmp_path / "notify.log").read_text()
+
+
+NEAR = """
+[targets.desk]
+kind = "webhook"
+url = { env = "HOOK_URL" }
+secret = { env = "HOOK_SECRET" }
+
+[groups]
+vips = ["v-*"]
+
+[rules.near]
+within_percent = 10
+groups = ["vips"]
+targets = ["desk"]
+"""
+QUOTES = {"USDT-USD": 1, "BTC-USD": 50_000}
+"""With them `v-1` of the test is 14.9 % from its call line, at 46,000 some 7.5 %."""
+
+
+def test_distance_rule_when_killed_and_doubled_then_each_coming_and_leaving_is_told_once(
+    cluster: Cluster, env: dict[str, str], sample_policy: Path, tmp_path: Path, say: Callable[[str], None]
+) -> None:
+    rules = tmp_path / "rules.toml"
+    rules.write_text(NEAR)
+    states = [
+        account({"USDT": 10_000}, {"BTC-PERP": (1, 50_000)}, name=name) for name in ("v-1", "v-2", "other")
+    ]
+    url, env = cluster.redis.url, {**env, "UNIMARGIN_POLICY_FILE": str(sample_policy)}
+
+    def price(bitcoin: int) -> None:
+        leave_state(url, 0, states, (), marks_now({**QUOTES, "BTC-PERP": bitcoin}))
+
+    def heard(kind: str) -> list[str]:
+        return sorted(it.body["data"]["subject"] for it in hook.got if kind in it.body["data"]["types"])
+
+    price(50_000)
+    with (
+        HookReceiver() as hook,
+        NotifyProcess(env, rules, hook.url, tmp_path / "one.log", "one") as one,
+        NotifyProcess(env, rules, hook.url, tmp_path / "two.log", "two") as two,
+    ):
+        one.wait_ready()
+        two.wait_ready()
+        hook.status = 503
+        price(46_000)
+        wait_for("one is asked", lambda: hook.attempts > 0)
+        one.kill()
+        two.kill()
+        hook.status = 200
+        began = time.monotonic()
+        wait_for("both are told", lambda: heard(NEAR_TYPE) == ["v-1", "v-2"], 120)
+        say(f"told {time.monotonic() - began:.1f} s after both notifiers were killed")
+        one.kill()
+        two.kill()
+        price(51_000)
+        wait_for("both have left", lambda: heard(LEFT_TYPE) == ["v-1", "v-2"], 120)
+        price(46_000)
+        wait_for("both are told again", lambda: len(heard(NEAR_TYPE)) == 4, 120)
+        said = [it.body["data"] for it in hook.got]
+        assert len({it["id"] for it in said}) == len({it.id for it in hook.got}) == 6
+        assert len({it["episode_id"] for it in said}) == 4
+        assert {it["events"][0]["distance"] for it in said if NEAR_TYPE in it["types"]} == {"0.074931"}
+
+
+def test_dry_run_when_an_account_is_near_then_says_who_would_hear(
+    cluster: Cluster, env: dict[str, str], sample_policy: Path, tmp_path: Path
+) -> None:
+    rules, log = tmp_path / "rules.toml", tmp_path / "dry.log"
+    rules.write_text(NEAR)
+    near = account({"USDT": 10_000}, {"BTC-PERP": (1, 50_000)}, name="v-1")
+    leave_state(cluster.redis.url, 0, [near], (), marks_now({**QUOTES, "BTC-PERP": 46_000}))
+    words = (sys.executable, "-m", "streams.cli", "notify", "run", str(rules), "--dry-run")
+    with Worker("dry", {**env, "UNIMARGIN_POLICY_FILE": str(sample_policy)}, log, command=words) as dry:
+        wait_for("it is named", lambda: "7.49 % from its margin_call line" in log.read_text())
+        assert dry.terminate() == 0
+    with cluster.client() as client:
+        assert client.keys("*notify*") == []

@@ -12,7 +12,7 @@ from engine.events.effects import LIQUIDATION_TYPES, RiskEvent
 from engine.ladder import Band
 from engine.ladder.states import SEVERITY
 from streams.contract.cloudevents import Event, rfc3339, subject
-from streams.desk.notify.notify_rules import EventRule, NotifyRules
+from streams.desk.notify.notify_rules import NotifyRule, NotifyRules
 
 NAMED_MAX = 10
 """Accounts that a digest names."""
@@ -74,16 +74,22 @@ class Matcher:
                     found.setdefault(target, name)
         return found
 
-    def _wants(self, name: str, rule: EventRule, event: Event) -> bool:
+    def concerns(self, name: str, account: str) -> bool:
+        """Whether the accounts and groups that a rule names, if any, are of this one."""
+        named = self._accounts[name]
+        return not named or any(fnmatchcase(account, it) for it in named)
+
+    def _wants(self, name: str, rule: NotifyRule, event: Event) -> bool:
+        if rule.within_percent is not None:
+            return False
         if rule.types and not any(fnmatchcase(event.type.value, it) for it in rule.types):
             return False
-        accounts = self._accounts[name]
         of_account = bool(rule.entered or rule.groups or rule.accounts or rule.equity_min is not None)
         if not isinstance(event, RiskEvent):
             return not of_account
         if rule.entered and event.entered not in rule.entered:
             return False
-        if (rule.accounts or rule.groups) and not any(fnmatchcase(event.account, it) for it in accounts):
+        if not self.concerns(name, event.account):
             return False
         return rule.equity_min is None or event.equity >= rule.equity_min
 

@@ -49,3 +49,13 @@ class NotifyMetrics:
         self.reader_ready = Gauge(
             "margin_notify_reader_ready", "1 while the event topics are being followed, else 0.", registry=r
         )
+        self.near_lines = Gauge(
+            "margin_notify_near_lines",
+            "Pools near a line by the distance rules; 0 where another process watches.",
+            registry=r,
+        )
+        self.distance_round_seconds = Gauge(
+            "margin_notify_distance_round_seconds",
+            "How long it last took to look at every account once for the distance rules.",
+            registry=r,
+        )

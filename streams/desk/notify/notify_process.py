@@ -3,23 +3,30 @@
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from typing import Any
 
 import aiohttp
 import msgspec
 from aiokafka import TopicPartition
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from engine.events.effects import Stream
-from streams.config.settings import Settings
+from streams.config.settings import Settings, load_policy
 from streams.contract.cloudevents import rfc3339
+from streams.desk.book_copy import BookCopy
 from streams.desk.notify.channels import Channel, RefusedError, UndeliveredError, channel_of
-from streams.desk.notify.deliveries import TargetQueue
+from streams.desk.notify.deliveries import Pending, TargetQueue
 from streams.desk.notify.desk_notices import Matcher, Notice, Urgency, notice_of
+from streams.desk.notify.distance_watch import REFRESH_SECONDS, DistanceWatch, Tell
 from streams.desk.notify.event_reader import EventReader, event_of
+from streams.desk.notify.near_lines import NearLooker
+from streams.desk.notify.near_store import NearKeeper, NearMemory, NearStore
 from streams.desk.notify.notify_metrics import NotifyMetrics
 from streams.desk.notify.notify_rules import NotifyRules
+from streams.desk.notify.positions import PartitionPosition
 from streams.desk.notify.told_store import DeadLetter, Suppressed, ToldStore
 from streams.kafka.clients import open_reader, partition_counts
 from streams.observe.health_server import HealthServer
@@ -69,8 +76,14 @@ async def run_notifier(settings: Settings, rules: NotifyRules) -> None:
         )
         await health.start()
         stack.push_async_callback(health.stop)
+        near = NearStore(client, settings.redis_prefix)
+        work = [
+            reader.run(),
+            _count_dead(store, metrics),
+            *_watching(settings, rules, client, near, _teller(rules, queues), metrics),
+            *(it.run() for it in queues.values()),
+        ]
         async with asyncio.TaskGroup() as group:
-            work = [reader.run(), _count_dead(store, metrics), *(it.run() for it in queues.values())]
             tasks = [group.create_task(it) for it in work]
             await stopping.wait()
             health.not_ready = lambda: {"notifier": "is stopping"}
@@ -80,7 +93,66 @@ async def run_notifier(settings: Settings, rules: NotifyRules) -> None:
 
 async def run_dry(settings: Settings, rules: NotifyRules, tell: Callable[[DryLine], None]) -> None:
     """Tell `tell` who would be told of what, from now on; nothing is sent, and no position is kept."""
-    stopping, matcher = _stop_signal(), Matcher(rules)
+    stopping = _stop_signal()
+
+    def tell_of(notice: Notice, _: Callable[[], bool], done: Callable[[], None]) -> None:
+        targets = dict.fromkeys(rules.rules[notice.rule].targets, notice.rule)
+        tell(DryLine(targets, notice.id, notice.summary))
+        done()
+
+    client = client_of(settings)
+    work = [
+        _read_dry(settings, rules, tell),
+        *_watching(settings, rules, client, NearMemory(), tell_of, NotifyMetrics()),
+    ]
+    async with aclosing(client), asyncio.TaskGroup() as group:
+        tasks = [group.create_task(it) for it in work]
+        await stopping.wait()
+        for task in tasks:
+            task.cancel()
+
+
+def _watching(
+    settings: Settings,
+    rules: NotifyRules,
+    client: Redis,
+    near: NearKeeper,
+    tell: Tell,
+    metrics: NotifyMetrics,
+) -> list[Coroutine[Any, Any, None]]:
+    """What the distance rules need to be at work; nothing where there are none."""
+    if all(it.within_percent is None for it in rules.rules.values()):
+        return []
+    watch = DistanceWatch(NearLooker(load_policy(settings.policy_file), rules), near, tell)
+    copy = BookCopy(client, settings.redis_prefix, REFRESH_SECONDS, watch.changed)
+    metrics.near_lines.set_function(lambda: watch.near_count)
+    metrics.distance_round_seconds.set_function(lambda: watch.round_s)
+    return [copy.run(), watch.run(copy)]
+
+
+def _teller(rules: NotifyRules, queues: Mapping[str, TargetQueue]) -> Tell:
+    """Hands a notice to every target of its rule."""
+
+    def tell(notice: Notice, wanted: Callable[[], bool], done: Callable[[], None]) -> None:
+        targets = set(rules.rules[notice.rule].targets)
+        # a position of one record, which is done once all of its deliveries are
+        one = PartitionPosition(0)
+        one.read(0, len(targets))
+        told = one.done_of(0)
+
+        def told_one() -> None:
+            told()
+            if not one.waiting:
+                done()
+
+        for target in targets:
+            queues[target].offer(Pending(notice, wanted, told_one))
+
+    return tell
+
+
+async def _read_dry(settings: Settings, rules: NotifyRules, tell: Callable[[DryLine], None]) -> None:
+    matcher = Matcher(rules)
     counts = await partition_counts(settings, [*Stream])
     partitions = [TopicPartition(it.value, number) for it in Stream for number in range(counts.get(it, 0))]
     async with open_reader(settings, fetch_max_wait_ms=settings.kafka_fetch_wait_ms) as consumer:
@@ -89,7 +161,7 @@ async def run_dry(settings: Settings, rules: NotifyRules, tell: Callable[[DryLin
         bounds = await (consumer.beginning_offsets if earliest else consumer.end_offsets)(partitions)
         for at, offset in bounds.items():
             consumer.seek(at, offset)
-        while not stopping.is_set():
+        while True:
             for at, records in (await consumer.getmany(timeout_ms=POLL_MS)).items():
                 for record in records:
                     event = event_of(Stream(at.topic), record)

@@ -76,9 +76,22 @@ class TargetRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     quiet: QuietHours | None = None
 
 
-class EventRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One rule: an event that has all that is stated goes to the targets."""
+class RuleLine(StrEnum):
+    """A line of the ladder that an account can come near to."""
 
+    WARNING = "warning"
+    MARGIN_CALL = "margin_call"
+    REDUCE_ONLY = "reduce_only"
+    LIQUIDATION = "liquidation"
+
+
+class NotifyRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One rule: an event that has all that is stated goes to the targets, or an account that comes near a line."""
+
+    within_percent: Decimal | None = None
+    """An account of which a move of the whole market by so much, up or down, brings a pool to `line`. In place of `types` and `entered`."""
+    line: RuleLine | None = None
+    """With `within_percent`; the margin call where it is left out."""
     types: tuple[str, ...] = ()
     """Types of events, or patterns of them (`margin.call.*`)."""
     entered: tuple[Band, ...] = ()
@@ -96,6 +109,6 @@ class NotifyRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """The file."""
 
     targets: dict[str, TargetRules]
-    rules: dict[str, EventRule]
+    rules: dict[str, NotifyRule]
     groups: dict[str, tuple[str, ...]] = {}
     """Accounts, or patterns of them, by name of the group."""

@@ -20,10 +20,20 @@ from engine.ladder import Band
 from engine.marks.outages import OutageKind
 from engine.policy.reading.shape_faults import shape_fault
 from streams.config.settings import SettingsError
-from streams.desk.notify.notify_rules import EventRule, NotifyRules, SecretSource, TargetKind, TargetRules
+from streams.desk.notify.notify_rules import (
+    NotifyRule,
+    NotifyRules,
+    RuleLine,
+    SecretSource,
+    TargetKind,
+    TargetRules,
+)
 
 TYPES = tuple(it.value for kinds in (EventType, BreakerEventType, OutageKind, AdlEventType) for it in kinds)
 """Of every event that the topics carry."""
+
+WITHIN_PERCENT_BOUND = 50
+"""Twice as far is looked too, to know who is close; a market cannot lose more than all."""
 
 _NEEDS = {
     TargetKind.WEBHOOK: ("url", "secret"),
@@ -77,7 +87,7 @@ def secret_of(source: SecretSource, place: str) -> str:
 
 def _table_fault(document: dict[str, Any], text: str) -> str | None:
     """The first table of a target or a rule that has not its shape, and how, with the nearest key or word."""
-    for section, kind in (("targets", TargetRules), ("rules", EventRule)):
+    for section, kind in (("targets", TargetRules), ("rules", NotifyRule)):
         tables = document.get(section)
         for name, table in tables.items() if isinstance(tables, dict) else ():
             try:
@@ -86,7 +96,7 @@ def _table_fault(document: dict[str, Any], text: str) -> str | None:
                 said = shape_fault(str(error), _only(text, f"{section}.{name}"), kind)
                 word = re.search(r"Invalid enum value '([^']*)'", said)
                 nearest = (
-                    _nearest(word[1], [it.value for kinds in (Band, TargetKind) for it in kinds])
+                    _nearest(word[1], [it.value for kinds in (Band, RuleLine, TargetKind) for it in kinds])
                     if word
                     else ""
                 )
@@ -142,9 +152,14 @@ def _target_fault(target: TargetRules) -> str | None:
     return None
 
 
-def _rule_fault(rule: EventRule, rules: NotifyRules) -> str | None:
-    if not rule.types and not rule.entered:
-        return "it wants `types` or `entered`: what is it to tell of?"
+def _rule_fault(rule: NotifyRule, rules: NotifyRules) -> str | None:
+    of_events = bool(rule.types or rule.entered)
+    if of_events == (rule.within_percent is not None):
+        return "it wants `types` or `entered`, or else `within_percent`: what is it to tell of?"
+    if rule.line is not None and of_events:
+        return "`line` goes with `within_percent`"
+    if rule.within_percent is not None and not 0 < rule.within_percent < WITHIN_PERCENT_BOUND:
+        return f"`within_percent`: {rule.within_percent} is not above 0 and below {WITHIN_PERCENT_BOUND}"
     for pattern in rule.types:
         if not any(fnmatchcase(it, pattern) for it in TYPES):
             return f"`types`: no event is of type {pattern!r}{_nearest(pattern, TYPES)}"

@@ -9,11 +9,8 @@ import msgspec
 import pytest
 import redis
 
-from engine.events.effects import AccountRisk
-from engine.ladder import Band, LadderState
-from engine.ladder.states import CallKind, Controls
 from streams.store.store_keys import ShardKeys
-from tests.streams.desk.conftest import MakeApi
+from tests.streams.desk.conftest import QUOTES, MakeApi
 from tests.support.api_process import ApiProcess
 from tests.support.builders import account
 from tests.support.cli import unimargin
@@ -22,7 +19,6 @@ from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.system
 
-QUOTES = {"USDT-USD": 1, "BTC-USD": 50_000, "BTC-PERP": 50_000, "ETH-PERP": 3_000}
 TIMED = {"read_at_ns", "age_seconds"}
 """Fields that say when it was asked."""
 PORTFOLIO = {
@@ -39,41 +35,6 @@ def timeless(said: Any) -> Any:
     if isinstance(said, dict):
         return {name: timeless(value) for name, value in said.items() if name not in TIMED}
     return [timeless(it) for it in said] if isinstance(said, list) else said
-
-
-def risk(name: str, band: Band, **fields: Any) -> AccountRisk:
-    return AccountRisk(name, {"": LadderState(band=band, episode_id=f"{name}//1", **fields)})
-
-
-@pytest.fixture
-def filled(make_api: MakeApi, redis_url_db: str) -> ApiProcess:
-    """Accounts of every sort in two shards, and an API that has ranked them."""
-    states = [
-        account({"USDT": 10_000}, {"BTC-PERP": (1, 50_000)}, name="well"),
-        account(
-            {"USDT": 3_400, "BTC": "0.1"}, {"BTC-PERP": (2, 51_000), "ETH-PERP": (-1, 3_100)}, name="called"
-        ),
-        account({"USDT": 1_000}, {"ETH-PERP": (5, 3_150)}, name="sinking"),
-        account({"USDT": 900}, {"ETH-PERP": (5, 3_150)}, name="sinking more"),
-    ]
-    call = {
-        "controls": Controls.TRADE_ONLY,
-        "call": CallKind.STANDARD,
-        "deadline_ns": 2_000_000_000_000_000_000,
-    }
-    risks = [
-        risk("called", Band.MARGIN_CALL, **call),
-        risk("sinking", Band.LIQUIDATION, controls=Controls.LOCKED, call=CallKind.URGENT),
-        risk("sinking more", Band.LIQUIDATION, controls=Controls.LOCKED, call=CallKind.URGENT),
-    ]
-    leave_state(redis_url_db, 0, states[:2], risks[:1], marks_now(QUOTES), {"fills": 41, "ledger": 7})
-    others = [account({"USDT": 10 + it}, name=f"small-{it}") for it in range(40)]
-    leave_state(redis_url_db, 1, [*states[2:], *others], risks[1:], marks_now(QUOTES))
-    api = make_api()
-    wait_for(
-        "everybody is ranked", lambda: (it := api.ask("/accounts").data)["total"] == 44 and it["complete"]
-    )
-    return api
 
 
 @pytest.fixture
