@@ -1,6 +1,5 @@
 """Whether the API can answer, for people and probes, and its metrics. None of it tells of any account, so none takes a key."""
 
-
 import msgspec
 from litestar import Response, get
 from litestar.di import NamedDependency
