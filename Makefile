@@ -63,5 +63,5 @@ kubernetes: setup
 	@$(VENV)/bin/python -m deploy.kubernetes.write_prometheus_rule $(ARGS)
 
 lock: setup
-	@$(UV) pip compile -q pyproject.toml --extra demo --extra desk --group dev --universal --python-version 3.11 \
+	@$(UV) pip compile -q pyproject.toml --extra demo --extra desk --extra traces --group dev --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-emit-find-links -o requirements.lock

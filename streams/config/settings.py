@@ -97,6 +97,11 @@ class Settings(BaseSettings):
     log_levels: Annotated[dict[str, LogLevel], NoDecode] = {}
     """Levels of single loggers, ours or a library's, and of all below them: `aiokafka=INFO,streams.outbox=DEBUG`."""
 
+    traces_endpoint: str = Field(default="", pattern="^(https?://.+)?$")
+    """Where a collector takes OpenTelemetry traces over HTTP (`http://127.0.0.1:4318/v1/traces`); empty keeps none. Needs unimargin[traces]."""
+    traces_share: float = Field(default=0.01, ge=0, le=1)
+    """Of how many batches the spans are kept: some 0.1 ms of the event loop each."""
+
     api_host: str = "127.0.0.1"
     """Where `unimargin api` listens. Anywhere but on loopback it asks for keys."""
     api_port: int = Field(default=9109, ge=0, le=65535)

@@ -42,6 +42,7 @@ from aiokafka.partitioner import DefaultPartitioner
 
 from streams.contract.commit import Lane, OutboxEntry
 from streams.observe.metrics import Metrics, Stage
+from streams.observe.traces import NO_TRACES, Traces
 from streams.outbox.licence import Licence
 from streams.store.shard_store import EpochLost, ShardStore, StoreRewound
 
@@ -111,7 +112,9 @@ class OutboxRelay:
         producer: AIOKafkaProducer,
         metrics: Metrics,
         clock_ns: Callable[[], int],
+        traces: Traces = NO_TRACES,
     ) -> None:
+        self._traces = traces
         self._store, self._lane, self._licence = store, lane, licence
         self._producer = producer
         self._metrics = metrics
@@ -254,7 +257,8 @@ class OutboxRelay:
             return offset
 
         try:
-            offset = await _until_it_works(attempt, f"{batch.place.topic}/{batch.place.partition}")
+            with self._traces.goes_on("publish", batch.entries, topic=batch.place.topic):
+                offset = await _until_it_works(attempt, f"{batch.place.topic}/{batch.place.partition}")
         except RelayError as error:
             if not isinstance(error.__cause__, REFUSED_RECORD):
                 raise

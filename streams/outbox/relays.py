@@ -8,6 +8,7 @@ from aiokafka.errors import KafkaError
 from streams.contract.commit import Lane, OutboxEntry
 from streams.kafka.producer_epochs import ProducerEpoch
 from streams.observe.metrics import Metrics
+from streams.observe.traces import NO_TRACES, Traces
 from streams.outbox.licence import Licence
 from streams.outbox.relay import OutboxRelay
 from streams.store.shard_store import ShardStore
@@ -29,11 +30,13 @@ class OutboxRelays:
         metrics: Metrics,
         clock_ns: Callable[[], int],
         raise_epoch: RaiseEpoch,
+        traces: Traces = NO_TRACES,
     ) -> None:
         self._store, self._metrics, self._raise_epoch = store, metrics, raise_epoch
         self._licence = Licence(store)
         self._relays = {
-            lane: OutboxRelay(store, lane, self._licence, producers[lane], metrics, clock_ns) for lane in Lane
+            lane: OutboxRelay(store, lane, self._licence, producers[lane], metrics, clock_ns, traces)
+            for lane in Lane
         }
         self._epoch: ProducerEpoch | None = None
         self._older_edition = False

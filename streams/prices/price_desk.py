@@ -32,6 +32,7 @@ from streams.contract.commit import OutboxEntry
 from streams.contract.quarantine_budget import QuarantineBudget
 from streams.contract.quarantine_record import quarantine_entry
 from streams.observe.metrics import Metrics, Stage
+from streams.observe.traces import NO_TRACES, Traces
 from streams.prices.price_reader import PriceRecord
 from streams.prices.symbol_beliefs import SymbolBeliefs
 
@@ -73,6 +74,7 @@ class PriceDesk:
         beliefs: SymbolBeliefs,
         turn: asyncio.Lock,
         conflates: bool = False,
+        traces: Traces = NO_TRACES,
     ) -> None:
         """`judge` gets instants in order; `quarantine` gets records that are no prices; `beliefs` keeps what is refused.
 
@@ -82,6 +84,7 @@ class PriceDesk:
         self._metrics, self._beliefs, self._conflates = metrics, beliefs, conflates
         self._topic, self._quarantine_topic, self._turn = topic, quarantine_topic, turn
         self._budget = QuarantineBudget()
+        self._traces = traces
 
     async def on_records(
         self, records: Sequence[PriceRecord], batches_waiting: int = 0, polled_ns: int | None = None
@@ -100,7 +103,8 @@ class PriceDesk:
                 taken.instants.extend(part.instants)
                 taken.refused.extend(part.refused)
                 taken.notices.extend(part.notices)
-            await self._take(taken, received_ns, batches_waiting)
+            with self._traces.span("prices.batch", records=len(records), instants=len(taken.instants)):
+                await self._take(taken, received_ns, batches_waiting)
         took_s = time.perf_counter() - began
         self._metrics.mark_batch_seconds.observe(took_s)
         if taken.instants:
@@ -146,7 +150,8 @@ class PriceDesk:
         self._metrics.mark_batches_total.labels(how).inc()
         self._metrics.mark_batch_marks.observe(marks_count)
         self._metrics.instants_conflated_total.inc(len(instants) - len(judged))
-        await self._judge(self._encoder.encode(judged))
+        with self._traces.span("judge", instants=len(judged)):
+            await self._judge(self._encoder.encode(judged))
 
     def _how(
         self, instants: Sequence[Instant], marks_count: int, received_ns: int, batches_waiting: int

@@ -22,7 +22,7 @@ class Committing:
         """`lose` is called when the shard is not ours any more."""
         self.processor, self._store, self._relays = parts.processor, parts.store, parts.relays
         self._queue, self._cascade, self._metrics = parts.queue, parts.cascade, parts.metrics
-        self._lose = lose
+        self._traces, self._lose = parts.traces, lose
 
     @crash_only
     async def commit_parts(self) -> None:
@@ -39,7 +39,8 @@ class Committing:
                 acknowledge()
 
     async def _commit(self, commit: Commit) -> None:
-        with self._metrics.commit_seconds.time():
+        traced = self._traces.goes_on("commit", commit.outbox, shard=self.processor.shard)
+        with traced, self._metrics.commit_seconds.time():
             await self._store.commit(commit)
         self._metrics.stage_seconds[Stage.COMMITTED].observe(time.monotonic() - self._queue.taken_since_s)
         self.processor.on_committed(commit)

@@ -41,6 +41,7 @@ class InputSteps:
         self.processor, self._store, self._queue = parts.processor, parts.store, parts.queue
         self._topics, self._log_ends, self._standing = parts.topics, parts.log_ends, parts.standing
         self._turn, self._cascade, self._metrics = parts.turn, parts.cascade, parts.metrics
+        self._traces = parts.traces
         self._judging, self._reader, self._memory = judging, reader, memory
         self._flood = FloodNotice(parts.metrics)
         self._looked_s = 0.0
@@ -57,9 +58,11 @@ class InputSteps:
         while True:
             await self._reader.moves(self.processor.watermarks)
             read_s = self._reader.oldest_read_s
-            await self.advance(APPLY_RECORDS_MAX)
-            async with self._turn:
-                await self._judging.say(self.processor.settle())
+            with self._traces.span("inputs.batch", shard=self.shard):
+                await self.advance(APPLY_RECORDS_MAX)
+                async with self._turn:
+                    with self._traces.span("judge", shard=self.shard):
+                        await self._judging.say(self.processor.settle())
             self._metrics.stage_seconds[Stage.JUDGED].observe(time.monotonic() - read_s)
 
     async def look(self) -> LogLook:

@@ -11,6 +11,7 @@ from streams.kafka.log_ends import LogEnds
 from streams.kafka.log_reader import LogReader
 from streams.observe.cascade import Cascade
 from streams.observe.metrics import Metrics
+from streams.observe.traces import NO_TRACES, Traces
 from streams.outbox.relays import OutboxRelays
 from streams.shards.commit_queue import CommitQueue
 from streams.shards.processor import ShardProcessor
@@ -37,3 +38,4 @@ class ShardParts(NamedTuple):
     """Held while anybody on this worker judges."""
     cascade: Cascade
     metrics: Metrics
+    traces: Traces = NO_TRACES

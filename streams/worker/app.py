@@ -21,7 +21,7 @@ from engine.marks.intake import PriceIntake
 from engine.marks.mark_book import MarkBook
 from engine.policy import Policy
 from streams.config.problem import Problem
-from streams.config.settings import Settings, load_policy
+from streams.config.settings import Settings, SettingsError, load_policy
 from streams.contract.commit import Lane
 from streams.kafka.clients import account_partitioner, relay_producer
 from streams.kafka.fund_follower import FundFollower
@@ -33,6 +33,7 @@ from streams.observe.health_server import HealthServer
 from streams.observe.heat_map_gauges import HeatMapGauges
 from streams.observe.loop_lag import measure_loop_lag
 from streams.observe.metrics import Metrics
+from streams.observe.traces import NO_TRACES, Traces
 from streams.outbox.relays import OutboxRelays
 from streams.prices.operator_reader import OperatorReader
 from streams.prices.price_desk import PriceDesk
@@ -92,6 +93,7 @@ async def run_worker(settings: Settings, *, standby: bool = False) -> None:
     metrics.worker_info.labels(ENGINE_VERSION, policy.digest).set(1)
     metrics.worker_start_timestamp_seconds.set(time.time())
 
+    traces = _traces(settings)
     redis = connect(settings.redis_url.get_secret_value())
     proofs = Proofs(settings, redis)
     gate = PolicyGate(redis, settings.redis_prefix, policy, metrics)
@@ -102,9 +104,10 @@ async def run_worker(settings: Settings, *, standby: bool = False) -> None:
     await health.start()
     partitions = await _unless(stopping, _admitted(proofs, gate, topics))
     if partitions is not None:
-        room = Room(settings, policy, topics, metrics, redis, gate, health, stopping)
+        room = Room(settings, policy, topics, metrics, redis, gate, health, stopping, traces)
         await _serve(room, partitions, standby=standby)
     await redis.aclose()
+    await asyncio.to_thread(traces.close)
     await health.stop()
     if gate.closed and partitions is not None:
         raise Problem(gate.closed)
@@ -121,11 +124,12 @@ class Room(NamedTuple):
     gate: PolicyGate
     health: HealthServer
     stopping: asyncio.Event
+    traces: Traces
 
 
 async def _serve(room: Room, partitions: int, *, standby: bool) -> None:
     """Build every part of an admitted worker, and run it until it is to stop."""
-    settings, policy, topics, metrics, redis, gate, health, stopping = room
+    settings, policy, topics, metrics, redis, gate, health, stopping, traces = room
     booking = await with_all_ever_listed(redis, settings.redis_prefix, policy)
     metrics.shards_expected.set(partitions)
     events = {lane: relay_producer(settings) for lane in Lane}
@@ -166,7 +170,9 @@ async def _serve(room: Room, partitions: int, *, standby: bool) -> None:
         parts = ShardParts(
             processor=processor,
             store=store,
-            relays=OutboxRelays(store, events, metrics, time.time_ns, partial(raise_shard_epoch, settings)),
+            relays=OutboxRelays(
+                store, events, metrics, time.time_ns, partial(raise_shard_epoch, settings), traces
+            ),
             queue=CommitQueue(),
             standing=Standing(),
             marks=marks,
@@ -177,6 +183,7 @@ async def _serve(room: Room, partitions: int, *, standby: bool) -> None:
             turn=turn,
             cascade=Cascade(policy, marks, metrics),
             metrics=metrics,
+            traces=traces,
         )
         return ShardRunner(
             parts,
@@ -220,6 +227,7 @@ async def _serve(room: Room, partitions: int, *, standby: bool) -> None:
         beliefs=beliefs,
         turn=turn,
         conflates=settings.marks_judged == "conflate",
+        traces=traces,
     )
     member = (
         StandIn(shards, desk, partitions) if standby else GroupMember(settings, topics, shards, desk, metrics)
@@ -277,6 +285,19 @@ async def _serve(room: Room, partitions: int, *, standby: bool) -> None:
     _log.info("worker_stops", worker=settings.worker_id)
     await _shut_down(member, shards, tasks, events, within_seconds=settings.shutdown_seconds)
     watchdog.stop()
+
+
+def _traces(settings: Settings) -> Traces:
+    """Raises `SettingsError` where traces are asked for and what they need is not installed."""
+    if not settings.traces_endpoint:
+        return NO_TRACES
+    try:
+        from streams.observe.otlp_traces import OtlpTraces  # noqa: PLC0415 - an extra, and half a second
+    except ImportError as error:
+        raise SettingsError(
+            f"UNIMARGIN_TRACES_ENDPOINT: install unimargin[traces] ({error.name} is missing)"
+        ) from error
+    return OtlpTraces(settings.traces_endpoint, settings.traces_share, settings.worker_id)
 
 
 async def _admitted(proofs: Proofs, gate: PolicyGate, topics: dict[Topic, str]) -> int:

@@ -254,6 +254,22 @@ BUGS = (
         "test_next_when_parts_of_an_account_waited_together_then_the_commit_is_as_old_as_the_first",
     ),
     Bug(
+        name="an event does not name the span that it comes from",
+        file="streams/shards/judging.py",
+        search="        self._queue.add(self._traces.stamped(parts))\n",
+        replace="        self._queue.add(parts)\n",
+        test="tests/system/test_traces.py::"
+        "test_traces_when_asked_for_then_an_event_names_the_span_that_judged_and_its_commit_and_publication_go_on_with_it",
+    ),
+    Bug(
+        name="a worker that was told to stop says that it is ready",
+        file="streams/worker/app.py",
+        search='    health.not_ready = lambda: {"worker": "is stopping: it makes durable and publishes what it has"}\n',
+        replace="",
+        test="tests/streams/worker/test_draining.py::"
+        "test_readiness_when_a_worker_drains_then_503_says_so_until_it_has_ended",
+    ),
+    Bug(
         name="event numbers are not durable",
         file="streams/shards/processor.py",
         search="            risks={risk.account: msgspec.json.encode(risk)},\n",
