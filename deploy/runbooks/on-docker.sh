@@ -12,9 +12,9 @@ on() {
         stop) docker compose stop "$@" ;;
         restart) docker compose restart "$@" ;;
         kill) docker compose kill "$@" ;;
-        unimargin) docker compose run --rm -T worker-1 "$@" ;;
-        redis-cli) docker compose exec -T redis redis-cli "$@" ;;
-        kafka) docker compose exec -T kafka "/opt/kafka/bin/$1" --bootstrap-server kafka:9092 "${@:2}" ;;
+        unimargin) docker compose run --rm -T operator "$@" ;;
+        redis-cli) docker compose exec -T redis look "$@" ;;
+        kafka) docker compose exec -T kafka "/opt/kafka/bin/$1" --bootstrap-server kafka:9092 --command-config /etc/kafka/client.properties "${@:2}" ;;
         disk) docker compose exec -T "$1" df -h "/var/lib/$1/data" ;;
         *) echo "no word $word: deploy/runbooks/README.md" >&2; return 2 ;;
     esac

@@ -24,11 +24,13 @@ class FundBalance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """What the insurance fund of a group of contracts has. Its key is the group; an empty record ends the group."""
 
     group: Name
+    """Its name; also the key of the record."""
     symbols: tuple[Name, ...] = ()
     """Contracts that it pays for; none: every contract that no other group names."""
     balances: dict[Name, Decimal]
-    """By asset."""
+    """By asset, in coins."""
     time_ns: TimeNs
+    """Event time of the statement, in nanoseconds since the Unix epoch."""
 
 
 def fund_of(symbol: str, funds: Iterable[FundBalance]) -> FundBalance | None:

@@ -25,9 +25,8 @@ from engine.policy import Policy
 from engine.position_keys import symbol_of
 from streams.answers.account_report import believed, worst_band
 from streams.answers.account_rows import RiskRow, comparable, risk_row
-from streams.answers.shelf import open_shelf
+from streams.answers.shelf import open_counted_shelf
 from streams.config.problem import Problem
-from streams.config.progress_bar import counting
 from streams.config.settings import Settings
 from streams.store.redis_access import read_state
 
@@ -88,14 +87,12 @@ async def list_accounts(
 ) -> AccountList:
     """The first accounts by what was asked for; equal ones by name. Raises `Problem`."""
     finding = _Finding(policy, question)
-    async with open_shelf(settings) as shelf:
-        with counting("reading accounts", None) as read:
-            for shard in range(await shelf.shard_count()):
-                known = await shelf.risks(shard)
-                prices = believed(await shelf.marks(shard), policy, now_ns)
-                async for account, state in shelf.accounts(shard):
-                    finding.take(account, state, known, shard, prices)
-                    read(1)
+    async with open_counted_shelf(settings) as shelf:
+        for shard in range(await shelf.shard_count()):
+            known = await shelf.risks(shard)
+            prices = believed(await shelf.marks(shard), policy, now_ns)
+            async for account, state in shelf.accounts(shard):
+                finding.take(account, state, known, shard, prices)
     return AccountList(
         currency=policy.account_currency,
         policy=policy.name,

@@ -1,6 +1,5 @@
 """One account with the prices it is valued at, as the workers left them in Redis."""
 
-import time
 from typing import NamedTuple
 
 from engine.events.effects import AccountRisk
@@ -67,7 +66,7 @@ async def account_reading(shelf: Shelf, account: str, policy: Policy) -> Account
     found = await find_account(shelf, account)
     marks = await shelf.marks(found.shard)
     state, risk = read_state(account, found.state), read_risk(account, found.risk)
-    now_ns = time.time_ns()
+    now_ns = shelf.now_ns()
     check_listed(state, risk, policy)
     return AccountReading(state, risk, found.shard, believed(marks, policy, now_ns), policy, now_ns)
 

@@ -1,6 +1,5 @@
 """What `unimargin heatmap` says: read from Redis shard by shard, computed by the book that the workers use."""
 
-import time
 from collections.abc import Collection
 from decimal import Decimal
 from typing import NamedTuple
@@ -56,7 +55,7 @@ async def read_heat_map(
     shelf: Shelf, policy: Policy, moves: Collection[Decimal], *, last_prices: bool
 ) -> HeatReading:
     """Read every account. `last_prices`: the newest saved mark of each symbol counts as fresh. Raises `Problem`."""
-    now_ns = time.time_ns()
+    now_ns = shelf.now_ns()
     reader = await book_reader(shelf, policy, now_ns, last_prices=last_prices)
     points = list(market_points(moves, reader.prices, policy))
     heat, accounts = nothing(len(points), policy), 0

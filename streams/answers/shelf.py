@@ -1,6 +1,7 @@
 """Where the answers are read from: what the workers left of each shard, straight from Redis or from a copy that is kept up to date."""
 
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -8,6 +9,7 @@ from redis.asyncio import Redis
 
 from engine.events.effects import AccountRisk
 from engine.inputs import Mark
+from streams.config.progress_bar import counting
 from streams.config.settings import Settings
 from streams.store.belief_store import read_beliefs
 from streams.store.redis_access import open_redis, risks, saved_marks, shard_count
@@ -16,6 +18,9 @@ from streams.store.store_reader import StoredAccount, StoreReader
 
 class Shelf(Protocol):
     """All shards of a deployment, to read. What it gives may be a moment old."""
+
+    def now_ns(self) -> int:
+        """What time it is there (Unix ns): a mark's age is judged by it."""
 
     async def shard_count(self) -> int:
         """One more than the highest shard that was ever taken over."""
@@ -45,10 +50,16 @@ class Shelf(Protocol):
 class RedisShelf:
     """`Shelf` that asks Redis each time. Calls raise `Problem` for what cannot be read, and what the client raises."""
 
-    def __init__(self, client: Redis, prefix: str) -> None:
-        """`open_shelf` makes one."""
-        self._client, self._prefix = client, prefix
+    def __init__(
+        self, client: Redis, prefix: str, on_accounts: Callable[[int], None] = lambda _: None
+    ) -> None:
+        """`open_shelf` makes one. `on_accounts` is told how many more were read."""
+        self._client, self._prefix, self._on_accounts = client, prefix, on_accounts
         self._store = StoreReader(client, prefix)
+
+    def now_ns(self) -> int:
+        """See `Shelf`."""
+        return time.time_ns()
 
     async def shard_count(self) -> int:
         """See `Shelf`."""
@@ -59,9 +70,11 @@ class RedisShelf:
         shards = await self.shard_count()
         return await self._store.account(account, shards) if shards else None
 
-    def accounts(self, shard: int) -> AsyncIterator[tuple[str, bytes]]:
+    async def accounts(self, shard: int) -> AsyncIterator[tuple[str, bytes]]:
         """See `Shelf`."""
-        return self._store.accounts(shard)
+        async for found in self._store.accounts(shard):
+            self._on_accounts(1)
+            yield found
 
     async def risks(self, shard: int) -> Mapping[str, AccountRisk]:
         """See `Shelf`."""
@@ -89,6 +102,14 @@ async def open_shelf(settings: Settings) -> AsyncIterator[RedisShelf]:
     """Redis, connected. Raises `Problem` when it does not answer, then or in the body."""
     async with open_redis(settings) as client:
         yield RedisShelf(client, settings.redis_prefix)
+
+
+@asynccontextmanager
+async def open_counted_shelf(settings: Settings) -> AsyncIterator[RedisShelf]:
+    """The same for a command that reads every account: a bar on standard error counts them."""
+    async with open_redis(settings) as client:
+        with counting("reading accounts", None) as done:
+            yield RedisShelf(client, settings.redis_prefix, done)
 
 
 async def newest_marks(shelf: Shelf) -> dict[str, Mark]:

@@ -1,6 +1,5 @@
 """What `unimargin stress` says: every account in Redis, in every market that was asked for, by the book that the workers use."""
 
-import time
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
@@ -82,7 +81,7 @@ async def read_stress(
     shelf: Shelf, policy: Policy, asked: BookStressAsked, *, last_prices: bool
 ) -> BookStressReport:
     """Read every account and put it into each market. Raises `Problem`."""
-    now_ns = time.time_ns()
+    now_ns = shelf.now_ns()
     names: list[str] = []
     parts: list[BookStress] = []
     reader = await book_reader(shelf, policy, now_ns, last_prices=last_prices)

@@ -6,7 +6,6 @@ risk records of a shard, all names, and `CHUNK_ACCOUNTS` rows.
 """
 
 from collections import Counter
-from collections.abc import Callable
 from decimal import Decimal
 from heapq import nsmallest
 from typing import NamedTuple
@@ -102,9 +101,8 @@ async def what_if_all(
     shocks: tuple[AskedShock, ...],
     limit: int,
     now_ns: int,
-    read: Callable[[int], None],
 ) -> WhatIfBook:
-    """Move every account's prices; `read` is told of each account. Raises `Problem`."""
+    """Move every account's prices. Raises `Problem`."""
     factors = {shock.target: canonical(ONE + shock.move) for shock in shocks}
     names, counted, kept = set[str](), Counter[tuple[Band, Band]](), set[str]()
     held: list[MovedAccount] = []
@@ -116,7 +114,6 @@ async def what_if_all(
         moved = market.at(factors)
         kept.update(market.not_repriced)
         async for account, data in shelf.accounts(shard):
-            read(1)
             if account in names:  # a scan may give an account twice
                 continue
             try:

@@ -37,6 +37,11 @@ TOPICS = {
         "Liquidations",
         "Intents: the exchange executes the newest plan of a pool, and its fills name the `liquidation_id`.",
     ),
+    "account-state": (
+        "send",
+        "Second copies of accounts",
+        "The newest state of every account, compacted, for a shard that Redis has lost; nobody but workers may write to it. Only where UNIMARGIN_ACCOUNT_STATE_MINUTES is not 0.",
+    ),
     "operator": (
         "receive",
         "Operators' commands",
@@ -51,18 +56,34 @@ TOPICS = {
 }  # fmt: skip
 """By role: what unimargin does there, title, description."""
 
+SCHEMES = {
+    "PLAIN": {"type": "plain", "description": "SASL/PLAIN."},
+    "SCRAM-SHA-256": {"type": "scramSha256", "description": "SASL/SCRAM-SHA-256."},
+    "SCRAM-SHA-512": {"type": "scramSha512", "description": "SASL/SCRAM-SHA-512."},
+    "OAUTHBEARER": {"type": "http", "scheme": "bearer", "description": "SASL/OAUTHBEARER."},
+}
+"""By mechanism: how AsyncAPI calls it."""
+
 
 def asyncapi_document(settings: Settings) -> dict[str, Any]:
     """The document for the brokers and the topic names of `settings`."""
     messages = all_messages(example_day(settings))
     layout = load_layout(
-        None, settings.model_copy(update={"operator_topic_enabled": True, "fund_topic_enabled": True})
+        None,
+        settings.model_copy(
+            update={
+                "operator_topic_enabled": True,
+                "fund_topic_enabled": True,
+                "account_state_minutes": settings.account_state_minutes or 10.0,
+            }
+        ),
     )
     addresses = {
         "prices": settings.topic_prices,
         "fills": settings.topic_fills,
         "ledger": settings.topic_ledger,
         "quarantine": settings.topic_quarantine,
+        "account-state": settings.topic_account_state,
         "operator": settings.topic_operator,
         "fund": settings.topic_fund,
     }
@@ -91,7 +112,7 @@ def asyncapi_document(settings: Settings) -> dict[str, Any]:
         "components": {
             "messages": messages.by_id,
             "schemas": messages.schemas,
-            "securitySchemes": {"sasl": {"type": "plain", "description": "SASL/PLAIN."}},
+            "securitySchemes": {"sasl": SCHEMES[settings.kafka_sasl_mechanism]},
         },
     }
 

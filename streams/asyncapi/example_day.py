@@ -122,6 +122,7 @@ def example_day(settings: Settings) -> ExampleShard:
     day.hedged_and_in_debt()
     day.too_many_at_once()
     day.fund_is_stated()
+    day.shard.copy(CAROL)
     return day.shard
 
 

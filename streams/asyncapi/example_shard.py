@@ -10,17 +10,21 @@ import msgspec
 from engine.book.plain_book import PlainBook
 from engine.events.effects import EventType, RiskEvent
 from engine.inputs import AccountInput, Mark, MarkBatch, PriceInput, Topic
+from engine.ledger.accounts import encode
+from engine.ledger.remembering import generations
 from engine.liquidation.adl_risk import fund_exposures
 from engine.liquidation.fund_groups import FundBalance
 from engine.marks.instants import MarksRecord
 from engine.marks.mark_book import NANOSECONDS, MarkBook
 from engine.policy import Policy
 from streams.config.settings import Settings
+from streams.contract.account_copy import ID_BYTES, AccountCopy, CopiedIds, ShardCovered
 from streams.contract.commit import Commit, OutboxEntry
 from streams.contract.operator_command import OperatorCommand
 from streams.contract.record import Record
 from streams.shards.price_watch import PriceWatch, Told
 from streams.shards.processor import ShardProcessor
+from streams.store.store_format import FORMAT
 
 START_NS = 1_767_225_600 * NANOSECONDS
 """2026-01-01T00:00:00Z."""
@@ -38,6 +42,8 @@ class ExampleShard:
         self.now_ns = START_NS
         self.taken: list[AccountInput | PriceInput | OperatorCommand | FundBalance] = []
         """What came in, in order."""
+        self.copied: list[AccountCopy | ShardCovered] = []
+        """What the topic of second copies has."""
         self.said: list[OutboxEntry] = []
         """What is to be published, in order."""
         self._processor = ShardProcessor(
@@ -69,6 +75,31 @@ class ExampleShard:
         record = Record(self._processor.watermarks[topic], account.encode(), value)
         outcome = self._processor.apply(topic, self._processor.decode(topic, [record]))
         self._publish([outcome.commit, *chain.from_iterable(self._processor.settle())])
+
+    def copy(self, account: str) -> None:
+        """Write the second copy of an account, and how far all copies reach."""
+        state = self._processor.state(account)
+        if state is None:
+            raise KeyError(account)
+        fills, ledger = (self._processor.watermarks[topic] for topic in Topic)
+        ids = {
+            topic.value: [CopiedIds(number, expected, 0, bytes(range(2 * ID_BYTES)))]
+            for topic in Topic
+            for number, _, expected in generations(state.progress(topic))[:1]
+        }
+        stored = msgspec.Raw(encode(state))
+        self.copied += [
+            AccountCopy(account=account, format=FORMAT, fills=fills, ledger=ledger, state=stored, ids=ids),
+            ShardCovered(
+                shard=0,
+                format=FORMAT,
+                fills=fills,
+                ledger=ledger,
+                logs={topic.value: "5a6b4e0e-1f0b-4f53-9d57-0d4f9e1c2b7a/8" for topic in Topic},
+                accounts=1,
+                time_ns=self.now_ns,
+            ),
+        ]
 
     def operate(self, command: OperatorCommand) -> None:
         """An operator decides."""

@@ -17,6 +17,7 @@ from engine.liquidation.fund_groups import FundBalance
 from engine.marks.outages import OutageKind
 from engine.rejections import RejectionCode
 from streams.asyncapi.json_schemas import Schema, component_schemas, member_docs, summary
+from streams.contract.account_copy import AccountCopy, ShardCovered
 from streams.contract.commit import OutboxEntry
 from streams.contract.operator_command import OperatorCommand
 from streams.contract.quarantine_record import EVENT_TYPE as QUARANTINED
@@ -106,6 +107,8 @@ def all_messages(shard: "ExampleShard") -> Messages:
     }
     by_id |= {kind.value: _of_no_account(kind, AdlEvent, "`adl/NAME`.", said[kind]) for kind in AdlEventType}
     by_id[_tag(FundBalance)] = _input(FundBalance, shard, key="The group.")
+    by_id[_tag(AccountCopy)] = _input(AccountCopy, shard)
+    by_id[_tag(ShardCovered)] = _input(ShardCovered, shard, key="The byte FF and `shard`: no account's name.")
     by_id[QUARANTINED] = _quarantined(said[QUARANTINED])
     of_role = {role: [_tag(kind) for kind in kinds] for role, kinds in inputs.items()}
     of_role |= {
@@ -114,12 +117,24 @@ def all_messages(shard: "ExampleShard") -> Messages:
     of_role[Stream.MARGIN_EVENTS] += [kind.value for kind in (*BreakerEventType, *OutageKind, *AdlEventType)]
     of_role |= {"quarantine": [QUARANTINED], "operator": [_tag(kind) for kind in commands]}
     of_role["fund"] = [_tag(FundBalance)]
-    named = [*kinds, *commands, FundBalance, RiskEvent, BreakerEvent, PriceEvent, AdlEvent, RejectionCode]
+    of_role["account-state"] = [_tag(AccountCopy), _tag(ShardCovered)]
+    named = [
+        *kinds,
+        *commands,
+        FundBalance,
+        AccountCopy,
+        ShardCovered,
+        RiskEvent,
+        BreakerEvent,
+        PriceEvent,
+        AdlEvent,
+        RejectionCode,
+    ]
     return Messages(by_id, of_role, {**component_schemas(named, SCHEMA_REF), **HEADER_SCHEMAS})
 
 
 def _input(kind: Any, shard: "ExampleShard", key: str = "The account.") -> Schema:
-    taken = [message for message in shard.taken if type(message) is kind][:1]
+    taken = [message for message in (*shard.taken, *shard.copied) if type(message) is kind][:1]
     return _message(
         kind.__name__,
         summary(kind),

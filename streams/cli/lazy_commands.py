@@ -2,6 +2,8 @@
 
 The list of commands tells of each its name, where it is and the first paragraph of its help; `tests/streams/cli/
 test_cli_lazy.py` holds that paragraph against the command's own.
+
+A command's docstring ends with the paragraph `Examples:`, a line each, which help pages show as they stand.
 """
 
 from collections.abc import Mapping
@@ -10,6 +12,10 @@ from typing import Any, NamedTuple
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+
+EXAMPLES = "Examples:"
+_AS_IT_STANDS = "\b"
+"""First line of a paragraph of help that is not to be wrapped."""
 
 
 class Source(NamedTuple):
@@ -51,7 +57,7 @@ class NotLoaded(TyperCommand):
         else:
             cls = None if command_class is None else resolve_name(command_class)
             parent.command(self._name, cls=cls)(found)
-        return typer.main.get_group(parent).commands[self._name]
+        return _with_examples(typer.main.get_group(parent).commands[self._name])
 
 
 class LazyGroup(CommandGroup):
@@ -61,6 +67,7 @@ class LazyGroup(CommandGroup):
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
+        self.help = _unwrapped(self.help or "")
         for name, source in self.sources.items():
             self.add_command(NotLoaded(name, source))
 
@@ -73,3 +80,24 @@ class LazyGroup(CommandGroup):
 def summary_of(command: Any) -> str:
     """The first paragraph of a command's help, on one line."""
     return " ".join((command.help or "").split("\n\n")[0].split())
+
+
+def examples_of(command: Any) -> list[str]:
+    """The example lines of a command's help."""
+    _, _, lines = (command.help or "").partition(f"{EXAMPLES}\n")
+    return [line.strip() for line in lines.split("\n\n")[0].splitlines()]
+
+
+def _with_examples(command: Any) -> Any:
+    """The command with its examples shown line by line; a group shows the first one of each of its commands."""
+    firsts = [examples_of(_with_examples(it))[:1] for it in getattr(command, "commands", {}).values()]
+    if firsts:
+        command.help = "\n".join(
+            [f"{command.help}\n\n{EXAMPLES}", *(f"  {it}" for first in firsts for it in first)]
+        )
+    command.help = _unwrapped(command.help or "")
+    return command
+
+
+def _unwrapped(text: str) -> str:
+    return text.replace(f"\n\n{EXAMPLES}\n", f"\n\n{_AS_IT_STANDS}\n{EXAMPLES}\n")

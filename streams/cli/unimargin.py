@@ -20,6 +20,10 @@ class Commands(LazyGroup):
             "streams.cli.api.api_command:api",
             "Serve the HTTP API: accounts, what-if, stress, liquidations, events as they happen.",
         ),
+        "board": Source(
+            "streams.cli.api.board_command:board",
+            "Serve the HTTP API with its live board, and print the address with a key that lasts as long as this process.",
+        ),
         "mcp": Source(
             "streams.cli.mcp.mcp_command:mcp",
             "Serve read-only MCP tools on standard input and output: account show, riskiest accounts, what-if, explain.",
@@ -111,6 +115,10 @@ class Commands(LazyGroup):
             "streams.cli.backup.backup_command:app",
             "One file of all that Redis holds: create it while workers run, verify it, restore it.",
         ),
+        "format": Source(
+            "streams.cli.format.format_command:app",
+            "The format of stored states: which is in force, and raise it once every worker is new.",
+        ),
         "policy": Source(
             "streams.cli.policy.policy_command:app", "Policy files: the rule book of an exchange."
         ),
@@ -127,10 +135,8 @@ class Commands(LazyGroup):
 app = typer.Typer(
     name="unimargin",
     cls=Commands,
-    help="Streaming risk pipeline for unified margin.",
     no_args_is_help=True,
     context_settings={"max_content_width": 110},
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -155,6 +161,12 @@ def options(
 
     With --json a command prints one JSON document, also where nothing is found: amounts are strings, a list may be empty. Commands that
     tell one thing after the other (events tail, explain, shadow) print one object a line.
+
+    Examples:
+      unimargin quickstart
+      unimargin doctor
+      unimargin account list --sort distance
+      unimargin --install-completion
     """
     if any(name.upper().startswith("UNIMARGIN_") for name in os.environ):
         _refuse_unknown_variables()

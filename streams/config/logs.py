@@ -16,6 +16,14 @@ _SHARED: list[Processor] = [
 ]
 
 
+class NoCredentials(logging.Filter):
+    """Drops what aiokafka tells at DEBUG of the requests that carry passwords and tokens, whatever the levels are set to."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record may be told."""
+        return not (record.name.startswith("aiokafka") and "SaslAuthenticate" in record.getMessage())
+
+
 def configure_logs(level: str, levels: Mapping[str, str] | None = None) -> None:
     """Send everything at `level` or above, and of the loggers in `levels` at theirs, to standard error as JSON lines."""
     structlog.configure(
@@ -34,6 +42,7 @@ def configure_logs(level: str, levels: Mapping[str, str] | None = None) -> None:
             ],
         )
     )
+    handler.addFilter(NoCredentials())
     logging.root.handlers = [handler]
     logging.root.setLevel(level)
     # They tell of every fetch and every heartbeat at INFO.

@@ -1,21 +1,24 @@
 """Settings of every command: environment variables with the prefix `UNIMARGIN_`, or a file of such lines.
 
-The environment wins over the file. Secrets are typed (`SecretStr`) and never printed.
+The environment wins over the file. Secrets are typed (`SecretStr`), never printed, and may stand in files of their own
+(`connection_settings`).
 """
 
 import difflib
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from engine.policy import Policy, PolicyError, parse
+from streams.config.connection_settings import ConnectionSettings, refuse_unsafe
 from streams.config.market_moves import moves_of
 
 PREFIX = "UNIMARGIN_"
@@ -31,25 +34,17 @@ class SettingsError(Exception):
     """A setting or the policy file breaks a rule; the message names it. Commands exit with 2."""
 
 
-class Settings(BaseSettings):
-    """What a worker needs to know. Defaults suit one machine; only addresses must be given elsewhere."""
+class Settings(ConnectionSettings):
+    """What a worker needs to know. Defaults suit one machine; addresses and how they are secured must be given elsewhere."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
-    kafka_bootstrap_servers: str = "127.0.0.1:9092"
-    kafka_security_protocol: str = Field(
-        default="PLAINTEXT", pattern="^(PLAINTEXT|SSL|SASL_PLAINTEXT|SASL_SSL)$"
-    )
-    kafka_sasl_username: str = ""
-    kafka_sasl_password: SecretStr = SecretStr("")
     kafka_session_timeout_seconds: float = Field(default=10.0, ge=1, le=300)
     kafka_fetch_wait_ms: int = Field(default=100, ge=1, le=1000)
     """How long a broker may hold an empty fetch. Kafka answers at once when a record comes; librdkafka's mock
     broker does not, so there this is the latency of a mark and must be small."""
     kafka_idempotent_producer: bool = True
 
-    redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
-    """May carry a password, so it is a secret as a whole."""
     redis_prefix: str = Field(default="unimargin", pattern="^[a-zA-Z0-9_-]+$")
     redis_retry_seconds: float = Field(default=60.0, ge=0)
     """How long a commit is repeated while Redis is away before the worker gives up and exits."""
@@ -61,12 +56,20 @@ class Settings(BaseSettings):
     """How often a worker looks whether the packed snapshot of a shard is worth writing anew; 0 never does. A snapshot takes some 250
     bytes an account of Redis' memory, and a start with one a tenth of the time."""
 
+    account_state_minutes: float = Field(default=10.0, ge=0, le=1440)
+    """Every change of an account is in the topic of second copies within so many minutes, unless there is more than the bytes allow; 0 writes
+    no copies, reads none, and needs no topic. Keep `fills` and `ledger` for several times as long."""
+    account_state_bytes_per_second: float = Field(default=512 * 1024, ge=1024)
+    """How much of these copies a worker writes at most, all of its shards together. An account has about 1 KB, and 22 bytes for each id
+    that is remembered of its inputs without `account_seq`."""
+
     group: str = "unimargin"
     worker_id: str = Field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}")
     topic_prices: str = "prices"
     topic_fills: str = "fills"
     topic_ledger: str = "ledger"
     topic_quarantine: str = "quarantine"
+    topic_account_state: str = "account-state"
     topic_operator: str = "operator"
     operator_topic_enabled: bool = False
     """Whether workers take operators' commands from that topic, and commands send them. Whoever may write to it may release
@@ -94,7 +97,7 @@ class Settings(BaseSettings):
     metrics_port: int = Field(default=9108, ge=0, le=65535)
     """0 takes a free port and says which in the log."""
     log_level: LogLevel = "INFO"
-    log_levels: Annotated[dict[str, LogLevel], NoDecode] = {}
+    log_levels: Annotated[dict[str, LogLevel], NoDecode] = Field(default_factory=dict)
     """Levels of single loggers, ours or a library's, and of all below them: `aiokafka=INFO,streams.outbox=DEBUG`."""
 
     traces_endpoint: str = Field(default="", pattern="^(https?://.+)?$")
@@ -181,6 +184,16 @@ def load_settings(file: Path | None = None) -> Settings:
         raise SettingsError(problems) from None
 
 
+def settings_with(settings: Settings, changes: Mapping[str, object]) -> Settings:
+    """`settings` with some fields changed, as an option of a command does. Raises `SettingsError` where the connections become unsafe."""
+    changed = settings.model_copy(update=dict(changes))
+    try:
+        refuse_unsafe(changed)
+    except PydanticCustomError as error:
+        raise SettingsError(error.message()) from None
+    return changed
+
+
 def refuse_unknown_variables(names: Iterable[str]) -> None:
     """Raise `SettingsError` if one of these environment variables looks like a setting and is none; the message has the nearest name."""
     known = {*map(_variable, Settings.model_fields), *OTHER_VARIABLES}
@@ -215,6 +228,8 @@ def shipped_file(packaged: str, in_deploy: str) -> Path:
 
 
 def _problem(error: Any) -> str:
+    if not error["loc"]:
+        return str(error["msg"])  # of several settings, which it names
     name = _variable("_".join(map(str, error["loc"])))
     return _unknown(name) if error["type"] == "extra_forbidden" else f"{name}: {error['msg']}"
 

@@ -11,7 +11,9 @@ class _Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     id: Name
     """A command acts once, however often it is sent."""
     who: Name
+    """The person or the key that says so."""
     why: Name
+    """The reason, kept with what was let go."""
     time_ns: TimeNs
     """When it was given: it concerns no opening that is later."""
     shard: Count | None = None

@@ -1,17 +1,20 @@
 """Which topics the pipeline has and how they must be: read from a file such as deploy/kafka/topics.toml.
 
-The file speaks of topics by their role; the settings may give `prices`, `fills`, `ledger`, `quarantine`, `operator` and `fund`
-other names.
+The file speaks of topics by their role; the settings may give `prices`, `fills`, `ledger`, `quarantine`, `account-state`, `operator`
+and `fund` other names.
 """
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 
 from engine.events.effects import Stream
 from streams.config.settings import Settings, SettingsError, shipped_file
+
+T = TypeVar("T")
 
 PARTITIONS_MAX = 10_000
 """Far more shards than accounts need; a typing error with one zero too many ends here and not at the broker."""
@@ -30,21 +33,40 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def account_keyed(settings: Settings) -> list[str]:
     """The topics keyed by account: a partition is a shard, so their counts must be equal."""
-    return [settings.topic_fills, settings.topic_ledger, *Stream]
+    copies = [settings.topic_account_state] if settings.account_state_minutes else []
+    return [settings.topic_fills, settings.topic_ledger, *Stream, *copies]
 
 
 def pipeline_topics(settings: Settings) -> list[str]:
-    """Every topic of the pipeline; those of the operators and of the fund only where the settings say so."""
-    wanted = [name for name, enabled in _switched(settings).items() if enabled]
-    return [settings.topic_prices, *account_keyed(settings), settings.topic_quarantine, *wanted]
+    """Every topic of the pipeline; of second copies, of the operators and of the fund only where the settings say so."""
+    keyed = account_keyed(settings)
+    wanted = [name for name, enabled in _switched(settings).items() if enabled and name not in keyed]
+    return [settings.topic_prices, *keyed, settings.topic_quarantine, *wanted]
 
 
 def _switched(settings: Settings) -> dict[str, bool]:
     """Topics that a deployment may do without, and whether this one has them."""
     return {
+        settings.topic_account_state: settings.account_state_minutes > 0,
         settings.topic_operator: settings.operator_topic_enabled,
         settings.topic_fund: settings.fund_topic_enabled,
     }
+
+
+def by_name(settings: Settings, of_role: Mapping[str, T]) -> dict[str, T]:
+    """What is said of topics by their role, by the names that the settings give them; without those that they switch off."""
+    names = {
+        "prices": settings.topic_prices,
+        "fills": settings.topic_fills,
+        "ledger": settings.topic_ledger,
+        "quarantine": settings.topic_quarantine,
+        "account-state": settings.topic_account_state,
+        "operator": settings.topic_operator,
+        "fund": settings.topic_fund,
+    }
+    named = {names.get(role, role): it for role, it in of_role.items()}
+    off = {name for name, enabled in _switched(settings).items() if not enabled}
+    return {name: it for name, it in named.items() if name not in off}
 
 
 def load_layout(file: Path | None, settings: Settings, partitions: int | None = None) -> dict[str, TopicSpec]:
@@ -61,18 +83,7 @@ def load_layout(file: Path | None, settings: Settings, partitions: int | None = 
         raise SettingsError(f"topics file {path}: not UTF-8 text") from None
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise SettingsError(f"topics file {path}: {error}") from None
-    names = {
-        "prices": settings.topic_prices,
-        "fills": settings.topic_fills,
-        "ledger": settings.topic_ledger,
-        "quarantine": settings.topic_quarantine,
-        "operator": settings.topic_operator,
-        "fund": settings.topic_fund,
-    }
-    layout = {names.get(role, role): spec for role, spec in parsed.topics.items()}
-    for name, enabled in _switched(settings).items():
-        if not enabled:
-            layout.pop(name, None)
+    layout = by_name(settings, parsed.topics)
     keyed = account_keyed(settings)
     if partitions is not None:
         layout |= {name: TopicSpec(partitions, layout[name].config) for name in keyed if name in layout}

@@ -26,7 +26,7 @@ from engine.ladder import Band
 from streams.config.settings import Settings
 from streams.demo.event_log import EventLog
 from streams.demo.scrape import WorkerMetrics
-from streams.store.redis_client import connect
+from streams.store.redis_access import client_of
 from streams.store.store_reader import StoreReader
 
 SAMPLE_SECONDS = 0.5
@@ -87,7 +87,7 @@ class Collector:
         """`settings`: where broker and Redis are."""
         self._settings, self._metrics = settings, metrics
         self._log = EventLog(settings)
-        self._redis = connect(settings.redis_url.get_secret_value())
+        self._redis = client_of(settings)
         self._store = StoreReader(self._redis, settings.redis_prefix)
         self._prices: dict[str, PriceTrack] = {}
         self._samples: deque[_Sample] = deque(maxlen=RATE_WINDOW_SAMPLES)

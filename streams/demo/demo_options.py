@@ -33,6 +33,8 @@ class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
     kafka: str | None
     redis: str | None
     keep: bool
+    board: bool
+    """Whether a board is to be opened beside it, where what it takes is installed."""
 
     def exchange_arguments(self) -> list[str]:
         """The same wishes as arguments of `unimargin simulate`."""

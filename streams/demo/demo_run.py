@@ -50,6 +50,11 @@ class DemoRun:
         return self._stack.run_dir
 
     @property
+    def board_address(self) -> str | None:
+        """Of the board, with a way in; None where there is none."""
+        return self._stack.board_address
+
+    @property
     def keeps(self) -> bool:
         """Whether everything goes on running after the end."""
         return self._options.keep

@@ -14,7 +14,9 @@ import aiohttp
 from pydantic import SecretStr
 
 from engine.events.effects import Stream
-from streams.config.settings import Settings
+from streams.config.connection_settings import embedded_settings, variable
+from streams.config.settings import Settings, settings_with
+from streams.demo.demo_board import BOARD_EXTRA_MISSING, DemoBoard, board_installed
 from streams.demo.demo_options import DemoError, DemoOptions
 from streams.demo.exchange_process import ExchangeProcess
 from streams.embedded.embedded_broker import EmbeddedBroker
@@ -49,6 +51,8 @@ class Stack:
         self.settings = settings
         self.workers: list[Supervisor] = []
         self.metrics_addresses: list[str] = []
+        self.board_address: str | None = None
+        """With a way in; None where there is no board."""
         self.run_dir = Path(tempfile.mkdtemp(prefix="unimargin-demo-"))
         """Logs, and Redis' data."""
         self._options, self._tell = options, tell
@@ -104,9 +108,8 @@ class Stack:
         changed: dict[str, object] = {}
         if self._options.kafka is None:
             broker = await self._start_broker()
-            changed |= {
+            changed |= embedded_settings("kafka") | {
                 "kafka_bootstrap_servers": broker.bootstrap_servers,
-                "kafka_security_protocol": "PLAINTEXT",
                 "kafka_session_timeout_seconds": SESSION_SECONDS,
                 "kafka_fetch_wait_ms": PRICE_FETCH_WAIT_MS,
             }
@@ -117,12 +120,25 @@ class Stack:
             server = EmbeddedRedis(self.run_dir / "redis")
             self._running.callback(server.close)
             await asyncio.to_thread(server.start)
-            changed["redis_url"] = SecretStr(server.url)
+            changed |= embedded_settings("redis") | {"redis_url": SecretStr(server.url)}
             self._tell(f"redis-server at {server.url}")
         else:
             changed["redis_url"] = SecretStr(self._options.redis)
-        self.settings = self.settings.model_copy(update=changed)
+        self.settings = settings_with(self.settings, changed)
         await self._start_workers()
+        if self._options.board:
+            await self._start_board()
+
+    async def _start_board(self) -> None:
+        """Not waited for: it is there in a few seconds, while accounts are being opened."""
+        if not board_installed():
+            self._tell(BOARD_EXTRA_MISSING)
+            return
+        board = DemoBoard(self.run_dir, self._environment())
+        await board.child.start()
+        self._running.push_async_callback(board.child.stop, within_seconds=STOP_SECONDS_MAX)
+        self.board_address = board.address
+        self._tell(f"board at {board.address}")
 
     async def _start_broker(self) -> EmbeddedBroker:
         settings = self.settings
@@ -178,14 +194,19 @@ class Stack:
 
     def _environment(self) -> dict[str, str]:
         """Where the servers are, for a child; all other settings it has from ours."""
-        settings = self.settings
+        settings, options = self.settings, self._options
+        # credentials for other servers are nothing for ours: "" is as if they were not given
+        embedded = embedded_settings("kafka") if options.kafka is None else {}
+        embedded |= embedded_settings("redis") if options.redis is None else {}
         return {
+            **dict.fromkeys(map(variable, embedded), ""),
             "UNIMARGIN_KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
-            "UNIMARGIN_KAFKA_SECURITY_PROTOCOL": settings.kafka_security_protocol,
             "UNIMARGIN_KAFKA_SESSION_TIMEOUT_SECONDS": str(settings.kafka_session_timeout_seconds),
             "UNIMARGIN_KAFKA_FETCH_WAIT_MS": str(settings.kafka_fetch_wait_ms),
             "UNIMARGIN_REDIS_URL": settings.redis_url.get_secret_value(),
             "UNIMARGIN_PROVE_SECONDS": str(PROVE_SECONDS),
+            # a stack for some minutes needs no second copy, and the broker in memory cannot keep one
+            "UNIMARGIN_ACCOUNT_STATE_MINUTES": "0",
         }
 
 

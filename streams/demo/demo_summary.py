@@ -116,7 +116,9 @@ def print_summary(summary: DemoSummary, console: Console) -> None:
     console.print(table)
 
 
-def print_next(summary: DemoSummary, redis_url: str, console: Console, *, running: bool) -> None:
+def print_next(
+    summary: DemoSummary, redis_url: str, console: Console, *, running: bool, board: str | None
+) -> None:
     """Where to look next; `running`: the services still run, so the commands can be tried at once."""
     account = summary.newest.account if summary.newest else "ACCOUNT"
     lines = ["where to look next", ""]
@@ -135,6 +137,7 @@ def print_next(summary: DemoSummary, redis_url: str, console: Console, *, runnin
     ]
     if running:
         lines += [f"  curl {address}" for address in summary.metrics]
+        lines += [f"  {board}" for _ in range(board is not None)]
         lines += ["", "Ctrl-C ends everything."]
     else:
         lines += ["", "README.md says how it works; deploy/runbooks what to do when it does not."]

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 from engine.inputs import Mark
 from streams.config.settings import Settings
 from streams.kafka.clients import producer
-from streams.store.redis_client import connect
+from streams.store.redis_access import client_of
 from streams.store.store_reader import StoreReader
 
 REPEAT_SECONDS = 2.0
@@ -18,7 +18,7 @@ REPEAT_SECONDS = 2.0
 
 async def hold_prices(settings: Settings) -> None:
     """Repeat the last believed mark of every symbol, dated now, until cancelled."""
-    redis = connect(settings.redis_url.get_secret_value())
+    redis = client_of(settings)
     store = StoreReader(redis, settings.redis_prefix)
     connection = producer(settings)
     await connection.start()

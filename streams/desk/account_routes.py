@@ -2,7 +2,6 @@
 
 import base64
 import bisect
-import time
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Annotated
@@ -79,7 +78,7 @@ async def list_accounts(
             and (symbol is None or symbol in it.symbols)
         ]
         first = 0 if begin is None else bisect.bisect_right(wanted, begin, key=lambda it: it.place)
-        shown, now_ns = wanted[first : first + limit], time.time_ns()
+        shown, now_ns = wanted[first : first + limit], desk.copy.now_ns()
         following = _cursor(shown[-1]) if first + limit < len(wanted) else None
         items = tuple(_rows(desk, shown, now_ns))
         complete = desk.ranking.known >= desk.copy.account_count

@@ -14,15 +14,22 @@ from typing import Any, TypeVar
 from engine.events.effects import InputOffsets
 from engine.inputs import Mark
 from engine.liquidation.fund_groups import FundBalance
+from engine.marks.mark_book import Prices
 from engine.policy import Policy
 from streams.answers.account_read import AccountReading
+from streams.answers.account_report import believed
+from streams.answers.shelf import newest_marks
 from streams.config.settings import Settings
 from streams.contract.cloudevents import rfc3339
 from streams.desk.answer_envelope import Answer, Basis
-from streams.desk.book_copy import BookCopy, CopiedBook
+from streams.desk.book_copy import CopiedBook, at_once
+from streams.desk.book_course import BookCourse
+from streams.desk.cascade_totals import CascadeTotals
 from streams.desk.event_hub import EventHub
 from streams.desk.problem_details import unavailable
 from streams.desk.ranking import Ranking
+from streams.desk.recorded_day import RecordedDay
+from streams.desk.stream_events import StreamEvent, StreamKind
 from streams.kafka.fund_follower import FundFollower
 
 THREADS = 2
@@ -40,18 +47,28 @@ class Desk:
         self,
         settings: Settings,
         policy: Policy,
-        copy: BookCopy,
+        copy: CopiedBook,
         ranking: Ranking,
         hub: EventHub,
         funds: FundFollower,
+        *,
+        recorded: RecordedDay | None = None,
     ) -> None:
-        """The tasks of its parts are run by who makes one."""
+        """The tasks of its parts are run by who makes one. `recorded`: the day that it is a moment of."""
         self.settings, self.policy = settings, policy
         self.copy, self.ranking, self.hub = copy, ranking, hub
-        self._funds = funds
+        self._funds, self.recorded = funds, recorded
+        self._prices: tuple[int, Prices] | None = None
+        self.course = BookCourse()
+        self.cascade = CascadeTotals(policy, self.prices_now)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="answer")
         self._waiting = 0
         self._remembered: OrderedDict[Hashable, tuple[float, asyncio.Future[Any]]] = OrderedDict()
+
+    def hear(self, event: StreamEvent) -> None:
+        """Count an event of the topics."""
+        if event.kind is StreamKind.LIQUIDATION:
+            self.cascade.take(event.event)
 
     def close(self) -> None:
         """Take no more questions."""
@@ -65,6 +82,10 @@ class Desk:
         if self.hub.ring is None or self.hub.problem:
             missing["events"] = self.hub.problem
         return missing
+
+    def all_ranked(self) -> bool:
+        """Whether everybody has a place in the list."""
+        return self.ranking.known >= self.copy.account_count > 0
 
     async def answer(
         self, question: Hashable, compute: Callable[[], _T], *, keep_s: float | None = None
@@ -102,6 +123,11 @@ class Desk:
         if self.copy.age_s > self.settings.api_stale_seconds:
             raise unavailable(f"the state of accounts cannot be read: {self.copy.problem}")
 
+    @property
+    def known_funds(self) -> list[FundBalance] | None:
+        """What each group's fund has; None where that is not known, or not yet."""
+        return self._funds.funds if self.settings.fund_topic_enabled else None
+
     def fund_balances(self) -> list[FundBalance] | None:
         """What each group's fund has; None where no fund is stated. Raises `Refused` with 503 until its topic was read."""
         if not self.settings.fund_topic_enabled:
@@ -109,6 +135,14 @@ class Desk:
         if self._funds.funds is None:
             raise unavailable("the fund's topic was not read yet")
         return self._funds.funds
+
+    def prices_now(self) -> Prices:
+        """The newest saved marks of all shards, as they are to be believed now; the same until the copy is newer."""
+        if self._prices is None or self._prices[0] != self.copy.refreshed_ns:
+            marks = at_once(newest_marks(self.copy))
+            prices = believed(list(marks.values()), self.policy, self.copy.now_ns())
+            self._prices = (self.copy.refreshed_ns, prices)
+        return self._prices[1]
 
     def envelope(self, data: _T, basis: Basis) -> Answer[_T]:
         """The answer with what stands around it."""
@@ -131,7 +165,7 @@ class Desk:
             str(shard): InputOffsets(it.watermarks.get(fills, 0) - 1, it.watermarks.get(ledger, 0) - 1)
             for shard, it in enumerate(book.shards)
         }
-        evaluated_ns = time.time_ns() if evaluated_ns is None else evaluated_ns
+        evaluated_ns = book.now_ns() if evaluated_ns is None else evaluated_ns
         return self.envelope(data, Basis(evaluated_ns, book.refreshed_ns, _newest_ns(marks), inputs))
 
     def of_account(self, read: AccountReading, data: _T) -> Answer[_T]:

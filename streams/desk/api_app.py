@@ -1,6 +1,8 @@
 """The HTTP API in one constructor: the door, the routes, the problems, the schema."""
 
+import inspect
 import time
+from collections.abc import Awaitable, Callable
 
 from litestar import Litestar, Router
 from litestar.di import Provide
@@ -12,6 +14,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from engine.edition import ENGINE_VERSION
+from streams.config.settings import Settings
 from streams.desk.account_routes import (
     list_accounts,
     may_open,
@@ -23,7 +26,10 @@ from streams.desk.answering import Desk
 from streams.desk.api_door import OPEN, ApiDoor, check_role
 from streams.desk.api_keys import ApiKeys
 from streams.desk.api_metrics import ApiMetrics
+from streams.desk.board.board_routes import find_board, serve_board
+from streams.desk.caller_routes import show_caller, show_day
 from streams.desk.change_routes import ask_what_if, simulate
+from streams.desk.course_routes import show_cascade, show_course
 from streams.desk.event_routes import follow_events, list_events
 from streams.desk.health_routes import live, show_health, show_metrics
 from streams.desk.market_routes import (
@@ -48,6 +54,7 @@ ROUTES = [
     *(list_episodes, list_liquidations, list_symbols, show_symbol),
     *(list_events, follow_events, show_breaker, release_breaker, void_breaker),
     *(show_health, live, show_metrics),
+    *(show_caller, show_day, show_course, show_cascade, find_board, serve_board),
 ]
 
 
@@ -79,13 +86,15 @@ class Measured(ASGIMiddleware):
                 self._metrics.request_seconds.labels(route).observe(time.monotonic() - begun_s)
 
 
-def api_app(desk: Desk, keys: ApiKeys, metrics: ApiMetrics) -> Litestar:
-    """The ASGI application that answers from `desk`; it starts and stops nothing."""
-    door = DefineMiddleware(ApiDoor, settings=desk.settings, keys=keys, limits=RateLimits())
+def api_app(
+    settings: Settings, desk_of: Callable[..., Desk | Awaitable[Desk]], keys: ApiKeys, metrics: ApiMetrics
+) -> Litestar:
+    """The ASGI application that answers each request from the desk that `desk_of` names; it starts and stops nothing."""
+    door = DefineMiddleware(ApiDoor, settings=settings, keys=keys, limits=RateLimits())
     return Litestar(
         route_handlers=ROUTES,
         dependencies={
-            "desk": Provide(lambda: desk, sync_to_thread=False),
+            "desk": Provide(desk_of, sync_to_thread=None if inspect.iscoroutinefunction(desk_of) else False),
             "metrics": Provide(lambda: metrics, sync_to_thread=False),
         },
         guards=[check_role],

@@ -82,6 +82,12 @@ class ApiKeys:
             for name, it in entries.items()
         ]
 
+    def with_key(self, key: str, caller: ApiCaller) -> "ApiKeys":
+        """These and one more, which no file holds."""
+        more = ApiKeys({})
+        more._entries = [*self._entries, (hashlib.sha256(key.encode()).digest(), caller)]
+        return more
+
     def __len__(self) -> int:
         return len(self._entries)
 
@@ -113,6 +119,12 @@ def load_keys(file: Path | None) -> ApiKeys:
     if len(set(hashes)) < len(hashes):
         raise SettingsError(f"UNIMARGIN_API_KEYS_FILE {file}: two names have the same key; give each its own")
     return ApiKeys(found.keys)
+
+
+def board_address(host: str, port: int, key: str) -> str:
+    """Where the board is. The key stands behind `#`, which browsers keep to themselves: it is in no request and no log of a server."""
+    named = f"[{host}]" if ":" in host else host
+    return f"http://{named}:{port}/board/#key={key}"
 
 
 def new_key(name: str, role: ApiRole) -> tuple[str, str]:

@@ -8,12 +8,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import structlog
 import uvicorn
 from aiokafka.errors import KafkaError
+from litestar.types import ASGIApp
 
 from streams.config.settings import Settings, load_policy
 from streams.desk.answering import Desk
 from streams.desk.api_app import api_app
 from streams.desk.api_door import check_open_door
-from streams.desk.api_keys import load_keys
+from streams.desk.api_keys import ApiKeys
 from streams.desk.api_metrics import ApiMetrics
 from streams.desk.book_copy import BookCopy
 from streams.desk.escaped_paths import keep_slashes
@@ -31,9 +32,13 @@ RETRY_SECONDS = 2.0
 _log = structlog.get_logger()
 
 
-async def run_api(settings: Settings) -> None:
+Listening = Callable[[str, int], None]
+"""Told the host and the port, once somebody can come in."""
+
+
+async def run_api(settings: Settings, keys: ApiKeys, listening: Listening = lambda *_: None) -> None:
     """Serve until SIGTERM or SIGINT. Raises `SettingsError`."""
-    policy, keys = load_policy(settings.policy_file), load_keys(settings.api_keys_file)
+    policy = load_policy(settings.policy_file)
     check_open_door(settings, keys)
     metrics = ApiMetrics()
     async with AsyncExitStack() as stack:
@@ -51,10 +56,22 @@ async def run_api(settings: Settings) -> None:
         funds = FundFollower(settings, _keep_nothing)
         desk = Desk(settings, policy, copy, ranking, hub, funds)
         stack.callback(desk.close)
-        for work in (copy.run, lambda: ranking.run(copy), hub.run, lambda: _insist(funds.run)):
+        hub.hears = desk.hear
+        for work in (
+            copy.run,
+            lambda: ranking.run(copy),
+            hub.run,
+            lambda: _insist(funds.run),
+            lambda: desk.course.run(ranking.totals, desk.all_ranked),
+        ):
             await stack.enter_async_context(_running(work))
-        app = keep_slashes(api_app(desk, keys, metrics))
-        await _serve(uvicorn.Server(_config(app, settings)), hub)
+        app = api_app(settings, lambda: desk, keys, metrics)
+        await serve(app, settings, listening, lambda: hub.drop_all(DropReason.CLOSING))
+
+
+async def serve(app: ASGIApp, settings: Settings, listening: Listening, closing: Callable[[], None]) -> None:
+    """Serve `app` until SIGTERM or SIGINT; `closing` ends what would last longer than that."""
+    await _serve(uvicorn.Server(_config(keep_slashes(app), settings)), listening, closing)
 
 
 def _config(app: object, settings: Settings) -> uvicorn.Config:
@@ -78,7 +95,7 @@ def _config(app: object, settings: Settings) -> uvicorn.Config:
     )
 
 
-async def _serve(server: uvicorn.Server, hub: EventHub) -> None:
+async def _serve(server: uvicorn.Server, listening: Listening, closing: Callable[[], None]) -> None:
     """Serve until a signal comes; streams are told, so that nobody waits for their ends."""
     loop, stopping = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -89,9 +106,10 @@ async def _serve(server: uvicorn.Server, hub: EventHub) -> None:
     await server.startup()
     host, port = server.servers[0].sockets[0].getsockname()[:2]
     _log.info("api_listens", host=host, port=port)
+    listening(host, port)
     ticking = asyncio.ensure_future(server.main_loop())
     await stopping.wait()
-    hub.drop_all(DropReason.CLOSING)
+    closing()
     server.should_exit = True
     await ticking
     await server.shutdown()

@@ -100,11 +100,22 @@ class CopiedBook:
         self._beliefs = beliefs
         self.refreshed_ns = refreshed_ns
         """When it last agreed with Redis (Unix ns); 0 before that."""
+        self.problem = ""
+        """Why it is not up to date; "" while it is."""
 
     def frozen(self) -> "CopiedBook":
         """The same as it is now, which nobody changes any more: for questions that walk over all accounts."""
         refreshed_ns = self.refreshed_ns
         return CopiedBook([it.frozen() for it in list(self.shards)], self._beliefs, refreshed_ns)
+
+    def now_ns(self) -> int:
+        """See `Shelf`."""
+        return time.time_ns()
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since it agreed with what it is a copy of."""
+        return 0.0
 
     @property
     def account_count(self) -> int:
@@ -174,7 +185,6 @@ class BookCopy(CopiedBook):
         self._followers: list[ShardFollower | None] = []
         self._refreshed_s, self._counted_s = 0.0, float("-inf")
         self.problem = "Redis was not read yet"
-        """Why it is not up to date; "" while it is."""
 
     @property
     def age_s(self) -> float:

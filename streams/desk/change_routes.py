@@ -1,6 +1,5 @@
 """What-if and simulations: an account, or a portfolio that nobody has, before and after."""
 
-import time
 from http import HTTPStatus
 
 import msgspec
@@ -72,7 +71,7 @@ async def simulate(desk: DeskPart, data: ChangeQuestion, explain: bool = False) 
 
 
 def _subject(desk: Desk, data: ChangeQuestion) -> AccountReading:
-    return at_once(data.subject(desk.copy, desk.policy, time.time_ns()))
+    return at_once(data.subject(desk.copy, desk.policy, desk.copy.now_ns()))
 
 
 def _judged(held: Hypothetical, read: AccountReading, *, explain: bool) -> PortfolioReport:

@@ -6,7 +6,7 @@ nobody waits for anybody.
 
 import asyncio
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from enum import StrEnum
 from typing import Any
 
@@ -18,7 +18,7 @@ from streams.config.settings import Settings
 from streams.desk.api_metrics import ApiMetrics
 from streams.desk.event_ring import EventRing, Kept, Place
 from streams.desk.following import keep_following
-from streams.desk.stream_events import StreamKind, stream_event
+from streams.desk.stream_events import StreamEvent, StreamKind, stream_event
 from streams.kafka.clients import open_reader, partition_counts
 
 STREAMS = tuple(Stream)
@@ -94,6 +94,8 @@ class EventHub:
         self._settings, self._metrics = settings, metrics
         self._ring: EventRing | None = None
         self._listeners: set[Listener] = set()
+        self.hears: Callable[[StreamEvent], None] = _nobody
+        """Told of every event that is read, also of those from before the start."""
         self.problem = "the event topics were not read yet"
         """Why they are not followed; "" while they are."""
 
@@ -101,6 +103,10 @@ class EventHub:
     def ring(self) -> EventRing | None:
         """The newest events; None until the log was read to where it ended at first."""
         return self._ring
+
+    def hold(self, ring: EventRing) -> None:
+        """Have these events, and follow no topic."""
+        self._ring, self.problem = ring, ""
 
     def add(self, listener: Listener) -> None:
         """Tell it of every event from now on."""
@@ -190,8 +196,13 @@ class EventHub:
         for record in records:
             kept = ring.add(place, record.offset, stream_event(STREAMS[place.topic], record))
             if kept is not None:
+                self.hears(kept.event)
                 for listener in self._listeners:
                     listener.offer(kept)
+
+
+def _nobody(_: StreamEvent) -> None:
+    """Where nobody counts events."""
 
 
 async def _reached(consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> bool:

@@ -1,7 +1,6 @@
 """Questions about everybody and about the market: stress, heat map, liquidations, episodes, symbols, the breaker."""
 
 import bisect
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
 from http import HTTPStatus
@@ -129,7 +128,7 @@ async def list_liquidations(desk: DeskPart, limit: LimitQuery = 20) -> Answer[Wo
 
     def ask() -> Answer[WorkReport]:
         book, known = desk.copy.frozen(), None if funds is None else _known(funds)
-        said = at_once(read_liquidations(book, desk.policy, limit, time.time_ns(), known))
+        said = at_once(read_liquidations(book, desk.policy, limit, book.now_ns(), known))
         return desk.of_all(said, book, said.read_at_ns)
 
     return await desk.answer(("liquidations", limit), ask, keep_s=desk.settings.api_book_seconds)
@@ -232,7 +231,7 @@ def _episodes(book: CopiedBook) -> list[Episode]:
 
 
 def _symbols(desk: Desk) -> Answer[tuple[SymbolAnswer, ...]]:
-    now_ns, risks = time.time_ns(), at_once(adl_standings(desk.copy))
+    now_ns, risks = desk.copy.now_ns(), at_once(adl_standings(desk.copy))
     views = at_once(read_symbols(desk.copy, desk.policy, now_ns))
     told = tuple(SymbolAnswer(belief=it, adl=risks.get(it.symbol)) for it in views)
     return desk.of_all(told, evaluated_ns=now_ns)

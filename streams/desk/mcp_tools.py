@@ -124,9 +124,7 @@ class McpTools:
     async def _what_if_all(self, question: WhatIfAll) -> object:
         asked = ChangeQuestion(shocks=question.shocks).asked(self._policy)
         async with open_shelf(self._settings) as shelf:
-            return await what_if_all(
-                shelf, self._policy, asked.shocks, question.limit, time.time_ns(), lambda _: None
-            )
+            return await what_if_all(shelf, self._policy, asked.shocks, question.limit, time.time_ns())
 
     async def _explain(self, question: ExplainEvent) -> object:
         found = await self._explain_with(self._settings, self._policy, question.event_id)

@@ -9,6 +9,7 @@ import msgspec
 import structlog
 from litestar import Request, post
 
+from engine.inputs import NAME_LENGTH_MAX
 from streams.contract.operator_command import BreakerRelease, BreakerVoid, OperatorCommand
 from streams.desk.account_routes import DeskPart
 from streams.desk.answer_envelope import Answer
@@ -58,6 +59,10 @@ async def void_breaker(
 async def _send(
     desk: Desk, kind: type[BreakerRelease | BreakerVoid], who: str, data: OperatorOrder
 ) -> Answer[SentCommand]:
+    if data.person is not None:
+        who = f"{who} ({data.person.strip()})"
+    if len(who) > NAME_LENGTH_MAX:
+        raise mistaken("person: with the name of the key too long to go on record")
     command = kind(id=uuid4().hex, who=who, why=data.why, time_ns=time.time_ns(), shard=data.shard)
     settings = desk.settings
     if not settings.operator_topic_enabled:

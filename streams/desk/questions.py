@@ -145,6 +145,8 @@ class OperatorOrder(_Body, frozen=True, kw_only=True):
 
     why: Name
     """On record."""
+    person: Name | None = None
+    """Who of those that share the key says it; on record beside its name."""
     shard: Annotated[int, msgspec.Meta(ge=0)] | None = None
     """Default: every shard."""
 

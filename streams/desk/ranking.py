@@ -5,7 +5,8 @@ computed when it is asked.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
 from typing import NamedTuple
 
 from engine.events.effects import AccountRisk
@@ -19,7 +20,8 @@ from streams.answers.account_report import believed
 from streams.answers.account_rows import comparable, most_urgent_call, strictest_controls, worst_pool
 from streams.config.problem import Problem
 from streams.desk.account_turns import AccountTurns, Turn
-from streams.desk.book_copy import BookCopy, Entry
+from streams.desk.book_copy import CopiedBook, Entry
+from streams.desk.book_course import BookTotals, Standing
 
 ORDER_SECONDS = 0.5
 """Sorting 100,000 takes 0.1 s."""
@@ -38,11 +40,18 @@ class Rank(NamedTuple):
     controls: Controls
     call: CallKind
     symbols: frozenset[str]
+    equity: Decimal
+    maintenance_margin: Decimal
 
     @property
     def place(self) -> tuple[int, float, str]:
         """What it is ordered by."""
         return self[:3]
+
+    @property
+    def standing(self) -> Standing:
+        """What it counts with in the sums over all."""
+        return Standing(self.band, self.equity, self.maintenance_margin)
 
 
 class Ranking:
@@ -55,6 +64,8 @@ class Ranking:
         self._turns = AccountTurns(self._unwell, self._ranked)
         self._ordered: list[Rank] = []
         self._ordered_s = float("-inf")
+        self.totals = BookTotals()
+        """Of all that have a place."""
         self.unreadable: dict[str, str] = {}
         """Accounts that this version cannot read, and why."""
 
@@ -82,7 +93,11 @@ class Ranking:
             self._ordered_s = now_s
         return self._ordered
 
-    async def run(self, copy: BookCopy) -> None:
+    def rank_all(self, copy: CopiedBook) -> None:
+        """Rank everybody of a copy that does not change, at a stretch."""
+        self._rank_part(copy, [(name, shard) for shard, it in enumerate(copy.shards) for name in it.entries])
+
+    async def run(self, copy: CopiedBook) -> None:
         """Rank until cancelled."""
 
         async def look(part: Iterator[Turn]) -> None:
@@ -96,27 +111,33 @@ class Ranking:
     def _ranked(self) -> Iterator[Turn]:
         return ((it.account, it.shard) for it in self._ranks.values())
 
-    def _rank_part(self, copy: BookCopy, part: Iterator[Turn]) -> None:
-        now_ns = time.time_ns()
+    def _rank_part(self, copy: CopiedBook, part: Iterable[Turn]) -> None:
+        now_ns = copy.now_ns()
         prices: dict[int, Prices] = {}
         for account, shard in part:
             if shard >= len(copy.shards) or account not in copy.shards[shard].entries:
-                self._ranks.pop(account, None)
+                self._place(account, None)
                 continue
             if shard not in prices:
                 prices[shard] = believed(copy.shards[shard].marks, self._policy, now_ns)
             self._rank(copy, account, shard, prices[shard])
 
-    def _rank(self, copy: BookCopy, account: str, shard: int, prices: Prices) -> None:
+    def _rank(self, copy: CopiedBook, account: str, shard: int, prices: Prices) -> None:
         it = copy.shards[shard]
         try:
             state, risk = it.entries[account].read(account)
         except Problem as problem:
             self.unreadable[account] = str(problem)
-            self._ranks.pop(account, None)
+            self._place(account, None)
             return
         self.unreadable.pop(account, None)
-        self._ranks[account] = rank_of(state, risk, shard, prices, self._policy)
+        self._place(account, rank_of(state, risk, shard, prices, self._policy))
+
+    def _place(self, account: str, rank: Rank | None) -> None:
+        before = self._ranks.pop(account, None) if rank is None else self._ranks.get(account)
+        if rank is not None:
+            self._ranks[account] = rank
+        self.totals.change(before and before.standing, rank and rank.standing)
 
 
 def rank_of(state: AccountState, risk: AccountRisk, shard: int, prices: Prices, policy: Policy) -> Rank:
@@ -132,4 +153,6 @@ def rank_of(state: AccountState, risk: AccountRisk, shard: int, prices: Prices, 
         controls=strictest_controls(risk, stopped=state.stopped),
         call=most_urgent_call(risk),
         symbols=frozenset(map(symbol_of, held)),
+        equity=figures.equity,
+        maintenance_margin=figures.maintenance_margin,
     )

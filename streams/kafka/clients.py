@@ -1,7 +1,6 @@
 """How every aiokafka client of this project is configured, in one place."""
 
 import asyncio
-import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -10,10 +9,12 @@ from typing import Any, TypeVar
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError, TopicAuthorizationFailedError
 from aiokafka.partitioner import murmur2
 
 from streams.config.settings import Settings
+from streams.kafka.broker_refusal import BrokerRefused, explained
+from streams.kafka.kafka_security import security_options
 
 T = TypeVar("T")
 
@@ -36,18 +37,8 @@ _log = structlog.get_logger()
 
 
 def client_options(settings: Settings) -> dict[str, Any]:
-    """Address and security of the broker, for any aiokafka client."""
-    options: dict[str, Any] = {
-        "bootstrap_servers": settings.kafka_bootstrap_servers,
-        "security_protocol": settings.kafka_security_protocol,
-    }
-    if "SSL" in settings.kafka_security_protocol:
-        options["ssl_context"] = ssl.create_default_context()
-    if "SASL" in settings.kafka_security_protocol:
-        options["sasl_mechanism"] = "PLAIN"
-        options["sasl_plain_username"] = settings.kafka_sasl_username
-        options["sasl_plain_password"] = settings.kafka_sasl_password.get_secret_value()
-    return options
+    """Address and security of the broker, for any aiokafka client. Raises `SettingsError` for a file that cannot be used."""
+    return {"bootstrap_servers": settings.kafka_bootstrap_servers, **security_options(settings)}
 
 
 def producer(settings: Settings, **options: Any) -> AIOKafkaProducer:
@@ -111,6 +102,8 @@ async def _reached(connect: Callable[[], Awaitable[T]], patience_seconds: float)
     while True:
         try:
             return await connect()
+        except BrokerRefused:
+            raise
         except (KafkaError, OSError) as error:
             if time.monotonic() >= until:
                 raise
@@ -137,15 +130,33 @@ def account_partitioner(partitions: int) -> Callable[[bytes], int]:
 async def partition_counts(
     settings: Settings, topics: Sequence[str], *, patience_seconds: float = 0.0
 ) -> dict[str, int]:
-    """Partitions of each topic; 0 for one that does not exist."""
+    """Partitions of each topic; 0 for one that does not exist.
+
+    Raises `BrokerRefused` where TLS or authentication fails, `TopicAuthorizationFailedError` for topics that we may not see.
+    """
 
     async def describe() -> dict[str, int]:
         admin = AIOKafkaAdminClient(**client_options(settings))
         try:
             await admin.start()
             described = await admin.describe_topics(list(topics))
+        except (KafkaConnectionError, NodeNotReadyError) as error:
+            raise await explained(settings, error) from None
         finally:
             await admin.close()
+        hidden = [it["topic"] for it in described if it["error_code"] == TopicAuthorizationFailedError.errno]
+        if hidden:
+            raise TopicAuthorizationFailedError(*hidden)
         return {topic["topic"]: len(topic["partitions"]) for topic in described}
 
     return await _reached(describe, patience_seconds)
+
+
+async def find_group(settings: Settings) -> None:
+    """Return where the group has a broker that keeps it. Raises `GroupAuthorizationFailedError` where it is not ours to join."""
+    admin = AIOKafkaAdminClient(**client_options(settings))
+    try:
+        await admin.start()
+        await admin.find_coordinator(settings.group)
+    finally:
+        await admin.close()

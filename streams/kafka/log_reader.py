@@ -8,10 +8,12 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import UnknownTopicOrPartitionError
 
 from streams.config.settings import Settings
 from streams.contract.record import Record, taken_in_ns
 from streams.kafka.clients import BROKER_PATIENCE_SECONDS, open_reader
+from streams.kafka.topic_identity import TopicIdentities, TopicIdentity
 
 BATCH_RECORDS_MAX = 2000
 """One recovery commit: large enough to be fast, small enough not to hold up the event loop (about 50 ms)."""
@@ -51,6 +53,13 @@ class LogReader:
         begin = await self._consumer.beginning_offsets([place])
         end = await self._consumer.end_offsets([place])
         return begin[place], end[place]
+
+    async def identity(self, topic: str) -> TopicIdentity:
+        """Which topic the name stands for now. Raises a KafkaError where the broker does not tell, or has no such topic."""
+        found = (await TopicIdentities(self._consumer, [topic]).now())[topic]
+        if not found.partitions:
+            raise UnknownTopicOrPartitionError(topic)
+        return found
 
     async def read(self, topic: str, partition: int, start: int, end: int) -> AsyncIterator[list[Record]]:
         """Records with start <= offset < end, in batches."""

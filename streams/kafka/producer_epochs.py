@@ -1,4 +1,4 @@
-"""Shutting the older owners of a shard out of its event topics, by the broker itself.
+"""Shutting the older owners of a shard out of its event topics, and of that of its second copies, by the broker itself.
 
 Why Redis' fence is not enough
 ------------------------------
@@ -62,13 +62,14 @@ class EpochRefused(Exception):  # noqa: N818 - it names what happened
 
 
 async def raise_shard_epoch(settings: Settings, shard: int) -> ProducerEpoch | None:
-    """Take the next epoch over the event partitions of a shard; None where the settings say that the broker counts none.
+    """Take the next epoch over the partitions of a shard that it publishes to alone; None where the settings say that the broker counts none.
 
     Event topics have fixed names, so whoever writes to one in this cluster writes for the same shard. Raises EpochRefused.
     """
     if not settings.kafka_idempotent_producer:
         return None
-    places = [TopicPartition(stream, shard) for stream in Stream]
+    topics = [*Stream, *([settings.topic_account_state] if settings.account_state_minutes else [])]
+    places = [TopicPartition(topic, shard) for topic in topics]
     return await raise_epoch(settings, f"{TRANSACTIONAL_ID_PREFIX}{shard}", places)
 
 

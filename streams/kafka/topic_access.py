@@ -2,18 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError
 
 from streams.config.problem import Problem
-from streams.config.settings import Settings, SettingsError
+from streams.config.settings import Settings
 from streams.kafka import clients
+from streams.kafka.broker_refusal import NOT_ALLOWED, NOT_ALLOWED_HINT, BrokerRefused, explained
 
 CONNECT_TIMEOUT_S = 8.0
 """A person waits; a broker on the same continent answers within a second."""
@@ -41,8 +42,8 @@ class _Client(Protocol):
 @asynccontextmanager
 async def open_admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
     """A connected admin client. Raises `Problem` when the broker does not answer, then or in the body."""
-    client = AIOKafkaAdminClient(**_checked(settings), request_timeout_ms=REQUEST_TIMEOUT_MS)
-    with _away(settings):
+    client = AIOKafkaAdminClient(**clients.client_options(settings), request_timeout_ms=REQUEST_TIMEOUT_MS)
+    async with _away(settings):
         try:
             await _start(client)
             yield client
@@ -55,28 +56,25 @@ async def open_reader(
     settings: Settings, *, isolation_level: str = "read_committed"
 ) -> AsyncIterator[AIOKafkaConsumer]:
     """A connected consumer without a group. Raises `Problem` when the broker does not answer."""
-    _checked(settings)
-    with _away(settings):
-        async with AsyncExitStack() as stack:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                # a fetch that waits for records to come holds up every request after it
-                wait_ms = settings.kafka_fetch_wait_ms
-                connecting = clients.open_reader(
-                    settings,
-                    request_timeout_ms=REQUEST_TIMEOUT_MS,
-                    fetch_max_wait_ms=wait_ms,
-                    isolation_level=isolation_level,
-                )
-                client = await stack.enter_async_context(connecting)
-            yield client
+    async with _away(settings), AsyncExitStack() as stack:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            # a fetch that waits for records to come holds up every request after it
+            wait_ms = settings.kafka_fetch_wait_ms
+            connecting = clients.open_reader(
+                settings,
+                request_timeout_ms=REQUEST_TIMEOUT_MS,
+                fetch_max_wait_ms=wait_ms,
+                isolation_level=isolation_level,
+            )
+            client = await stack.enter_async_context(connecting)
+        yield client
 
 
 @asynccontextmanager
 async def open_producer(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
     """A connected producer. Raises `Problem` when the broker does not answer or takes no record."""
-    _checked(settings)
     client = clients.producer(settings)
-    with _away(settings):
+    async with _away(settings):
         try:
             await _start(client)
             yield client
@@ -163,23 +161,21 @@ async def _start(client: _Client) -> None:
         await client.start()
 
 
-def _checked(settings: Settings) -> dict[str, Any]:
-    for address in settings.kafka_bootstrap_servers.split(","):
-        host, _, port = address.strip().rpartition(":")
-        if not host or not port.isdecimal():
-            raise SettingsError(
-                f"UNIMARGIN_KAFKA_BOOTSTRAP_SERVERS: {address!r} is not host:port (several: comma between them)"
-            )
-    return clients.client_options(settings)
-
-
-@contextmanager
-def _away(settings: Settings) -> Iterator[None]:
+@asynccontextmanager
+async def _away(settings: Settings) -> AsyncIterator[None]:
     try:
         yield
     except (KafkaError, TimeoutError, OSError) as error:
-        words = str(error) or type(error).__name__
-        raise Problem(
-            f"Kafka at {settings.kafka_bootstrap_servers}: {words}. Is the broker running, and is "
-            "UNIMARGIN_KAFKA_BOOTSTRAP_SERVERS its address?"
-        ) from None
+        raise Problem(await _words(settings, error)) from None
+
+
+async def _words(settings: Settings, error: Exception) -> str:
+    where = f"Kafka at {settings.kafka_bootstrap_servers}"
+    if isinstance(error, KafkaConnectionError | NodeNotReadyError):
+        error = await explained(settings, error)
+    if isinstance(error, BrokerRefused):
+        return f"{where}: {error}"
+    words = str(error) or type(error).__name__
+    if isinstance(error, NOT_ALLOWED):
+        return f"{where}: kafka_not_allowed: {words}; {NOT_ALLOWED_HINT}"
+    return f"{where}: {words}. Is the broker running, and is UNIMARGIN_KAFKA_BOOTSTRAP_SERVERS its address?"

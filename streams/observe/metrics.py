@@ -379,6 +379,23 @@ class Metrics:
             buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
             registry=r,
         )
+        self.account_state_copies_total = Counter(
+            "margin_account_state_copies_total", "Second copies of accounts put into the outbox.", registry=r
+        )
+        self.account_state_copied_bytes_total = Counter(
+            "margin_account_state_copied_bytes_total", "Their size, keys included.", registry=r
+        )
+        self.account_state_copy_age_seconds = Gauge(
+            "margin_account_state_copy_age_seconds",
+            "For how long the oldest change of an account of the shard has been durable that is not known to be in its second copy.",
+            ["shard"],
+            registry=r,
+        )
+        self.account_state_copy_due_seconds = Gauge(
+            "margin_account_state_copy_due_seconds",
+            "Within which time every change is to be in the second copy; 0 where there is none.",
+            registry=r,
+        )
         self.snapshots_written_total = Counter(
             "margin_snapshots_written_total", "Packed snapshots of shards put in place.", registry=r
         )

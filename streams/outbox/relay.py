@@ -151,9 +151,14 @@ class OutboxRelay:
         self._pending = deque(entry for place, entry in enumerate(self._pending) if place not in places)
         self._pending_in_redis -= sum(place >= held for place in places)
         self._count_pending(-len(places))
-        if not self._pending and not self._pending_in_redis:
+        if not self.waiting:
             self._work.clear()
             self._drained.set()
+
+    @property
+    def waiting(self) -> int:
+        """Entries that were offered and are not known to be published."""
+        return len(self._pending) + self._pending_in_redis
 
     async def drained(self) -> None:
         """Return once everything offered is published and cut from the outbox."""
@@ -166,12 +171,12 @@ class OutboxRelay:
             while True:
                 await self._work.wait()
                 await self._round()
-                if not self._pending and not self._pending_in_redis:
+                if not self.waiting:
                     self._work.clear()
                     self._drained.set()
         finally:
             # The gauges are shared by the worker's shards; what this one leaves behind is its next owner's.
-            self._count_pending(-len(self._pending) - self._pending_in_redis)
+            self._count_pending(-self.waiting)
             self._pending.clear()
             self._pending_in_redis, self._timed = 0, None
             self._drained.set()

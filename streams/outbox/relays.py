@@ -57,12 +57,11 @@ class OutboxRelays:
         self._epoch = await self._raise_epoch(self._store.shard)
 
     async def withdraw(self, places: Mapping[Lane, Sequence[int]]) -> None:
-        """Take out of the outboxes what was inherited at these places: its ids have another meaning. Raises as `ShardStore.withdrawn`."""
+        """Take out of the outboxes what was inherited at these places. Raises as `ShardStore.withdrawn`."""
         for lane, some in places.items():
             if some:
                 await self._store.withdrawn(lane, some)
                 self._relays[lane].withdraw(set(some))
-                self._metrics.outbox_withdrawn_total.inc(len(some))
 
     def adopted(self) -> None:
         """All that was in the event topics at the take-over is durable in Redis: publish."""
@@ -84,6 +83,11 @@ class OutboxRelays:
     async def run(self, lane: Lane) -> None:
         """Publish the lane until cancelled. Raises as `OutboxRelay.run`."""
         await self._relays[lane].run()
+
+    @property
+    def waiting(self) -> int:
+        """Entries of both lanes that are not known to be published."""
+        return sum(relay.waiting for relay in self._relays.values())
 
     async def drained(self) -> None:
         """Return once everything offered is published and cut from both outboxes."""

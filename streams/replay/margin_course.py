@@ -34,8 +34,10 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
     liquidated: int
 
 
-def margin_course(files: Files, policy: Policy, every_ns: int, clock: Callable[[], int]) -> Course:
-    """Play the files, and look at the margin every `every_ns` of event time."""
+def margin_course(
+    files: Files, policy: Policy, every_ns: int, clock: Callable[[], int], on_bytes: Callable[[int], None]
+) -> Course:
+    """Play the files, and look at the margin every `every_ns` of event time. `on_bytes` is told how much more was read."""
     said = BandsSaid()
     replay = Replay(policy, say=said.take, clock=clock)
     (shard,) = replay.shards
@@ -55,7 +57,10 @@ def margin_course(files: Files, policy: Policy, every_ns: int, clock: Callable[[
         for course, margin in zip((maintenance, initial), sums, strict=True):
             course.append(MarginSample(replay.time_ns, canonical(margin)))
 
+    read = 0
     for arrival in files.arrivals():
+        on_bytes(files.bytes_read - read)
+        read = files.bytes_read
         if replay.judging and arrival.time_ns >= next_ns:
             # before it, so that all of the instant in front has come
             measured = measured or list(shard.book.accounts())[:MEASURED_ACCOUNTS]

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from streams.contract.commit import Commit, Lane
 from streams.observe.metrics import Stage
+from streams.shards.account_copies import AccountCopies
 from streams.shards.crash import crash_only
 from streams.shards.shard_parts import ShardParts
 from streams.store.shard_store import EpochLost, ShardLost
@@ -18,11 +19,11 @@ from streams.store.shard_store import EpochLost, ShardLost
 class Committing:
     """The way from memory to Redis, and on to Kafka."""
 
-    def __init__(self, parts: ShardParts, lose: Callable[[ShardLost], None]) -> None:
-        """`lose` is called when the shard is not ours any more."""
+    def __init__(self, parts: ShardParts, copies: AccountCopies, lose: Callable[[ShardLost], None]) -> None:
+        """`copies` hears what has become durable; `lose` is called when the shard is not ours any more."""
         self.processor, self._store, self._relays = parts.processor, parts.store, parts.relays
         self._queue, self._cascade, self._metrics = parts.queue, parts.cascade, parts.metrics
-        self._traces, self._lose = parts.traces, lose
+        self._traces, self._copies, self._lose = parts.traces, copies, lose
 
     @crash_only
     async def commit_parts(self) -> None:
@@ -44,6 +45,7 @@ class Committing:
             await self._store.commit(commit)
         self._metrics.stage_seconds[Stage.COMMITTED].observe(time.monotonic() - self._queue.taken_since_s)
         self.processor.on_committed(commit)
+        self._copies.on_committed(commit)
         self._relays.offer(commit.outbox)
         self._cascade.on_committed(commit.outbox)
         for entry in commit.outbox:

@@ -11,6 +11,7 @@ When a shard is taken over, a topic of which nothing was applied may be any topi
 """
 
 from collections.abc import Mapping
+from typing import Self
 
 from engine.inputs import Topic
 from streams.kafka.log_ends import LogLook
@@ -30,6 +31,12 @@ class LogMemory:
     def load(self, stored: Mapping[str, str]) -> None:
         """Take what Redis has, by topic."""
         self._known = {Topic(topic): TopicIdentity.parse(text) for topic, text in stored.items()}
+
+    def of(self, stored: Mapping[str, str]) -> Self:
+        """One that remembers this of the same topics, and has compared nothing yet."""
+        other = type(self)(self._shard, self._topics, self._partitions)
+        other.load(stored)
+        return other
 
     @property
     def stored(self) -> dict[str, str]:

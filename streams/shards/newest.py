@@ -32,7 +32,9 @@ class Newest:
         self.sequences: dict[str, dict[Stream, int]] = {}
         """By account and stream."""
         self.void: dict[tuple[str, Stream], int] = {}
-        """By account and stream: from this number on Redis gives events another meaning than was published."""
+        """By account and stream: from this number on Redis counts events that are of a history which was given up."""
+        self.before: dict[str, dict[str, tuple[tuple[int, int, int], LadderState]]] = {}
+        """By account and pool: where it stood before the first of these events, and the age of that."""
         self.breaker: BreakerEvent | None = None
         """The newest of the shard's breaker."""
         self.adl: dict[str, AdlEvent] = {}
@@ -66,10 +68,15 @@ class Newest:
             if before is None or before.stream is told.stream or told.age >= before.age:
                 pools[event.position or ""] = told
 
-    def contradict(self, event: RiskEvent) -> None:
-        """Redis was to publish this event, and its id has been published with another meaning."""
+    def withdraw(self, event: RiskEvent) -> None:
+        """Redis was to publish this event, and it never is: its id has another meaning, or it follows from one whose id has."""
         place = event.account, event.stream
         self.void[place] = min(event.sequence, self.void.get(place, event.sequence))
+        pools, pool = self.before.setdefault(event.account, {}), event.position or ""
+        was = event.ladder_before
+        age = event.time_ns, SEVERITY[was.band], -(was.plan_due + was.detail_due)
+        if pool not in pools or age < pools[pool][0]:
+            pools[pool] = age, was
 
 
 def _age(event: RiskEvent) -> tuple[int, int, int]:

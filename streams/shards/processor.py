@@ -108,6 +108,8 @@ class ShardProcessor:
         self._ids = InputIds(policy.inputs.id_scope)
         self._ahead: dict[str, AccountState] = {}
         """States newer than the book's, until `settle`."""
+        self.rebuilt_to: dict[Topic, int] = dict.fromkeys(Topic, 0)
+        """Below these offsets an account may be ahead of the watermark (`streams.shards.rebuilding`)."""
         self._taken = TakenInputs()
         """What the batch that `settle` ends has brought."""
         self._stored = book.breaker.state
@@ -340,22 +342,22 @@ class ShardProcessor:
         for account, sequences in newest.sequences.items():
             risk = self.book.risk(account)
             known = {
-                # what the store says from there on has another meaning than what was published
+                # what the store says from there on is of a history that was given up
                 it: min(number, newest.void.get((account, it), number + 1) - 1)
                 for it, number in risk.sequences.items()
             }
-            if all(sequence <= known.get(stream, 0) for stream, sequence in sequences.items()):
+            was = {pool: it for pool, (_, it) in newest.before.get(account, {}).items()}
+            if not was and all(number <= known.get(stream, 0) for stream, number in sequences.items()):
                 continue
             told = {
                 pool: it.ladder
                 for pool, it in newest.told[account].items()
                 if it.sequence > known.get(it.stream, 0)
             }
-            pools = {pool: it for pool, it in {**risk.pools, **told}.items() if it != LadderState()}
+            pools = {pool: it for pool, it in {**risk.pools, **was, **told}.items() if it != LadderState()}
             # the log may end with old events that were published again
             highest = {
-                it: max(sequences.get(it, 0), risk.sequences.get(it, 0))
-                for it in {*sequences, *risk.sequences}
+                it: max(sequences.get(it, 0), known.get(it, 0)) for it in {*sequences, *risk.sequences}
             }
             adopted = AccountRisk(account, pools, {it: highest[it] for it in Stream if it in highest})
             self.book.put(self.book.state(account) or AccountState(account), adopted)
@@ -377,6 +379,8 @@ class ShardProcessor:
                 self._stop_topic(named, topic, record, message, batch)
             return
         account = message.account
+        if record.offset < self.rebuilt_to[topic] and self._is_in_copy(account, topic, record.offset):
+            return
         state = batch.states.get(account) or self.state(account)
         if state is None:
             if self._partition_of(account.encode()) != self.shard:
@@ -393,6 +397,11 @@ class ShardProcessor:
             self._refuse(topic, record, after, account, batch, message.account_seq)
         else:
             self._keep(topic, record, message, before, after, batch)
+
+    def _is_in_copy(self, account: str, topic: Topic, offset: int) -> bool:
+        """Whether the account was rebuilt from a copy that has this input, or what became of it."""
+        state = self.state(account)
+        return state is not None and offset <= state.progress(topic).offset
 
     def _keep(
         self,
@@ -491,6 +500,8 @@ class ShardProcessor:
         account_seq: int | None = None,
     ) -> None:
         """Stop the account in this topic, if it is one of this shard."""
+        if record.offset < self.rebuilt_to[topic] and self._is_in_copy(account, topic, record.offset):
+            return
         if self._partition_of(account.encode()) == self.shard:
             state = batch.states.get(account) or self.state(account) or AccountState(account)
             batch.states[account] = stopped(state, topic, record.offset, rejection.code, account_seq)

@@ -6,6 +6,7 @@ with what was published.
     published, and not in Redis       adopted (`Newest`)
     in the outbox, and published       the same bytes: published again, as after any take-over
     ... with another meaning            withdrawn from the outbox: consumers have the id with the meaning that was published
+    ... of such an account, unpublished withdrawn too: it goes on from what nobody has heard. The account is judged anew from what was published
     no event of ours                    passed over, counted, and put into quarantine
 """
 
@@ -40,6 +41,7 @@ class ReadBack:
         self._processor, self._metrics = processor, metrics
         self._inherited: dict[tuple[str, bytes], tuple[Lane, int, OutboxEntry]] = {}
         self._contradicted: set[tuple[str, bytes]] = set()
+        self._repeated: set[tuple[str, bytes]] = set()
         self._foreign: Counter[tuple[str, RejectionCode]] = Counter()
 
     def inherit(self, outboxes: Mapping[Lane, Sequence[OutboxEntry]]) -> None:
@@ -65,29 +67,23 @@ class ReadBack:
             self.newest.add(event)
             name = stream.value, event.id.encode()
             ours = self._inherited.get(name)
-            if ours is not None and ours[-1].value != record.value:
-                self._contradicted.add(name)
+            if ours is not None:
+                (self._repeated if ours[-1].value == record.value else self._contradicted).add(name)
 
     def withdrawn(self) -> dict[Lane, list[int]]:
         """By lane, the places in the outbox of what must not be published."""
         places: dict[Lane, list[int]] = {lane: [] for lane in Lane}
-        for name in self._contradicted:
+        for name in self._withdrawn():
             lane, place, _ = self._inherited[name]
             places[lane].append(place)
         return {lane: sorted(some) for lane, some in places.items()}
 
     def conclude(self) -> Newest:
         """What is known of accounts once all that is left in the outboxes is published too."""
-        for name in self._contradicted:
+        for name in self._withdrawn():
             event = decode_event(self._inherited[name][-1].value)
             if isinstance(event, RiskEvent):
-                self.newest.contradict(event)
-        if self.newest.void:
-            for name, (*_, entry) in self._inherited.items():
-                if name not in self._contradicted:
-                    event = decode_event(entry.value)
-                    if isinstance(event, RiskEvent) and (event.account, event.stream) in self.newest.void:
-                        self.newest.add(event)
+                self.newest.withdraw(event)
         if self._contradicted:
             _log.warning(
                 "outbox_contradicts_published", shard=self._processor.shard, events=len(self._contradicted)
@@ -101,6 +97,23 @@ class ReadBack:
                 records=count,
             )
         return self.newest
+
+    def _withdrawn(self) -> set[tuple[str, bytes]]:
+        """What contradicts, and what else was to be said of these accounts: their history in Redis is another one than was published."""
+        given_up = {
+            event.account
+            for name in self._contradicted
+            if isinstance(event := decode_event(self._inherited[name][-1].value), RiskEvent)
+        }
+        rest = {
+            name
+            for name, (*_, entry) in self._inherited.items()
+            if given_up
+            and name not in self._repeated
+            and isinstance(event := decode_event(entry.value), RiskEvent)
+            and event.account in given_up
+        }
+        return self._contradicted | rest
 
     def _pass_over(self, stream: Stream, record: Record, why: Rejection) -> None:
         self._foreign[stream.value, why.code] += 1

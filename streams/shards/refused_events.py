@@ -14,6 +14,7 @@ from streams.contract.codec import account_of_key
 from streams.contract.commit import Commit, OutboxEntry
 from streams.contract.quarantine_record import refused_entry
 from streams.observe.metrics import Metrics
+from streams.shards.account_copies import AccountCopies
 from streams.shards.commit_queue import CommitQueue
 from streams.shards.processor import ShardProcessor
 
@@ -24,9 +25,15 @@ class RefusedEvents:
     """What becomes of the refused events of one shard."""
 
     def __init__(
-        self, processor: ShardProcessor, queue: CommitQueue, turn: asyncio.Lock, metrics: Metrics
+        self,
+        processor: ShardProcessor,
+        queue: CommitQueue,
+        turn: asyncio.Lock,
+        metrics: Metrics,
+        copies: AccountCopies,
     ) -> None:
-        """`turn` is held while anybody on this worker judges."""
+        """`turn` is held while anybody on this worker judges; of a second copy that is refused `copies` hears, and nobody else."""
+        self._copies = copies
         self._processor, self._queue, self._turn, self._metrics = processor, queue, turn, metrics
         self._running = asyncio.Event()
 
@@ -47,6 +54,9 @@ class RefusedEvents:
             bytes=len(entry.value),
             error=repr(error),
         )
+        if topic == self._copies.topic:
+            self._copies.refused(entry)
+            return
         await self._running.wait()
         rejection = Rejection(RejectionCode.EVENT_REFUSED, f"Kafka does not take it: {error!r}")
         set_aside = refused_entry(self._processor.quarantine_topic, entry, rejection)

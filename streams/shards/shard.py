@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from engine.inputs import Topic
 from streams.contract.commit import Commit, Lane
 from streams.kafka.log_reader import Uncommitted
+from streams.shards.account_copies import AccountCopies
 from streams.shards.committing import Committing
 from streams.shards.crash import crash_only
 from streams.shards.giving_way import AfterPrices
@@ -23,6 +24,7 @@ from streams.shards.input_steps import InputSteps
 from streams.shards.judging import Judging
 from streams.shards.log_memory import LogMemory
 from streams.shards.price_watch import PriceWatch
+from streams.shards.rebuilding import Rebuilding
 from streams.shards.refused_events import RefusedEvents
 from streams.shards.shard_parts import ShardParts
 from streams.shards.shard_standing import Condition, ShardStopped
@@ -49,6 +51,7 @@ class ShardRunner:
         after_prices: AfterPrices,
         loading: asyncio.Lock,
         snapshots: SnapshotWriter,
+        copies: AccountCopies,
         succession: Succession,
         partitions: int,
         wake: Wake,
@@ -62,16 +65,26 @@ class ShardRunner:
         self._watch, self._priced_until_ns = watch, priced_until_ns
         self._store, self._relays, self._queue = parts.store, parts.relays, parts.queue
         self._turn, self._metrics = parts.turn, parts.metrics
-        self._snapshots, self._succession = snapshots, succession
+        self._snapshots, self._copies, self._succession = snapshots, copies, succession
         self._judging = Judging(parts, after_prices)
-        memory = LogMemory(self.shard, parts.topics, partitions)
+        self._memory = memory = LogMemory(self.shard, parts.topics, partitions)
         self._reader = InputReader(parts.open_inputs, self.shard, parts.topics, wake)
         self._inputs = InputSteps(parts, self._judging, self._reader, memory)
-        self._taking_over = TakingOver(
-            parts, self._inputs, self._judging, memory, succession, loading, self._begin_reading
+        rebuilding = Rebuilding(
+            parts.processor, parts.store, parts.log_ends, parts.open_log, parts.topics, topic=copies.topic
         )
-        self._committing = Committing(parts, self._lose)
-        self._refused = RefusedEvents(parts.processor, parts.queue, parts.turn, parts.metrics)
+        self._taking_over = TakingOver(
+            parts,
+            self._inputs,
+            self._judging,
+            memory,
+            succession,
+            loading,
+            self._begin_reading,
+            rebuilding,
+        )
+        self._committing = Committing(parts, copies, self._lose)
+        self._refused = RefusedEvents(parts.processor, parts.queue, parts.turn, parts.metrics, copies)
         parts.relays.pass_over(self._refused.pass_over)
         self.take, self.seek_reasons, self.operate = (
             self._judging.take,
@@ -124,6 +137,7 @@ class ShardRunner:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._inputs.forget()
+        self._copies.forget()
         self._judging.forget()
 
     async def holds_fence(self) -> bool:
@@ -200,6 +214,7 @@ class ShardRunner:
                 self._standing.condition = Condition.RUNNING
             self._refused.begin()
             self._tasks.append(asyncio.create_task(self._keep_snapshot()))
+            self._tasks.append(asyncio.create_task(self._copies.run(self._queue.durable, self._memory)))
             took_s = time.monotonic() - self._standing.began_s
             self._metrics.recovery_seconds.observe(took_s)
             _log.info("shard_running", shard=self.shard, seconds=round(took_s, 3))

@@ -2,10 +2,12 @@
 
 1. take the fence: from here on no older owner can write
 2. load states, risk records and unpublished events, by a snapshot where one fits (`streams.store.snapshot_store`), one shard of a
-   worker at a time, so that neither its loop nor Redis is held for long; before 1, where the owner is followed (`succession`)
+   worker at a time, so that neither its loop nor Redis is held for long; before 1, where the owner is followed (`succession`). Where Redis
+   holds nothing, it is put there first from the second copies of the accounts (`rebuilding`)
 3. compare both input topics with what Redis remembers of them (`streams.shards.log_memory`): another topic, another number of partitions,
    a watermark below the log's first offset or beyond its end means lost data and the shard *stops visibly*, with nothing applied of
-   either; otherwise the logs are read from the watermarks to their ends (from 0 when Redis holds nothing: it is new, or it was emptied)
+   either; otherwise the logs are read from the watermarks to their ends (from 0 when Redis holds nothing: it is new, or it was emptied and
+   there are no copies)
 4. have the broker shut out older owners (`streams.kafka.producer_epochs`); then read the event topics from the last position known
    to Redis (`read_back`): what was published but is not in Redis (it was rewound) is adopted, so that an event's identity never
    means two things. Nothing is published before that is durable
@@ -14,7 +16,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import nullcontext
 
@@ -26,13 +28,14 @@ from engine.inputs import Mark, Topic
 from engine.ladder.breaker import BreakerState
 from engine.liquidation.adl_risk import AdlState
 from engine.strict_decoding import StrictDecoder
-from streams.contract.commit import Commit
+from streams.contract.commit import Commit, Lane
 from streams.kafka.log_reader import LogReader
 from streams.shards.giving_way import give_way
 from streams.shards.input_steps import RECOVER_RECORDS_MAX, InputSteps
 from streams.shards.judging import Judging
 from streams.shards.log_memory import LogMemory
 from streams.shards.read_back import ReadBack
+from streams.shards.rebuilding import Rebuilding, rebuilt_to
 from streams.shards.shard_parts import ShardParts
 from streams.shards.shard_standing import Condition, ShardStopped
 from streams.shards.succession import Succession, decoded_risks
@@ -59,6 +62,7 @@ class TakingOver:
         succession: Succession,
         loading: asyncio.Lock,
         begin_reading: Callable[[], None],
+        rebuilding: Rebuilding,
     ) -> None:
         """`loading` is held while one shard of this worker loads; `begin_reading` has the inputs read from the watermarks on."""
         self.processor, self._store, self._relays = parts.processor, parts.store, parts.relays
@@ -66,7 +70,10 @@ class TakingOver:
         self._topics, self._open_log, self._metrics = parts.topics, parts.open_log, parts.metrics
         self._turn, self._inputs, self._judging = parts.turn, inputs, judging
         self._succession, self._loading = succession, loading
-        self._memory, self._begin_reading = memory, begin_reading
+        self._memory, self._begin_reading, self._rebuilding = memory, begin_reading, rebuilding
+        self._rebuilt: Mapping[str, str] = {}
+        self._copies: Mapping[Lane, Sequence[int]] = {}
+        """Second copies that were found in the outboxes: places."""
         self._read_back = ReadBack(parts.processor, parts.metrics)
 
     @property
@@ -86,6 +93,7 @@ class TakingOver:
             ) from error
         async with self._open_log() as log:
             await self._check_logs(log, known)
+            self.processor.rebuilt_to |= rebuilt_to(self._rebuilt, self._memory.stored)
             self._begin_reading()
             for _ in range(CATCH_UP_PASSES):
                 count = await self._inputs.advance(RECOVER_RECORDS_MAX)
@@ -111,6 +119,9 @@ class TakingOver:
         async with self._loading if cold else nullcontext():
             began = time.monotonic()
             image = await self._succession.take(self._wait)
+            if not image.watermarks and await self._rebuilding.rebuild(self._memory):
+                image = await self._store.take_over(self.processor.book.edition)
+            self._rebuilt = image.rebuilt
             if self._standing.condition is Condition.STANDBY:
                 self._standing.condition, self._standing.began_s = (
                     Condition.RECOVERING,
@@ -144,6 +155,7 @@ class TakingOver:
         if not image.logs:
             self._memory.check_layout(await self._store.logs_of_first())
         self._relays.inherit(image.outboxes)
+        self._copies = self._rebuilding.copies_among(image.outboxes)
         self._read_back.inherit(image.outboxes)
         async with self._turn:
             for data in image.marks.values():
@@ -180,7 +192,11 @@ class TakingOver:
         self._queue.add([*adopted, Commit(outbox=tuple(self._read_back.quarantined))])
         self._queue.hurry()
         await self._queue.durable()
-        await self._relays.withdraw(self._read_back.withdrawn())
+        contradicted = self._read_back.withdrawn()
+        self._metrics.outbox_withdrawn_total.inc(sum(map(len, contradicted.values())))
+        await self._relays.withdraw(
+            {lane: sorted({*places, *self._copies.get(lane, ())}) for lane, places in contradicted.items()}
+        )
         self._relays.adopted()
         if adopted:
             _log.warning("published_events_adopted", shard=self.shard, accounts=len(adopted))

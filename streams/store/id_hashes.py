@@ -6,10 +6,11 @@ id is looked for in one hash, or a few where an account has become much busier.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from engine.inputs import Topic
 from engine.ledger.accounts import AccountState
-from engine.ledger.remembering import OLD_LIST, generations
+from engine.ledger.remembering import OLD_LIST, Generation, generations
 from streams.contract.commit import Commit, SoughtId
 from streams.store.store_keys import Argument, ShardKeys
 
@@ -38,16 +39,40 @@ def forgotten_keys(keys: ShardKeys, commit: Commit) -> list[str]:
     return found
 
 
+class IdPlace(NamedTuple):
+    """A hash that may have ids of an account."""
+
+    topic: Topic
+    generation: Generation
+    place: int
+    """How many ids its generation has before the first that can lie here."""
+    key: str
+
+
+def id_places(keys: ShardKeys, state: AccountState) -> Iterator[IdPlace]:
+    """Every hash that may have ids which the account remembers; one may not exist."""
+    for topic in Topic:
+        for generation in generations(state.progress(topic)):
+            number, ids, expected = generation
+            if number == OLD_LIST:
+                continue
+            for level, place in _levels(ids, expected):
+                for bucket in _buckets(level):
+                    yield IdPlace(topic, generation, place, keys.ids(topic, state.account, number, bucket))
+
+
+def old_lists(keys: ShardKeys, state: AccountState) -> dict[Topic, str]:
+    """By topic, the list of ids of an edition before generations, where the account remembers it."""
+    return {
+        topic: keys.old_ids(topic, state.account)
+        for topic in Topic
+        if any(it.number == OLD_LIST for it in generations(state.progress(topic)))
+    }
+
+
 def remembered_keys(keys: ShardKeys, state: AccountState) -> tuple[list[str], list[str]]:
     """Where the ids that an account remembers may lie: the hashes, some of which may not exist, and the lists of an old edition."""
-    hashes, lists = list[str](), list[str]()
-    for topic in Topic:
-        for number, ids, expected in generations(state.progress(topic)):
-            if number == OLD_LIST:
-                lists.append(keys.old_ids(topic, state.account))
-            else:
-                hashes += [keys.ids(topic, state.account, number, it) for it in _all_buckets(ids, expected)]
-    return hashes, lists
+    return [it.key for it in id_places(keys, state)], list(old_lists(keys, state).values())
 
 
 def lookups(keys: ShardKeys, sought: Sequence[SoughtId]) -> tuple[list[SoughtId], list[str], list[Argument]]:
@@ -56,7 +81,7 @@ def lookups(keys: ShardKeys, sought: Sequence[SoughtId]) -> tuple[list[SoughtId]
         (it, keys.ids(it.topic, it.account, it.generation, _bucket(level, it.digest)))
         for it in sought
         if it.generation != OLD_LIST
-        for level in _levels(it.ids, it.expected)
+        for level, _ in _levels(it.ids, it.expected)
     ]
     listed = [it for it in sought if it.generation == OLD_LIST]
     places = [*(key for _, key in hashed), *(keys.old_ids(it.topic, it.account) for it in listed)]
@@ -66,25 +91,29 @@ def lookups(keys: ShardKeys, sought: Sequence[SoughtId]) -> tuple[list[SoughtId]
 
 def _bucket_of(place: int, expected: int, digest: bytes) -> str:
     """The hash of the id that came after `place` others of its generation."""
-    *_, level = _levels(place + 1, expected)
+    *_, (level, _) = _levels(place + 1, expected)
     return _bucket(level, digest)
 
 
 def _all_buckets(ids: int, expected: int) -> Iterator[str]:
     """All hashes that a generation of so many ids may have."""
-    for level in _levels(ids, expected):
-        for number in range(1 << (GROWTH_BITS * level)):
-            yield f"{level}.{number:x}"
+    for level, _ in _levels(ids, expected):
+        yield from _buckets(level)
 
 
-def _levels(ids: int, expected: int) -> Iterator[int]:
-    """The levels that a generation has, which began with room for so many expected."""
-    level, capacity = 0, HASH_IDS
+def _buckets(level: int) -> Iterator[str]:
+    for number in range(1 << (GROWTH_BITS * level)):
+        yield f"{level}.{number:x}"
+
+
+def _levels(ids: int, expected: int) -> Iterator[tuple[int, int]]:
+    """The levels that a generation has, which began with room for so many expected; each with the ids that are in those before it."""
+    level, capacity, place = 0, HASH_IDS, 0
     while capacity < expected:
         level, capacity = level + 1, capacity << GROWTH_BITS
-    while ids > 0:
-        yield level
-        ids -= capacity
+    while ids > place:
+        yield level, place
+        place += capacity
         level, capacity = level + 1, capacity << GROWTH_BITS
 
 

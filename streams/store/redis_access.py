@@ -1,9 +1,10 @@
 """Redis for commands: a connection that fails soon and clearly, and what the shards hold."""
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 from redis.asyncio import Redis
@@ -13,8 +14,11 @@ from engine.events.effects import AccountRisk
 from engine.inputs import Mark
 from engine.ledger.accounts import AccountState, decode
 from streams.config.problem import Problem
+from streams.config.redis_address import FORMS, read_address
 from streams.config.settings import Settings, SettingsError
+from streams.config.tls_context import tls_context
 from streams.store.redis_client import connect, scan_hash
+from streams.store.redis_refusal import refused
 from streams.store.store_keys import ShardKeys
 from streams.store.store_reader import StoreReader
 
@@ -32,31 +36,44 @@ async def open_redis(settings: Settings) -> AsyncIterator[Redis]:
         await _ping(client)
         yield client
     except (RedisError, OSError) as error:
-        raise Problem(
-            f"Redis at {address(settings)}: {error}. Is the server running, and is UNIMARGIN_REDIS_URL its "
-            "address?"
-        ) from None
+        words = refused(error) or f"{error}. Is the server running, and is UNIMARGIN_REDIS_URL its address?"
+        raise Problem(f"Redis at {address(settings)}: {words}") from None
     finally:
         await client.aclose()
 
 
 def client_of(settings: Settings) -> Redis:
-    """A client that connects at the first call; close it. Raises `SettingsError` for an address that is none."""
+    """A client that connects at the first call; close it. Raises `SettingsError` for an address or a file that cannot be used."""
+    security: dict[str, object] = {}
+    if settings.redis_password.get_secret_value():
+        security |= {
+            "username": settings.redis_username or None,
+            "password": settings.redis_password.get_secret_value(),
+        }
+    url = settings.redis_url.get_secret_value()
+    if read_address(url).transport == "rediss":
+        # the client takes files, and looks at them when it connects: too late to tell
+        tls_context(settings, "redis")
+        security |= {
+            "ssl_ca_certs": _path(settings.redis_tls_ca_file),
+            "ssl_certfile": _path(settings.redis_tls_certificate_file),
+            "ssl_keyfile": _path(settings.redis_tls_key_file),
+            "ssl_password": settings.redis_tls_key_password.get_secret_value(),
+            "ssl_min_version": ssl.TLSVersion.TLSv1_2,
+            "ssl_check_hostname": True,
+        }
     try:
-        return connect(settings.redis_url.get_secret_value())
+        return connect(url, **security)
     except ValueError:
         # The client's words would repeat the address, and with it the password.
         raise SettingsError(
-            "UNIMARGIN_REDIS_URL: not an address of the form redis://[user:password@]host:port/db "
-            "(rediss:// for TLS)"
+            f"redis_address_malformed: UNIMARGIN_REDIS_URL: not an address of the form {FORMS}"
         ) from None
 
 
 def address(settings: Settings) -> str:
-    """Where Redis is, without user and password."""
-    url = urlsplit(settings.redis_url.get_secret_value())
-    host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname or ""
-    return f"{url.scheme}://{host}{f':{url.port}' if url.port else ''}{url.path}"
+    """Where Redis is, without user, password and options. The address must be one that `client_of` takes."""
+    return read_address(settings.redis_url.get_secret_value()).said
 
 
 async def shard_count(client: Redis, prefix: str) -> int:
@@ -106,6 +123,10 @@ async def _ping(client: Redis) -> None:
         raise SettingsError(
             "UNIMARGIN_REDIS_URL: an option after the ? is not one that Redis clients know"
         ) from None
+
+
+def _path(file: Path | None) -> str | None:
+    return None if file is None else str(file)
 
 
 def _read(data: bytes, kind: type[_T], what: str) -> _T:

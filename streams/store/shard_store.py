@@ -31,7 +31,8 @@ They belong to this module alone; a key of another type is a broken invariant.
 
     unimargin:{shard-N}:fence                  number of take-overs
     unimargin:{shard-N}:meta                   hash: owner, token, role, format, taken_ms, beat, commit, watermark:<topic>, log:<topic>,
-                                               published:<topic>, outbox_head, liquidations_head, withdrawn:<lane>
+                                               published:<topic>, outbox_head, liquidations_head, withdrawn:<lane>, copied,
+                                               rebuilt:<topic>
     unimargin:{shard-N}:accounts               hash: account -> state
     unimargin:{shard-N}:orders:<account>       hash: order id -> open order, of accounts with many
     unimargin:{shard-N}:risks                  hash: account -> risk record
@@ -59,11 +60,13 @@ from redis.asyncio import Redis
 
 from streams.contract.commit import Commit, Lane, OutboxEntry, SoughtId
 from streams.observe.metrics import Metrics
+from streams.store.copy_source import CopySource
+from streams.store.format_store import format_in_force
 from streams.store.id_hashes import forgotten_keys, id_hashes, lookups
 from streams.store.redis_client import StoreError, bounded, repeat, scan_hash
 from streams.store.shard_follower import Changes, Role, ShardFollower
 from streams.store.snapshot_store import Snapshot, SnapshotStore, read_snapshot, read_states
-from streams.store.store_format import FORMAT, newer, restoring
+from streams.store.store_format import FORMAT, FORMAT_FIRST, newer, restoring
 from streams.store.store_keys import (
     LOG,
     OUTBOX_HEAD,
@@ -139,6 +142,8 @@ class ShardImage(msgspec.Struct, frozen=True):
     """Topic -> offset after the last record known to be in it."""
     logs: dict[str, str]
     """Topic -> which one it is, as `TopicIdentity` writes it."""
+    rebuilt: dict[str, str]
+    """Topic -> where its accounts were rebuilt from copies; {} where they were not."""
     marks: dict[str, bytes]
     breaker: bytes | None
     adl: bytes | None
@@ -174,12 +179,14 @@ class ShardStore:
         self._take_over, self._applied_ids = (
             self._redis.register_script(script(name)) for name in ("take_over", "applied_ids")
         )
-        self._commit, self._withdrawn, self._published, self._beat, self._remember_logs = (
+        self._commit, self._withdrawn, self._published, self._beat, self._remember = (
             self._redis.register_script(owner_script(name))
-            for name in ("commit", "withdrawn", "published", "beat", "remember_logs")
+            for name in ("commit", "withdrawn", "published", "beat", "remember")
         )
         self._fence = self._taken_ms = 0
         self._token = ""
+        self.format = FORMAT_FIRST
+        """Of what this owner writes (`streams.store.store_format`)."""
         self._commits = 0
         self._outbox_heads = dict.fromkeys(Lane, 0)
         self._unfinished: set[str] = set()
@@ -207,6 +214,25 @@ class ShardStore:
     def snapshots(self) -> SnapshotStore:
         """Where this owner writes snapshots."""
         return SnapshotStore(self._redis, self._keys, self._fence, self._token)
+
+    def copies(self) -> CopySource:
+        """Where accounts are read from for their second copy."""
+        return CopySource(self._redis, self._keys)
+
+    async def restore_old_ids(self, lists: Mapping[tuple[str, str], Sequence[str]]) -> None:
+        """Put ids of an edition before generations in place, by topic and account, before the accounts themselves. Raises StoreUnavailable.
+
+        Not fenced: whoever restores them writes the same.
+        """
+
+        async def write() -> None:
+            pipe = self._redis.pipeline(transaction=True)
+            for (topic, account), ids in lists.items():
+                key = self._keys.old_ids(topic, account)
+                pipe.delete(key).rpush(key, *ids)
+            await bounded(pipe.execute())
+
+        await self._repeat(write, "restoring ids")
 
     async def take_over_from(self, follower: ShardFollower) -> ShardImage | None:
         """Become the owner after the one that `follower` follows; None where it is not the owner any more.
@@ -270,13 +296,17 @@ class ShardStore:
 
     async def remember_logs(self, logs: Mapping[str, str]) -> None:
         """Note which topics the accounts are a result of. Raises FenceLost, StoreRewound or StoreUnavailable."""
+        await self.remember({LOG + topic: identity for topic, identity in logs.items()})
+
+    async def remember(self, fields: Mapping[str, str | bytes]) -> None:
+        """Set fields of the meta hash. Raises FenceLost, StoreRewound or StoreUnavailable."""
         args: list[Argument] = [self._fence, self._token]
-        for topic, identity in logs.items():
-            args += [LOG + topic, identity]
+        for field, value in fields.items():
+            args += [field, value]
         keys = [self._keys.fence, self._keys.meta]
         self._check(
             await self._repeat(
-                lambda: bounded(self._remember_logs(keys=keys, args=args)), "remembering the logs"
+                lambda: bounded(self._remember(keys=keys, args=args)), "remembering fields of its meta hash"
             )
         )
 
@@ -372,7 +402,10 @@ class ShardStore:
             own.snapshot_next,
             own.changed_next,
         ]
-        args = [self._owner, self._token, self._role, TRAIL_ENTRIES_MAX, FORMAT, *expected]
+        in_force = await self._repeat(
+            lambda: format_in_force(self._redis, self._prefix), "reading the format in force"
+        )
+        args = [self._owner, self._token, self._role, TRAIL_ENTRIES_MAX, FORMAT, in_force, *expected]
         answer = await self._repeat(lambda: bounded(self._take_over(keys=keys, args=args)), "take-over")
         if not answer:
             return None
@@ -381,7 +414,7 @@ class ShardStore:
             raise StoreRefused(f"shard {self.shard}: {_REFUSALS[fence](flat_meta.decode(errors='replace'))}")
         meta = parse_meta(int(fence), dict(zip(flat_meta[::2], flat_meta[1::2], strict=True)))
         self._fence, self._commits, self._outbox_heads = meta.fence, meta.commit, dict(meta.outbox_heads)
-        self._taken_ms = meta.taken_ms
+        self._taken_ms, self.format = meta.taken_ms, meta.format
         self._unfinished.clear()
         return meta
 
@@ -404,6 +437,7 @@ class ShardStore:
             outboxes={lane: await self._load_outbox(lane) for lane in Lane},
             published=meta.published,
             logs=meta.logs,
+            rebuilt=meta.rebuilt,
             marks={symbol: mark async for symbol, mark in scan_hash(self._redis, self._keys.marks)},
             breaker=await bounded(self._redis.get(self._keys.breaker)),
             adl=await bounded(self._redis.get(self._keys.adl)),

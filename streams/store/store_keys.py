@@ -15,6 +15,8 @@ WATERMARK = "watermark:"
 PUBLISHED = "published:"
 LOG = "log:"
 WITHDRAWN = "withdrawn:"
+REBUILT = "rebuilt:"
+COPIED = "copied"
 
 
 class ShardKeys:
@@ -77,6 +79,8 @@ class ShardMeta(msgspec.Struct, frozen=True):
     """Entries ever cut from the outbox of each lane."""
     snapshot: str
     """Edition of the snapshot; "" where there is none."""
+    rebuilt: dict[str, str]
+    """Topic -> where its accounts were rebuilt from copies, as `streams.shards.rebuilding` writes it; else absent."""
     format: int
     """Of what its owners have written (`streams.store.store_format`)."""
 
@@ -92,6 +96,7 @@ def parse_meta(fence: int, fields: Mapping[bytes, bytes]) -> ShardMeta:
         watermarks=_offsets(texts, WATERMARK),
         published=_offsets(texts, PUBLISHED),
         logs=parse_logs(texts),
+        rebuilt=_texts(texts, REBUILT),
         outbox_heads={lane: int(texts.get(field, 0)) for lane, field in OUTBOX_HEAD.items()},
         snapshot=texts.get("snapshot", ""),
         format=_format(texts.get("format", "1")),
@@ -105,8 +110,12 @@ def _format(text: str) -> int:
 
 def parse_logs(texts: Mapping[str, str]) -> dict[str, str]:
     """Of the fields of the meta hash those that tell which topics the shard is a result of."""
-    return {name.removeprefix(LOG): value for name, value in texts.items() if name.startswith(LOG)}
+    return _texts(texts, LOG)
 
 
 def _offsets(texts: Mapping[str, str], prefix: str) -> dict[str, int]:
-    return {name.removeprefix(prefix): int(value) for name, value in texts.items() if name.startswith(prefix)}
+    return {name: int(value) for name, value in _texts(texts, prefix).items()}
+
+
+def _texts(texts: Mapping[str, str], prefix: str) -> dict[str, str]:
+    return {name.removeprefix(prefix): value for name, value in texts.items() if name.startswith(prefix)}

@@ -39,6 +39,7 @@ from streams.prices.operator_reader import OperatorReader
 from streams.prices.price_desk import PriceDesk
 from streams.prices.price_reader import PriceReader
 from streams.prices.symbol_beliefs import SymbolBeliefs
+from streams.shards.account_copies import AccountCopies, CopyPace
 from streams.shards.adl_rounds import AdlRounds
 from streams.shards.commit_queue import CommitQueue
 from streams.shards.crash import crash_only
@@ -53,7 +54,7 @@ from streams.shards.snapshot_writer import SnapshotWriter
 from streams.shards.succession import Succession
 from streams.store.belief_store import save_beliefs
 from streams.store.policy_store import with_all_ever_listed
-from streams.store.redis_client import connect
+from streams.store.redis_access import client_of
 from streams.store.shard_follower import Role, ShardFollower
 from streams.store.shard_store import ShardStore
 from streams.store.unpaid_store import exchange_unpaid
@@ -62,7 +63,14 @@ from streams.worker.policy_gate import PolicyGate
 from streams.worker.proving import Proofs
 from streams.worker.stand_in import StandIn
 from streams.worker.watchdog import Watchdog
-from streams.worker.worker_loops import as_owner, beats, clock, hand_on_instants, look_at_logs
+from streams.worker.worker_loops import (
+    as_owner,
+    beats,
+    clock,
+    hand_on_instants,
+    keep_saying_known,
+    look_at_logs,
+)
 
 SWITCH_INTERVAL_SECONDS = 0.0005
 """Faust's consumer runs in a thread of its own. At every socket write the event loop gives the interpreter away, and
@@ -94,7 +102,7 @@ async def run_worker(settings: Settings, *, standby: bool = False) -> None:
     metrics.worker_start_timestamp_seconds.set(time.time())
 
     traces = _traces(settings)
-    redis = connect(settings.redis_url.get_secret_value())
+    redis = client_of(settings)
     proofs = Proofs(settings, redis)
     gate = PolicyGate(redis, settings.redis_prefix, policy, metrics)
     stopping = _stop_on_signals()
@@ -140,6 +148,7 @@ async def _serve(room: Room, partitions: int, *, standby: bool) -> None:
     prices_ready = asyncio.Event()
     log_ends = LogEnds(settings, topics)
     turn, loading, snapshot_turn = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
+    copy_pace = CopyPace(settings.account_state_bytes_per_second)
 
     # the reader is made below, and before any shard
     after_prices = AfterPrices(turn, lambda: price_reader.batches_waiting)
@@ -194,6 +203,12 @@ async def _serve(room: Room, partitions: int, *, standby: bool) -> None:
             loading=loading,
             snapshots=SnapshotWriter(
                 processor, store, snapshot_turn, metrics, every_seconds=settings.snapshot_seconds
+            ),
+            copies=AccountCopies(
+                parts,
+                copy_pace,
+                topic=settings.topic_account_state if settings.account_state_minutes else "",
+                within_seconds=60 * settings.account_state_minutes,
             ),
             succession=Succession(
                 processor,
@@ -273,6 +288,7 @@ async def _serve(room: Room, partitions: int, *, standby: bool) -> None:
             ("instants", hand_on_instants(desk, policy)),
             ("funds", funds.run),
             ("adl", adl.run),
+            ("format", keep_saying_known(redis, settings)),
             ("policy", lambda: _stop_when(gate.left, stopping)),
         )
     ]
@@ -303,6 +319,7 @@ def _traces(settings: Settings) -> Traces:
 async def _admitted(proofs: Proofs, gate: PolicyGate, topics: dict[Topic, str]) -> int:
     """Prove all that a shard needs, and wait until our policy is in force; returns how many shards there are."""
     await proofs.redis()
+    await proofs.format()
     partitions = await proofs.topics(topics)
     if not await proofs.policy(gate.agrees):
         await gate.passed()

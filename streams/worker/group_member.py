@@ -21,6 +21,7 @@ from streams.prices.price_desk import PriceDesk
 from streams.prices.price_reader import PriceReader
 from streams.shards.shards import Shards
 from streams.worker.agents import add_input_agent, add_marks_agent
+from streams.worker.group_credentials import group_credentials
 from streams.worker.group_offsets import GroupOffsets
 
 _log = structlog.get_logger()
@@ -69,20 +70,13 @@ class TablelessManager(TableManager):  # type: ignore[misc]
 
 def build_faust_app(settings: Settings) -> faust.App:
     """Build the Faust app with every default that matters overridden in the open."""
-    credentials = None
-    if "SASL" in settings.kafka_security_protocol:
-        credentials = faust.SASLCredentials(
-            mechanism="PLAIN",
-            username=settings.kafka_sasl_username,
-            password=settings.kafka_sasl_password.get_secret_value(),
-        )
-    elif settings.kafka_security_protocol == "SSL":
-        credentials = faust.SSLCredentials()
     session = settings.kafka_session_timeout_seconds
     return MembershipApp(
         settings.group,
-        broker=[URL(f"aiokafka://{address}") for address in settings.kafka_bootstrap_servers.split(",")],
-        broker_credentials=credentials,
+        broker=[
+            URL(f"aiokafka://{address.strip()}") for address in settings.kafka_bootstrap_servers.split(",")
+        ],
+        broker_credentials=group_credentials(settings),
         broker_session_timeout=session,
         broker_heartbeat_interval=session / 5,
         broker_request_timeout=max(90.0, session + 30.0),  # Faust refuses one shorter than the session

@@ -1,7 +1,7 @@
 """What a worker proves before it joins the group: that it could serve a shard if it were given one.
 
 A member of the group is given shards whether or not it can do anything with them, and for as long as it holds them nobody else serves them.
-So Redis (there, and writable), the clock, the topics and the policy are proved first, in this order. What is away may come: each proof
+So Redis (there, and writable), the clock, the format, the topics and the policy are proved first, in this order. What is away may come: each proof
 is tried again for a while. Then the worker ends with a message, and whoever restarts it begins anew.
 """
 
@@ -18,9 +18,13 @@ from redis.exceptions import RedisError
 from engine.inputs import Topic
 from streams.config.problem import Problem
 from streams.config.settings import Settings, SettingsError
-from streams.kafka.clients import partition_counts
+from streams.kafka.broker_refusal import NOT_ALLOWED, NOT_ALLOWED_HINT, BrokerRefused
+from streams.kafka.clients import find_group, partition_counts
+from streams.store.format_store import format_in_force, say_known
 from streams.store.redis_access import address
 from streams.store.redis_client import bounded, passes
+from streams.store.redis_refusal import refused
+from streams.store.store_format import FORMAT, newer
 
 PAUSE_SECONDS = 1.0
 CLOCK_DIFFERENCE_SECONDS_MAX = 1.0
@@ -51,10 +55,27 @@ class Proofs:
         )
 
     async def topics(self, topics: dict[Topic, str]) -> int:
-        """That all topics are there; returns how many shards there are. Raises `Problem`, or `SettingsError` for a layout that cannot work."""
+        """That all topics are there and the group is ours to join; returns how many shards there are. Raises `Problem`, or `SettingsError` for a layout that cannot work."""
         where = self._settings.kafka_bootstrap_servers
         hint = "is the broker running, and is UNIMARGIN_KAFKA_BOOTSTRAP_SERVERS its address?"
-        return await self._prove("topics", lambda: self._shard_count(topics), f"Kafka at {where}", hint)
+        count = await self._prove("topics", lambda: self._shard_count(topics), f"Kafka at {where}", hint)
+        # Faust would wait without a word for a group that it may not join
+        await self._prove("group", lambda: find_group(self._settings), f"Kafka at {where}", hint)
+        return count
+
+    async def format(self) -> None:
+        """That this edition knows the format in force. Raises `Problem`."""
+
+        async def known() -> int:
+            number = await format_in_force(self._redis, self._settings.redis_prefix)
+            if number > FORMAT:
+                raise Problem(newer(str(number), "the deployment"))
+            await say_known(
+                self._redis, self._settings.redis_prefix, self._settings.worker_id, time.time_ns()
+            )
+            return number
+
+        await self._prove("format", known, "the format in force", "it is kept in Redis")
 
     async def policy(self, agrees: Callable[[], Awaitable[bool]]) -> bool:
         """Whether the policy is in force, which it need not be: that is an operator's to say. Raises `Problem`."""
@@ -67,7 +88,11 @@ class Proofs:
             try:
                 proved = await attempt()
             except (RedisError, KafkaError, OSError, _NotSo) as error:
-                if isinstance(error, RedisError) and not passes(error):
+                if isinstance(error, NOT_ALLOWED):
+                    raise Problem(f"{whom}: kafka_not_allowed: {error}; {NOT_ALLOWED_HINT}") from None
+                if isinstance(error, RedisError) and (words := refused(error)):
+                    raise Problem(f"{whom}: {words}") from None
+                if isinstance(error, BrokerRefused) or (isinstance(error, RedisError) and not passes(error)):
                     raise Problem(f"{whom}: {error}") from None
                 words = str(error) or type(error).__name__
                 self.pending = f"{what}: {words}"
@@ -98,13 +123,15 @@ class Proofs:
         settings = self._settings
         switched = [settings.topic_operator] * settings.operator_topic_enabled
         switched += [settings.topic_fund] * settings.fund_topic_enabled
-        every = await partition_counts(settings, (*topics.values(), settings.topic_prices, *switched))
+        copies = [settings.topic_account_state] if settings.account_state_minutes else []
+        keyed = (*topics.values(), *copies)
+        every = await partition_counts(settings, (*keyed, settings.topic_prices, *switched))
         missing = [name for name, count in every.items() if not count]
         if missing:
             raise SettingsError(
                 f"topics missing: {', '.join(missing)}; create them with `unimargin topics create`"
             )
-        counts = {name: every[name] for name in topics.values()}
+        counts = {name: every[name] for name in keyed}
         if len(set(counts.values())) != 1:
             raise SettingsError(f"topics must have equal partition counts, found {counts}")
         return next(iter(counts.values()))

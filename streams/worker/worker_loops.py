@@ -1,13 +1,20 @@
 """The loops of a worker that only keep time: each makes the body of a task."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
 from engine.policy import Policy
 from engine.policy.rules.policy_switches import InstantOf
+from streams.config.settings import Settings
 from streams.prices.price_desk import PriceDesk
 from streams.shards.shards import Shards
+from streams.store.format_store import SAY_SECONDS, say_known
+from streams.store.redis_client import passes
 from streams.worker.watchdog import Watchdog
 
 CLOCK_SECONDS = 1.0
@@ -61,6 +68,21 @@ def look_at_logs(shards: Shards) -> Any:
             await shards.look_at_logs()
 
     return look
+
+
+def keep_saying_known(client: Redis, settings: Settings) -> Any:
+    """Say again and again which format this edition knows, for who wants to raise the one in force."""
+
+    async def say() -> None:
+        while True:
+            await asyncio.sleep(SAY_SECONDS)
+            try:
+                await say_known(client, settings.redis_prefix, settings.worker_id, time.time_ns())
+            except (RedisError, OSError) as error:
+                if not passes(error):
+                    raise
+
+    return say
 
 
 def as_owner(shards: Shards, save: Callable[[Mapping[str, bytes]], Awaitable[None]]) -> Any:

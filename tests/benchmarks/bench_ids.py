@@ -1,6 +1,7 @@
 """What it costs to tell inputs apart, for accounts of any age: a processor and its store on a real Redis, no Kafka.
 
     fresh        accounts without an id
+    copied       the same, and their second copies are written all the time, as fast as a worker may by its default settings
     4096 ids     accounts that remember so many in a topic: two generations of half
     32768 ids    as many as the policy's bound lets them
     old list     4,096 ids in a list, as editions before generations left them
@@ -28,14 +29,17 @@ from engine.book.columnar_book import ColumnarBook
 from engine.inputs import Fill, Topic
 from engine.ledger.accounts import AccountState, Progress, Remembered, encode
 from engine.policy import Policy
-from streams.config.settings import load_policy
-from streams.contract.commit import AppliedId, Commit
+from streams.config.settings import Settings, load_policy
+from streams.contract.account_copy import copy_entry
+from streams.contract.commit import AppliedId, Commit, Lane
 from streams.contract.record import Record
 from streams.embedded.embedded_redis import EmbeddedRedis
 from streams.observe.metrics import Metrics
+from streams.shards.account_copies import PORTION_ACCOUNTS_MAX
 from streams.shards.processor import ShardProcessor
 from streams.store.redis_client import connect
 from streams.store.shard_store import ShardStore
+from streams.store.store_format import FORMAT
 from streams.store.store_keys import ShardKeys
 from tests.benchmarks.bench_exact import POLICY_FILE
 
@@ -43,8 +47,17 @@ ACCOUNTS, BATCH, BATCHES, WARM_BATCHES = 500, 1_000, 12, 2
 IDS_TOGETHER = 20_000
 OFFSET = 10**6
 AGED, NUMBERED = 4096, 1
-KINDS = {"fresh": 0, "4096 ids": AGED, "32768 ids": 32_768, "old list": -AGED, "numbered": NUMBERED}
+COPIED = "copied"
+KINDS = {
+    "fresh": 0,
+    COPIED: 0,
+    "4096 ids": AGED,
+    "32768 ids": 32_768,
+    "old list": -AGED,
+    "numbered": NUMBERED,
+}
 """Ids of an account; those of a list below 0."""
+COPIED_BYTES_PER_SECOND = Settings.model_fields["account_state_bytes_per_second"].default
 _NOW_NS = time.time_ns()
 
 
@@ -78,10 +91,15 @@ async def _measure(url: str, accounts: int, figures: dict[str, float]) -> None:
                 figures[f"{name}, Redis bytes an id"] = (after - before) / (abs(ids) * len(states))
             stored = {it.account: encode(it) for it in states}
             await store.commit(Commit(advance={"fills": (0, OFFSET)}, accounts=stored))
-            runs[name] = _Run(policy, store, states, client, numbered=ids == NUMBERED)
+            runs[name] = _Run(
+                policy, store, states, client, numbered=ids == NUMBERED, is_copied=name == COPIED
+            )
         for batch in range(BATCHES + WARM_BATCHES):
             for run in runs.values():
                 await run.take(batch)
+        # in sum: it is not every batch that something is copied behind
+        spent_s = {name: sum(run.seconds[WARM_BATCHES:]) for name, run in runs.items()}
+        figures["copied, rate over fresh"] = spent_s["fresh"] / spent_s[COPIED]
         for name, run in runs.items():
             figures[f"{name}, fills/s"] = BATCH / statistics.median(run.seconds[WARM_BATCHES:])
             figures[f"{name}, processor us a fill"] = statistics.median(run.cpu[WARM_BATCHES:]) / BATCH * 1e6
@@ -129,8 +147,16 @@ class _Run:
     """One kind of account: its processor and store, and what each batch took."""
 
     def __init__(
-        self, policy: Policy, store: ShardStore, states: list[AccountState], client: Redis, *, numbered: bool
+        self,
+        policy: Policy,
+        store: ShardStore,
+        states: list[AccountState],
+        client: Redis,
+        *,
+        numbered: bool,
+        is_copied: bool,
     ) -> None:
+        self._is_copied, self._owed_bytes, self._place = is_copied, 0.0, 0
         self._store, self._states, self._client, self._numbered = store, states, client, numbered
         self._processor = ShardProcessor(
             0,
@@ -156,10 +182,25 @@ class _Run:
         outcome = processor.apply(Topic.FILLS, decoded)
         await store.commit(outcome.commit)
         processor.on_committed(outcome.commit)
+        if self._is_copied:
+            self._owed_bytes += (time.perf_counter() - began) * COPIED_BYTES_PER_SECOND
+            await self._copy()
         self.seconds.append(time.perf_counter() - began)
         own = time.process_time() - own_began
         self.cpu.append(own + await self._redis_cpu() - redis_began)
         assert outcome.applied == BATCH, f"{outcome.applied} applied"
+
+    async def _copy(self) -> None:
+        """Put copies into the outbox, and cut them from it, until no byte more is allowed."""
+        while self._owed_bytes > 0:
+            names = [it.account for it in self._states[self._place : self._place + PORTION_ACCOUNTS_MAX]]
+            self._place = (self._place + len(names)) % len(self._states)
+            known = [it for name in names if (it := self._processor.state(name)) is not None]
+            copies = await self._store.copies().read(known, FORMAT)
+            entries = [copy_entry("account-state", 0, it) for it in copies.values() if it is not None]
+            await self._store.commit(Commit(outbox=tuple(entries)))
+            await self._store.published(Lane.ORDINARY, len(entries), {})
+            self._owed_bytes -= sum(len(it.value) for it in entries)
 
     async def _redis_cpu(self) -> float:
         told = await self._client.info("cpu")

@@ -20,6 +20,7 @@ from engine.policy import Policy
 from engine.rejections import Rejection
 from streams.asyncapi.asyncapi_document import asyncapi_document
 from streams.config.settings import Settings, load_settings
+from streams.contract.account_copy import ACCOUNT_TYPE, SHARD_TYPE
 from streams.contract.cloudevents import read_event
 from streams.contract.codec import decode_account_input, decode_prices
 from streams.contract.fund_record import decode_fund
@@ -47,6 +48,7 @@ tags_of = {
     Stream.LIQUIDATIONS: LIQUIDATION_TYPES,
     "quarantine": {"record.quarantined"},
     "operator": {kind.__struct_config__.tag for kind in get_args(OperatorCommand)},
+    "account-state": {ACCOUNT_TYPE, SHARD_TYPE},
     "fund": {FundBalance.__struct_config__.tag},
 }
 
@@ -94,7 +96,7 @@ def test_operations_when_listed_then_one_a_channel_from_the_point_of_view_of_uni
     }
     assert actions == {
         **dict.fromkeys(("prices", "fills", "ledger", "operator", "fund"), "receive"),
-        **dict.fromkeys((*Stream, "quarantine"), "send"),
+        **dict.fromkeys((*Stream, "account-state", "quarantine"), "send"),
     }
 
 
@@ -119,7 +121,7 @@ def test_example_when_validated_then_it_fits_its_own_message_and_no_other_of_the
 @pytest.mark.parametrize("name", sorted(set(MESSAGES) - tags_of["quarantine"]))
 def test_schema_when_a_field_is_missing_or_unknown_then_it_refuses(name):
     payload = MESSAGES[name]["examples"][0]["payload"]
-    first = "marks" if name == "marks" else "time_ns"
+    first = {"marks": "marks", ACCOUNT_TYPE: "state"}.get(name, "time_ns")
     assert not payload_validator(name).is_valid({key: it for key, it in payload.items() if key != first})
     assert not payload_validator(name).is_valid({**payload, "colour": "red"})
 
@@ -221,6 +223,8 @@ def test_page_when_it_names_a_field_a_setting_or_a_command_then_there_is_one():
 def test_servers_when_two_brokers_with_a_password_are_set_then_both_secured_and_no_secret_told(monkeypatch):
     monkeypatch.setenv("UNIMARGIN_KAFKA_BOOTSTRAP_SERVERS", "kafka-1.example:9093, kafka-2.example:9093")
     monkeypatch.setenv("UNIMARGIN_KAFKA_SECURITY_PROTOCOL", "SASL_SSL")
+    monkeypatch.setenv("UNIMARGIN_KAFKA_SASL_MECHANISM", "SCRAM-SHA-512")
+    monkeypatch.setenv("UNIMARGIN_KAFKA_SASL_USERNAME", "exchange")
     monkeypatch.setenv("UNIMARGIN_KAFKA_SASL_PASSWORD", "hunter2")
     monkeypatch.setenv("UNIMARGIN_TOPIC_PRICES", "quotes")
     monkeypatch.setenv("UNIMARGIN_TOPIC_QUARANTINE", "set-aside")
@@ -229,6 +233,7 @@ def test_servers_when_two_brokers_with_a_password_are_set_then_both_secured_and_
     assert [server["host"] for server in servers] == ["kafka-1.example:9093", "kafka-2.example:9093"]
     assert {server["protocol"] for server in servers} == {"kafka-secure"}
     assert all(server["security"] for server in servers)
+    assert made["components"]["securitySchemes"]["sasl"]["type"] == "scramSha512"
     assert made["channels"]["prices"]["address"] == "quotes"
     assert made["channels"]["quarantine"]["bindings"]["kafka"]["topic"] == "set-aside"
     assert "hunter2" not in json.dumps(made)

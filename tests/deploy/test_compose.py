@@ -1,4 +1,5 @@
 import copy
+import json
 import os
 import re
 import shutil
@@ -8,15 +9,23 @@ import pytest
 
 from engine.edition import ENGINE_VERSION
 from streams.config.settings import Settings, load_policy, load_settings
+from streams.config.tls_context import tls_context
 from streams.desk.api_keys import load_keys
 from streams.desk.notify.rules_file import load_rules
 from tests.deploy.commands import assert_command_exists
 from tests.deploy.files import ROOT, compose
+from tests.support.secure_redis import make_secrets
 
 SERVICES = compose()["services"]
 OWN = {name: service for name, service in SERVICES.items() if service["image"].startswith("unimargin:")}
 WORKERS = {name: service for name, service in OWN.items() if service["command"][0] == "worker"}
 PUBLISHED = {"api", "grafana", "prometheus"}
+
+
+@pytest.fixture(scope="module")
+def secrets(tmp_path_factory):
+    """What deploy/make-secrets makes."""
+    return make_secrets(tmp_path_factory.mktemp("made") / "secrets")
 
 
 def named_volumes(service):
@@ -42,6 +51,8 @@ def test_every_service_that_stays_is_restarted_and_what_comes_to_an_end_is_not()
     policies = {name: service["restart"] for name, service in SERVICES.items()}
     assert policies.pop("topics") == "no"
     assert policies.pop("feed") == "no"
+    assert policies.pop("rights") == "no"
+    assert policies.pop("operator") == "no"
     assert set(policies.values()) == {"unless-stopped"}
 
 
@@ -98,14 +109,47 @@ def test_settings_of_our_own_containers_carry_the_prefix():
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_settings_of_a_container_are_ones_the_program_accepts(name, monkeypatch):
+def test_settings_of_a_container_are_ones_the_program_accepts(name, monkeypatch, secrets):
     for variable in [key for key in os.environ if key.startswith("UNIMARGIN_")]:
         monkeypatch.delenv(variable)
     fields = {f"UNIMARGIN_{field.upper()}" for field in Settings.model_fields}
     for variable, value in OWN[name]["environment"].items():
         assert variable in fields
-        monkeypatch.setenv(variable, value)
-    load_settings()
+        monkeypatch.setenv(variable, value.replace("/run/secrets", str(secrets)))
+    settings = load_settings()
+    tls_context(settings, "kafka")
+    assert not settings.kafka_plaintext_allowed
+    assert not settings.redis_plaintext_allowed
+
+
+def test_secrets_that_a_container_is_given_are_those_it_names_and_none_of_another_role(secrets):
+    for name, service in SERVICES.items():
+        given = set(service.get("secrets", ()))
+        places = ("environment", "healthcheck", "command", "entrypoint")
+        text = json.dumps([service.get(place, "") for place in places])
+        named = set(re.findall(r"/run/secrets/([\w.]+)", text))
+        # start.sh of Redis names its own
+        assert given == named or (name == "redis" and named < given), name
+        roles = {it.partition(".")[0] for it in given if it.endswith((".pem", ".key")) and it != "ca.pem"}
+        assert len(roles) <= 1, name
+    assert {name for name, service in SERVICES.items() if "admin.key" in service.get("secrets", ())} == {
+        "topics",
+        "rights",
+    }
+    declared = {name: it["file"] for name, it in compose()["secrets"].items()}
+    assert all(file == f"${{SECRETS_DIR:-./secrets}}/{name}" for name, file in declared.items())
+    assert set(declared) == {it for service in SERVICES.values() for it in service.get("secrets", ())}
+    assert all((secrets / name).is_file() for name in declared)
+    assert "ca.key" not in declared
+    assert (secrets / "ca.key").stat().st_mode & 0o077 == 0
+    assert secrets.stat().st_mode & 0o077 == 0
+
+
+def test_redis_gets_the_secrets_of_every_user_that_its_table_has():
+    users = re.findall(
+        r"^user (\w+) PASSWORD", (ROOT / "deploy" / "redis" / "users.acl").read_text(), re.MULTILINE
+    )
+    assert {f"redis_{user}" for user in users} - set(SERVICES["redis"]["secrets"]) == {"redis_restore"}
 
 
 def test_container_is_given_longer_to_stop_than_the_worker_takes():
@@ -166,20 +210,28 @@ def test_keys_that_are_committed_let_nobody_in():
 
 
 def test_startup_waits_for_health_and_for_the_topics():
-    for name in (*WORKERS, "feed"):
+    for name in (*WORKERS, "api", "notify", "feed"):
         conditions = {other: needs["condition"] for other, needs in SERVICES[name]["depends_on"].items()}
         assert conditions["kafka"] == "service_healthy"
-        assert conditions["topics"] == "service_completed_successfully"
+        assert conditions["rights"] == "service_completed_successfully"
     assert SERVICES["topics"]["depends_on"] == {"kafka": {"condition": "service_healthy"}}
+    assert SERVICES["rights"]["depends_on"] == {"topics": {"condition": "service_completed_successfully"}}
     for name in WORKERS:
         assert SERVICES[name]["depends_on"]["redis"] == {"condition": "service_healthy"}
 
 
-def test_our_own_containers_run_with_the_least_they_need():
-    for service in OWN.values():
-        assert service["read_only"] is True
-        assert service["cap_drop"] == ["ALL"]
-        assert service["security_opt"] == ["no-new-privileges:true"]
+@pytest.mark.parametrize("name", SERVICES)
+def test_container_runs_with_the_least_it_needs(name):
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert 0 < service["pids_limit"] <= 512
+    assert not {"privileged", "cap_add", "devices", "pid", "ipc", "network_mode", "userns_mode"} & set(
+        service
+    )
+    assert "docker.sock" not in json.dumps(service)
+    assert not str(service.get("user", "1")).startswith(("0", "root"))
 
 
 def test_our_own_containers_need_no_scratch_space_but_tmp():

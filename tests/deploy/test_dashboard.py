@@ -104,6 +104,8 @@ def test_counters_are_shown_as_rates_over_the_rate_interval(name, title, target)
 
 def test_every_metric_of_a_worker_is_shown_or_watched_by_a_rule_or_named_here():
     for_who_asks = {
+        "margin_account_state_copied_bytes",
+        "margin_account_state_copies",
         "margin_engine_errors",
         "margin_events_refused",
         "margin_heat_map_pools",

@@ -7,14 +7,15 @@ import redis
 from tests.conftest import system_redis_server
 from tests.deploy.files import DEPLOY, topics
 
-CO_PARTITIONED = ("fills", "ledger", "margin-events", "liquidations")
+OF_RECORD = ("fills", "ledger", "margin-events", "liquidations")
+CO_PARTITIONED = (*OF_RECORD, "account-state")
 
 
 def test_account_keyed_topics_have_one_partition_count():
     assert len({topics()[name]["partitions"] for name in CO_PARTITIONED}) == 1
 
 
-@pytest.mark.parametrize("name", [*CO_PARTITIONED, "quarantine"])
+@pytest.mark.parametrize("name", [*OF_RECORD, "quarantine"])
 def test_topics_of_record_are_kept_for_ever(name):
     config = topics()[name]["config"]
     assert config["cleanup.policy"] == "delete"
@@ -27,6 +28,7 @@ def test_topics_are_the_ones_of_the_pipeline_with_string_settings():
     assert topics()["prices"]["partitions"] == 4
     assert topics()["quarantine"]["partitions"] == 1
     assert topics()["operator"]["partitions"] == 1
+    assert topics()["account-state"]["config"]["cleanup.policy"] == "compact"
     assert (topics()["fund"]["partitions"], topics()["fund"]["config"]["cleanup.policy"]) == (1, "compact")
     for topic in topics().values():
         assert set(topic) == {"partitions", "config"}

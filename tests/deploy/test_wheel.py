@@ -71,9 +71,23 @@ def test_policies_when_asked_of_the_wheel_then_each_of_the_checkout_is_there_and
     assert [it.name for it in tmp_path.iterdir()] == ["mine.toml"]
 
 
-@pytest.mark.slow
-def test_demo_when_the_wheel_runs_it_then_it_leaves_nothing_where_it_was_called(
+def test_board_when_the_wheel_is_installed_then_every_file_of_the_page_is_in_it(
     program: Path, tmp_path: Path
 ) -> None:
-    run(program, "demo", "--seconds", "2", "--accounts", "50", cwd=tmp_path)
+    (page,) = program.parents[1].glob("lib/python*/site-packages/streams/desk/board/page")
+    own = ROOT / "streams" / "desk" / "board" / "page"
+    files = [it.relative_to(own) for it in own.rglob("*") if it.is_file()]
+    assert all((page / it).read_bytes() == (own / it).read_bytes() for it in files)
+    assert "vendor/LICENSE-tabulator.txt" in map(str, files)
+    said = run(program, "board", "--help", cwd=tmp_path)
+    assert "--replay" in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", ["demo --seconds 5 --accounts 50 --json", "quickstart --json"])
+def test_stack_of_its_own_when_the_wheel_starts_it_then_it_says_what_happened_and_leaves_nothing_where_it_was_called(
+    program: Path, tmp_path: Path, words: str
+) -> None:
+    said = json.loads(run(program, *words.split(), cwd=tmp_path))
+    assert said["completed"] if "demo" in words else said["margin_call"]
     assert list(tmp_path.iterdir()) == []

@@ -17,7 +17,7 @@ from pathlib import Path
 from tests.planted.bugs import BUGS, Bug
 
 TREE = Path(__file__).resolve().parents[2]
-COPIED = ("engine", "streams", "tests", "deploy", "pyproject.toml", "README.md")
+COPIED = ("engine", "streams", "tests", "deploy", "pyproject.toml", "README.md", "docker-compose.yml")
 TEST_SECONDS_MAX = 400
 PYTEST_TESTS_FAILED = 1
 

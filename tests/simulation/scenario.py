@@ -17,16 +17,18 @@ from uuid import UUID
 import msgspec
 import structlog
 
-from engine.inputs import AccountInput, Mark, MarkBatch
+from engine.inputs import AccountInput, Mark, MarkBatch, Topic
 from engine.policy import Policy, parse
+from streams.contract.account_copy import SHARD_KEY, ShardCovered
 from streams.observe.metrics import Metrics
 from streams.shards import crash, shards
 from streams.store import shard_store
 from streams.store.redis_client import StoreUnavailable
 from streams.store.shard_store import ShardStore
+from streams.store.store_keys import ShardKeys
 from streams.store.store_reader import StoreReader
 from tests.simulation.seeded_loop import PROCESS, SeededLoop
-from tests.simulation.sim_kafka import Broker, Transaction
+from tests.simulation.sim_kafka import COPIES_TOPIC, Broker, Transaction
 from tests.simulation.sim_redis import Data, RedisClient, RedisFaults, RedisServer
 from tests.simulation.sim_worker import SHARD, TOPICS, SimWorker, Surroundings
 from tests.support.audit import Audited, audit_of, unsettled_of
@@ -42,7 +44,8 @@ TRADED_S = 3.0
 """How long inputs, prices and faults come."""
 REST_S_MAX = 120.0
 """After which everything must be told."""
-FAULTS = ("kill", "two", "pause", "redis", "broker", "lossy", "rewind", "empty", "fence", "clock")
+FAULTS = ("kill", "two", "pause", "redis", "broker", "lossy", "rewind", "empty", "fence", "clock", "trim")
+META = ShardKeys("unimargin", SHARD).meta.encode()
 JUNK = (b"", b"{", b'{"type":"fill"}')
 
 
@@ -281,6 +284,20 @@ class Scenario:
 
     async def _empty(self) -> None:
         self.server.restore({})
+
+    async def _trim(self) -> None:
+        """Cut the inputs as far as the second copies reach; a Redis from before that would have to stop."""
+        copies = self.broker.partition(COPIES_TOPIC).records()
+        said = next((it.value for it in reversed(copies) if it.key == SHARD_KEY), None)
+        meta = self.server.data.get(META, {})
+        reached = {topic: meta.get(f"watermark:{topic}".encode()) for topic in TOPICS}
+        if said is not None and all(reached.values()):
+            covered = msgspec.json.decode(said, type=ShardCovered)
+            for topic, name in TOPICS.items():
+                offset = covered.fills if topic is Topic.FILLS else covered.ledger
+                partition = self.broker.partition(name)
+                partition.begin = max(partition.begin, min(offset, int(reached[topic])))
+            self._copies = [self.server.copy()]
 
     async def _fence(self) -> None:
         """Somebody takes the shard over, does nothing, and is gone; the group gives it back."""

@@ -18,6 +18,7 @@ from aiokafka.errors import (
     KafkaConnectionError,
     KafkaError,
     KafkaTimeoutError,
+    OffsetOutOfRangeError,
     OutOfOrderSequenceNumber,
 )
 
@@ -30,6 +31,7 @@ from streams.kafka.topic_identity import TopicIdentity
 PRODUCER_ID = 7
 REMEMBERED_BATCHES = 5
 BATCH_BYTES_MAX = 16_384
+COPIES_TOPIC = "account-state"
 Headers = Sequence[tuple[str, bytes]]
 
 
@@ -68,6 +70,8 @@ class Partition:
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
+        self.begin = 0
+        """What came before it is only there for who looks into the life from outside."""
         self.writer = Writer()
         self._decided = 0
         """Below it no transaction is open."""
@@ -164,7 +168,7 @@ class Broker:
             begun = self._epoch
             await self.trip()
             if begun == self._epoch:
-                for stream in Stream:
+                for stream in (*Stream, COPIES_TOPIC):
                     partition = self.partition(stream)
                     partition.mark()
                     partition.writer.epoch, partition.writer.next_sequence = begun, 0
@@ -199,7 +203,7 @@ class Consumer:
 
     async def beginning_offsets(self, places: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         await self._broker.trip()
-        return dict.fromkeys(places, 0)
+        return {it: self._broker.partition(it.topic).begin for it in places}
 
     async def end_offsets(self, places: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         await self._broker.trip()
@@ -232,6 +236,8 @@ class Consumer:
         found = {}
         for place in places:
             partition, begin = self._broker.partition(place.topic), self._positions[place]
+            if begin < partition.begin:
+                raise OffsetOutOfRangeError({place: begin})
             count = min(max_records, self._rng.choice((1, 3, 10, 1000)))
             ahead = partition.entries[begin : min(partition.stable(), begin + count)]
             self._positions[place] = begin + len(ahead)

@@ -17,9 +17,11 @@ from engine.rejections import Rejection
 from streams.contract.codec import decode_prices
 from streams.contract.commit import Lane
 from streams.kafka.log_reader import LogReader
+from streams.kafka.topic_identity import TopicIdentity
 from streams.observe.cascade import Cascade
 from streams.observe.metrics import Metrics
 from streams.outbox.relays import OutboxRelays
+from streams.shards.account_copies import AccountCopies, CopyPace
 from streams.shards.commit_queue import CommitQueue
 from streams.shards.crash import crash_only
 from streams.shards.giving_way import AfterPrices
@@ -35,12 +37,14 @@ from streams.store.shard_follower import ShardFollower
 from streams.store.shard_store import ShardStore
 from streams.worker.worker_loops import BEAT_SECONDS, CLOCK_SECONDS, LOGS_SECONDS
 from tests.simulation.seeded_loop import PROCESS, Process, SeededLoop
-from tests.simulation.sim_kafka import Broker, Consumer, LogEndsOf, Producer
+from tests.simulation.sim_kafka import COPIES_TOPIC, Broker, Consumer, LogEndsOf, Producer
 from tests.simulation.sim_redis import RedisClient
 
 SHARD = 0
 TOPICS = {topic: topic.value for topic in Topic}
 SNAPSHOT_SECONDS = 2.0
+COPIED_WITHIN_SECONDS = 1.0
+COPIED_BYTES_PER_SECOND = 64 * 1024
 PRICE_RECORDS_MAX = 8
 LOST_WAKES = 0.1
 """Of the agents' wake-ups, as at a rebalance."""
@@ -56,6 +60,14 @@ class Surroundings(NamedTuple):
     redis: RedisClient
 
 
+class SimLogReader(LogReader):
+    """It is always the same topic."""
+
+    async def identity(self, _: str) -> TopicIdentity:
+        """As of a broker that never loses one."""
+        return TopicIdentity("same", 1)
+
+
 class SimWorker(Process):
     """One process."""
 
@@ -69,6 +81,7 @@ class SimWorker(Process):
         policy, self._metrics = around.policy, Metrics()
         self._marks, self._turn, self._ready = MarkBook(policy), asyncio.Lock(), asyncio.Event()
         self._loading, self._snapshot_turn = asyncio.Lock(), asyncio.Lock()
+        self._copy_pace = CopyPace(COPIED_BYTES_PER_SECOND)
         self._watch = PriceWatch(policy, self._marks)
         self._priced = 0
         self.shards = Shards(
@@ -113,7 +126,7 @@ class SimWorker(Process):
         @asynccontextmanager
         async def open_log() -> AsyncIterator[LogReader]:
             await broker.trip()
-            yield LogReader(Consumer(broker, rng))  # type: ignore[arg-type]
+            yield SimLogReader(Consumer(broker, rng))  # type: ignore[arg-type]
 
         producers = {lane: Producer(broker, rng) for lane in Lane}
         relays = OutboxRelays(store, producers, self._metrics, self._clock_ns, broker.raise_epoch)  # type: ignore[arg-type]
@@ -142,6 +155,9 @@ class SimWorker(Process):
             loading=self._loading,
             snapshots=SnapshotWriter(
                 processor, store, self._snapshot_turn, self._metrics, every_seconds=SNAPSHOT_SECONDS
+            ),
+            copies=AccountCopies(
+                parts, self._copy_pace, topic=COPIES_TOPIC, within_seconds=COPIED_WITHIN_SECONDS
             ),
             succession=Succession(
                 processor,

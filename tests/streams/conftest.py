@@ -56,6 +56,17 @@ def own_inputs(
     return {**kafka_env, **{f"UNIMARGIN_TOPIC_{role.upper()}": name for role, name in names.items()}}
 
 
+@pytest.fixture
+def operators(
+    kafka_env: dict[str, str], cli_kafka: RealKafka, unique: Callable[[str], str]
+) -> dict[str, str]:
+    """Settings with an operators' topic of its own."""
+    name = unique("operator")
+    cli_kafka.create_topics({name: 1})
+    wait_until_none("the topic's leader", lambda: _problem(cli_kafka, [name]))
+    return {**kafka_env, "UNIMARGIN_TOPIC_OPERATOR": name, "UNIMARGIN_OPERATOR_TOPIC_ENABLED": "true"}
+
+
 def _problem(kafka: RealKafka, topics: Iterable[str]) -> str | None:
     try:
         for topic in topics:

@@ -69,22 +69,22 @@ def audit_of(scene: Scene, stored: Stored, untrusted: Iterable[tuple[str, int]] 
     """`audit` of any scene and what its Redis holds."""
     replay = Replay(scene)
     _check_states(replay, stored)
-    marks = _marks(scene, set(untrusted))
+    marks = sent_marks(scene, set(untrusted))
     events: list[RiskEvent] = []
     repeats = 0
     for stream in Stream:
         # what is said of prices, or of a breaker, recomputes from no account
         records = [it for it in scene.read_topic(stream) if read_risk_event(it.value or b"")]
         firsts = _firsts(records)
-        said = [_event(record, scene) for record in firsts]
+        said = [read_event(record, scene) for record in firsts]
         _check_numbering(said)
         repeats += len(records) - len(firsts)
         events += said
     for event in events:
-        _check_recomputes(event, replay, marks)
-    _check_behind(events)
+        check_recomputes(event, replay, marks)
+    check_behind(events)
     _check_stories(events, stored)
-    _check_quarantine(scene, replay)
+    check_quarantine(scene, replay)
     return Audited(replay, stored, events, repeats)
 
 
@@ -101,7 +101,8 @@ def _check_states(replay: Replay, stored: Stored) -> None:
     assert stored.shard_of == replay.partitions
 
 
-def _marks(scene: Scene, untrusted: set[tuple[str, int]]) -> dict[tuple[str, int], Mark]:
+def sent_marks(scene: Scene, untrusted: set[tuple[str, int]]) -> dict[tuple[str, int], Mark]:
+    """Every mark that was sent and may be believed, by symbol and sequence."""
     marks: dict[tuple[str, int], Mark] = {}
     for record in scene.read_topic("prices"):
         decoded = decode_prices(record.value)
@@ -123,7 +124,8 @@ def _firsts(records: list[LogRecord]) -> list[LogRecord]:
     return list(firsts.values())
 
 
-def _event(record: LogRecord, scene: Scene) -> RiskEvent:
+def read_event(record: LogRecord, scene: Scene) -> RiskEvent:
+    """The event of a record, which lies where it belongs and says who it is."""
     event = read_risk_event(record.value or b"")
     assert event is not None
     said = record.headers
@@ -143,7 +145,8 @@ def _check_numbering(events: list[RiskEvent]) -> None:
         assert found == list(range(1, len(found) + 1)), f"{account}: sequences {found}"
 
 
-def _check_recomputes(event: RiskEvent, replay: Replay, marks: dict[tuple[str, int], Mark]) -> None:
+def check_recomputes(event: RiskEvent, replay: Replay, marks: dict[tuple[str, int], Mark]) -> None:
+    """All that it says follows from the inputs and marks that it names."""
     used: dict[str, Mark] = {}
     for symbol, mark in event.marks.items():
         sent = marks.get((symbol, mark.sequence))
@@ -234,7 +237,7 @@ def _check_detail(
     assert (was, now) == (True, False), f"{event.id}: nothing was to be explained"
 
 
-def _check_behind(events: list[RiskEvent]) -> None:
+def check_behind(events: list[RiskEvent]) -> None:
     """What comes behind a verdict names it: an event of its pool that was published, by which a worse band was entered."""
     verdicts = {event.id: event for event in events if event.entered is not None}
     explained = Counter(event.verdict for event in events if event.type is EventType.EXPLAINED)
@@ -287,13 +290,10 @@ def _check_cause(event: RiskEvent, figures: Figures, replay: Replay) -> None:
 
 
 def _check_stories(events: list[RiskEvent], stored: Stored) -> None:
-    told: defaultdict[tuple[str, str], dict[Stream, list[RiskEvent]]] = defaultdict(
-        lambda: {stream: [] for stream in Stream}
-    )
     counts: defaultdict[str, dict[Stream, int]] = defaultdict(dict)
     for event in events:
-        told[event.account, event.position or ""][event.stream].append(event)
         counts[event.account][event.stream] = event.sequence
+    told = told_by_pool(events)
     for account, risk in stored.risks.items():
         assert risk.sequences == counts[account], (
             f"{account}: Redis counts {risk.sequences}, said {counts[account]}"
@@ -301,12 +301,23 @@ def _check_stories(events: list[RiskEvent], stored: Stored) -> None:
         for pool in risk.pools:
             assert (account, pool) in told, f"{account}/{pool} stands at {risk.pools[pool]}, nothing was said"
     for (account, pool), streams in told.items():
-        now = stored.risks.get(account, AccountRisk(account)).pools.get(pool, LadderState())
-        _check_story(f"{account}/{pool or 'cross'}", streams, now)
+        check_story(account, pool, streams, stored)
 
 
-def _check_story(what: str, streams: dict[Stream, list[RiskEvent]], now: LadderState) -> None:
-    """The two streams merge into one chain of transitions, each starting where the one before ended."""
+def told_by_pool(events: list[RiskEvent]) -> dict[tuple[str, str], dict[Stream, list[RiskEvent]]]:
+    """By account and pool what was said of it."""
+    told: defaultdict[tuple[str, str], dict[Stream, list[RiskEvent]]] = defaultdict(
+        lambda: {stream: [] for stream in Stream}
+    )
+    for event in events:
+        told[event.account, event.position or ""][event.stream].append(event)
+    return told
+
+
+def check_story(account: str, pool: str, streams: dict[Stream, list[RiskEvent]], stored: Stored) -> None:
+    """The two streams merge into one chain of transitions, each starting where the one before ended, up to what Redis says."""
+    what = f"{account}/{pool or 'cross'}"
+    now = stored.risks.get(account, AccountRisk(account)).pools.get(pool, LadderState())
     margin, liquidations = streams[Stream.MARGIN_EVENTS], streams[Stream.LIQUIDATIONS]
     _check_answered(what, liquidations, now)
     start = (Band.HEALTHY, False, None)
@@ -363,7 +374,8 @@ def _episode_goes_on(event: RiskEvent, episode_id: str | None) -> bool:
     return event.episode_id == episode_id
 
 
-def _check_quarantine(scene: Scene, replay: Replay) -> None:
+def check_quarantine(scene: Scene, replay: Replay) -> None:
+    """What was refused lies there, unchanged, and nothing else of the inputs."""
     found = {}
     for record in scene.read_topic("quarantine"):
         said = record.headers

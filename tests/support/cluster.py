@@ -133,7 +133,7 @@ def recreate_topics(kafka: RealKafka) -> None:
         NewTopic(
             name,
             num_partitions=it["partitions"] if name in {"prices", "quarantine"} else PARTITIONS,
-            replication_factor=1,
+            replication_factor=kafka.replication,
             config=it["config"],
         )
         for name, it in layout.items()

@@ -21,6 +21,8 @@ class LogRecord(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: dict[str, str]
+    time_ms: int = 0
+    """Its timestamp."""
 
 
 def read_topic(bootstrap: str, topic: str, since: dict[int, int] | None = None) -> list[LogRecord]:
@@ -92,4 +94,12 @@ def _read(consumer: Consumer, topic: str, since: dict[int, int]) -> Iterator[Log
                 raise KafkaException(error)
             reached = message.offset() + 1
             headers = {name: value.decode() for name, value in message.headers() or ()}
-            yield LogRecord(topic, partition, message.offset(), message.key(), message.value(), headers)
+            yield LogRecord(
+                topic,
+                partition,
+                message.offset(),
+                message.key(),
+                message.value(),
+                headers,
+                message.timestamp()[1],
+            )

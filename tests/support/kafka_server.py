@@ -5,10 +5,10 @@ import socket
 import subprocess
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -30,21 +30,36 @@ class KafkaServerError(RuntimeError):
     """Kafka could not be prepared; the message carries what its tool said."""
 
 
+class Member(NamedTuple):
+    """A server's place among several that replicate each other."""
+
+    cluster_id: str
+    number: int
+    controllers: Sequence[str]
+    """host:port of each member's controller, in the order of their numbers, which begin with 1."""
+
+
 class RealKafka:
     """One Kafka broker and controller; the session timeout of consumers may be as low as one second.
 
     As a context manager it starts on entry and stops on exit. Topics are never made by themselves.
     - `directory`: its configuration, log of the server and data; made if missing.
+    - `member`: None for a server by itself.
+    - `proxy_port`: where a proxy will lead to `proxied_port`; whoever comes from there is told to come again from there.
     """
 
-    def __init__(self, directory: Path) -> None:
+    replication = 1
+    """How many servers hold each record."""
+
+    def __init__(self, directory: Path, member: Member | None = None, proxy_port: int | None = None) -> None:
         java = shutil.which("java")
         if java is None:
             raise KafkaServerError("java is not on PATH: .ci/services installs it")
         self._java = java
         self._class_path = f"{kafka_jars()}/*"
         self.directory = directory
-        self.port = free_port()
+        self._member = member
+        self.port, self.proxied_port, self._proxy_port = free_port(), free_port(), proxy_port
         self._configuration = directory / "server.properties"
         log_options = ("-Dlog4j2.level=INFO", "-Dlog4j2.disable.jmx=true")
         self._process = TetheredProcess(
@@ -76,10 +91,14 @@ class RealKafka:
 
         Raises EmbeddedServiceError with the server's last words when it does not within `timeout_s` seconds.
         """
+        self.launch()
+        self._process.wait_ready(self._problem, timeout_s)
+
+    def launch(self) -> None:
+        """Start the server, and do not wait: with others it answers once a majority of them runs."""
         if not self._configuration.exists():
             self._format()
         self._process.start()
-        self._process.wait_ready(self._problem, timeout_s)
 
     def stop(self) -> None:
         """Stop the server in order; it may be started again."""
@@ -116,6 +135,14 @@ class RealKafka:
     ) -> None:
         self.stop()
 
+    def _more_properties(self, _properties: Mapping[str, str]) -> dict[str, str]:
+        """What a server of another kind is configured with, besides or instead."""
+        return {}
+
+    def _format_options(self) -> list[str]:
+        """What its storage is formatted with, besides."""
+        return []
+
     def _admin(self) -> AdminClient:
         # While the server is down librdkafka would report each refused connection on the terminal: hence the log level.
         return AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
@@ -132,14 +159,24 @@ class RealKafka:
     def _format(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         configuration = self._configuration.with_suffix(".new")
-        controller = f"{LOOPBACK}:{free_port()}"
-        configuration.write_text(_properties(self.bootstrap_servers, controller, self.directory / "data"))
-        cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster_id, place = new_cluster_id(), ["--standalone"]
+        if self._member is None:
+            properties = _properties(
+                self.bootstrap_servers, f"{LOOPBACK}:{free_port()}", self.directory / "data"
+            )
+        else:
+            cluster_id, place = self._member.cluster_id, []
+            properties = _member_properties(self.bootstrap_servers, self._member, self.directory / "data")
+        if self._proxy_port is not None:
+            properties |= _proxied(properties, self.proxied_port, self._proxy_port)
+        properties |= self._more_properties(properties)
+        configuration.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
         said = subprocess.run(
             [
                 *(self._java, *JAVA_OPTIONS, "-cp", self._class_path, "kafka.tools.StorageTool"),
                 # one word: an id may begin with "-"
-                *("format", "--standalone", f"--cluster-id={cluster_id}", "-c", str(configuration)),
+                *("format", *place, f"--cluster-id={cluster_id}", "-c", str(configuration)),
+                *self._format_options(),
             ],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -152,8 +189,45 @@ class RealKafka:
         configuration.rename(self._configuration)
 
 
-def _properties(broker: str, controller: str, data: Path) -> str:
-    settings = {
+def new_cluster_id() -> str:
+    """One that no other has."""
+    return urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+
+
+def _member_properties(broker: str, member: Member, data: Path) -> dict[str, str]:
+    """Three copies of everything, of which two must be written."""
+    controller = member.controllers[member.number - 1]
+    voters = ",".join(f"{number}@{it}" for number, it in enumerate(member.controllers, 1))
+    settings = _properties(broker, controller, data)
+    del settings["controller.quorum.bootstrap.servers"]
+    copies = {name: "3" for name in settings if name.endswith("replication.factor")}
+    written = {name: "2" for name in settings if name.endswith("min.isr")}
+    return {
+        **settings,
+        **copies,
+        **written,
+        "min.insync.replicas": "2",
+        "node.id": str(member.number),
+        "controller.quorum.voters": voters,
+        # a member that is gone is missed within a second or two, not within ten and thirty
+        "replica.lag.time.max.ms": "3000",
+        "controller.quorum.election.timeout.ms": "500",
+        "controller.quorum.fetch.timeout.ms": "1000",
+    }
+
+
+def _proxied(settings: Mapping[str, str], port: int, proxy_port: int) -> dict[str, str]:
+    """A second listener, for clients behind a proxy."""
+    return {
+        "listeners": f"{settings['listeners']},PROXIED://{LOOPBACK}:{port}",
+        "advertised.listeners": f"{settings['advertised.listeners']},PROXIED://{LOOPBACK}:{proxy_port}",
+        "listener.security.protocol.map": f"{settings['listener.security.protocol.map']},PROXIED:PLAINTEXT",
+        "inter.broker.listener.name": "PLAINTEXT",
+    }
+
+
+def _properties(broker: str, controller: str, data: Path) -> dict[str, str]:
+    return {
         "process.roles": "broker,controller",
         "node.id": "1",
         "listeners": f"PLAINTEXT://{broker},CONTROLLER://{controller}",
@@ -185,4 +259,3 @@ def _properties(broker: str, controller: str, data: Path) -> str:
         "num.io.threads": "2",
         "log.cleaner.dedupe.buffer.size": "4194304",
     }
-    return "".join(f"{name}={value}\n" for name, value in settings.items())

@@ -89,6 +89,10 @@ class Replay:
             self._prefixes[key] = state
         return self._prefixes[key]
 
+    def steps(self, account: str, topic: Topic) -> list[Step]:
+        """What the log held for an account, in order."""
+        return self._steps[account, topic]
+
     def was_refused_after(self, account: str, inputs: InputOffsets) -> bool:
         """Whether an input of the account was refused after this prefix or had been, so that it may stand stopped."""
         stopped_at = {

@@ -32,8 +32,11 @@ REPEAT_TICKS = 4
 class Traffic:
     """A thread that trades and marks until `stop`. As a context manager it seeds, starts and stops."""
 
-    def __init__(self, bootstrap: str, seed: int, accounts: int = 60) -> None:
+    def __init__(
+        self, bootstrap: str, seed: int, accounts: int = 60, inputs_per_tick: int = INPUTS_PER_TICK
+    ) -> None:
         self.sender = Sender(bootstrap)
+        self.inputs_per_tick = inputs_per_tick
         rng = random.Random(seed)
         self.market = Market(random.Random(rng.random()))
         self._rng = rng
@@ -72,6 +75,12 @@ class Traffic:
         """Trade and move again."""
         self._trading.set()
         self._moving.set()
+
+    def burst(self, inputs: int) -> None:
+        """While it is held: send so many at once; all are acknowledged."""
+        for _ in range(inputs):
+            self._send(self._rng.choice(self._traders).next())
+        self.sender.flush()
 
     def stop(self) -> None:
         """End the thread; everything sent is acknowledged."""
@@ -132,7 +141,7 @@ class Traffic:
                 self.sender.prices(self.market.mark(symbol), key=symbol)
 
     def _trade(self) -> None:
-        for _ in range(self._rng.randint(0, 2 * INPUTS_PER_TICK)):
+        for _ in range(self._rng.randint(0, 2 * self.inputs_per_tick)):
             self._send(self._rng.choice(self._traders).next())
             if self._recent and self._rng.random() < RESENT:
                 self._produce(self._rng.choice(self._recent))

@@ -11,29 +11,22 @@ import pytest
 
 from streams.embedded.embedded_redis import EmbeddedRedis
 from tests.conftest import system_redis_server
+from tests.support.cli import unimargin
 from tests.support.cluster import Cluster
 from tests.support.kafka_server import RealKafka
+from tests.support.secure_kafka import SecureKafka
 
+ROLES = ("worker", "exchange", "api", "notifier", "operator", "prometheus")
+EVERY_TOPIC = {"UNIMARGIN_OPERATOR_TOPIC_ENABLED": "true", "UNIMARGIN_FUND_TOPIC_ENABLED": "true"}
 KILLS = 20
 """In CI."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=None, help="kill -9 of workers in the kill tests")
+    parser.addoption("--failovers", type=int, default=None, help="kill -9 of primaries in the failover tests")
+    parser.addoption("--broker-kills", type=int, default=None, help="kill -9 of one of three brokers")
     parser.addoption("--seed", type=int, default=None, help="repeat the traffic and the kills of a run")
-
-
-@pytest.fixture
-def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Write a line to the terminal, captured or not."""
-    plugins = request.config.pluginmanager
-    reporter, capture = plugins.get_plugin("terminalreporter"), plugins.get_plugin("capturemanager")
-
-    def write(line: str) -> None:
-        with capture.global_and_fixture_disabled():
-            reporter.write_line(f"\n{request.node.name}: {line}")
-
-    return write
 
 
 @pytest.fixture
@@ -56,6 +49,16 @@ def seed(request: pytest.FixtureRequest, say: Callable[[str], None]) -> int:
 def system_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealKafka]:
     """A Kafka for the system tests alone: the event topics have fixed names."""
     with RealKafka(tmp_path_factory.mktemp("system-kafka")) as kafka:
+        yield kafka
+
+
+@pytest.fixture(scope="session")
+def secure_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureKafka]:
+    """A Kafka with TLS, a password and a certificate for each role, and an authorizer that knows the shipped table."""
+    with SecureKafka(tmp_path_factory.mktemp("secure-kafka"), ("admin", *ROLES)) as kafka:
+        env = {f"UNIMARGIN_{name}": value for name, value in kafka.scram("admin").items()}
+        said = unimargin("topics", "acls", "apply", env={**env, **EVERY_TOPIC})
+        assert said.code == 0, said.err
         yield kafka
 
 

@@ -9,11 +9,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 
 from streams.embedded.supervisor import unimargin
 from tests.support.interrupts import heeding_ctrl_c
+from tests.support.waiting import wait_for
 
 MARK = "DEMO_TEST_RUN"
 RUN_SECONDS_MAX = 240
@@ -36,12 +38,12 @@ class DemoProcess:
                 cwd=home,
             )
 
-    def until_said(self, pattern: str) -> None:
-        """Read standard error until a line matches."""
+    def until_said(self, pattern: str) -> str:
+        """Read standard error until a line matches, and return what did."""
         assert self._process.stderr is not None
         for line in self._process.stderr:
-            if re.search(pattern, line):
-                return
+            if found := re.search(pattern, line):
+                return found[0]
         pytest.fail(f"the demo ended without saying {pattern!r}")
 
     def signal(self, number: signal.Signals) -> None:
@@ -130,8 +132,12 @@ def test_demo_when_interrupted_tells_so_far_and_leaves_nothing(
     start_demo: Any, tmp_path: Path, number: signal.Signals, status: int
 ) -> None:
     process = start_demo("--seconds", "60", "--accounts", "100", "--json")
+    address, _, key = process.until_said(r"http://127[^ ]*/board/#key=.*").partition("#key=")
     process.until_said(r"\bcalm\b")
-    assert len(process.family()) > 4
+    assert len(process.family()) > 5
+    wait_for("the board is there", lambda: b"<main" in read_url(address))
+    accounts = address.replace("/board/", "/accounts")
+    wait_for("it shows accounts", lambda: b'"total":100' in read_url(accounts, key))
     process.signal(number)
     code, out, err = process.finish()
     assert code == status, err
@@ -171,9 +177,12 @@ def test_demo_when_given_a_recording_replays_it(start_demo: Any, tmp_path: Path)
     ]
     recording = tmp_path / "crash.csv"
     recording.write_text("\n".join([HEADER, *rows]) + "\n")
-    process = start_demo("--data", str(recording), "--speed", "10", "--accounts", "200", "--json")
+    process = start_demo(
+        *("--data", str(recording), "--speed", "10", "--accounts", "200", "--json", "--no-board")
+    )
     code, out, err = process.finish()
     assert code == 0, err
+    assert "board" not in err
     summary = summary_of(out)
     assert summary["source"] == str(recording)
     assert summary["ticks"] > 1_200
@@ -211,6 +220,37 @@ def test_demo_when_a_worker_cannot_start_shows_its_last_words(start_demo: Any, u
     assert "worker-1 ended with status" in err
     assert "KafkaConnectionError" in err
     assert "logs: " in err
+
+
+def test_demo_when_the_extra_is_missing_then_it_says_so_and_goes_on_without_a_board(
+    start_demo: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(HIDES_LITESTAR)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    code, _, err = start_demo("--seconds", "1", "--accounts", "20", "--json").finish()
+    assert code == 0, err
+    assert "no board: `pip install unimargin[desk]`" in err
+    assert "/board/#key" not in err
+
+
+HIDES_LITESTAR = """
+import sys
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "litestar":
+            raise ModuleNotFoundError(name, name=name)
+sys.meta_path.insert(0, Hidden())
+"""
+
+
+def read_url(address: str, key: str = "") -> bytes:
+    """The body; nothing while nobody answers."""
+    try:
+        with urlopen(Request(address, headers={"Authorization": f"Bearer {key}"})) as response:
+            body: bytes = response.read()
+            return body
+    except OSError:
+        return b""
 
 
 @pytest.fixture

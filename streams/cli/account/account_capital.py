@@ -43,6 +43,9 @@ def capital(
     """Compare the capital that the shared pool's positions tie up under each margin model.
 
     Segregated, each position stands alone: no profit of one helps another. Open orders and isolated positions are left out.
+
+    Examples:
+      unimargin account capital alice
     """
     report = _report(run(read_account(load_settings(config), account)))
     if as_json:

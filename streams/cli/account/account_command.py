@@ -38,7 +38,12 @@ def show(
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
     config: ConfigOption = None,
 ) -> None:
-    """Value an account from its state in Redis at the marks that the workers saved last."""
+    """Value an account from its state in Redis at the marks that the workers saved last.
+
+    Examples:
+      unimargin account show alice
+      unimargin account show alice --explain
+    """
     settings = load_settings(config)
     read = run(read_account(settings, account))
     shown = report(*read, explain=explain)
@@ -81,7 +86,9 @@ def list_command(
     Every account is read at each call and valued where it may be among the first: up to half a minute for 100,000, and with --sort
     distance 10 ms for each that the filters let through. A desk that asks all day asks `unimargin api`, which keeps them ranked.
 
-    Example: unimargin account list --sort shortfall --symbol BTC-PERP --limit 50
+    Examples:
+      unimargin account list --sort distance
+      unimargin account list --sort shortfall --symbol BTC-USDT-PERP --limit 50
     """
     settings = load_settings(config)
     policy = load_policy(settings.policy_file)

@@ -17,11 +17,11 @@ from engine.analytics.concentration import (
 )
 from engine.ledger.accounts import AccountState
 from streams.answers.account_read import AccountReading, read_account
+from streams.answers.shelf import open_counted_shelf
 from streams.config.invocation import AccountArgument, ConfigOption, JsonOption, run, tell_mistakes
 from streams.config.settings import Settings, load_settings
 from streams.config.terminal import amount, every_digit, present, printable, table
-from streams.store.redis_access import open_redis, read_state, shard_count
-from streams.store.store_reader import StoreReader
+from streams.store.redis_access import read_state
 
 _PLACES = 2
 
@@ -52,7 +52,11 @@ def concentration_command(
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
     config: ConfigOption = None,
 ) -> None:
-    """Show net, gross and beta-weighted delta by underlying, the largest share, and the share of open interest."""
+    """Show net, gross and beta-weighted delta by underlying, the largest share, and the share of open interest.
+
+    Examples:
+      unimargin account concentration alice --all-accounts
+    """
     settings = load_settings(config)
     read = run(read_account(settings, account))
     open_interest = open_interest_said(read.prices)
@@ -64,10 +68,9 @@ def concentration_command(
 
 async def _everybody(settings: Settings) -> list[AccountState]:
     found = []
-    async with open_redis(settings) as client:
-        store = StoreReader(client, settings.redis_prefix)
-        for shard in range(await shard_count(client, settings.redis_prefix)):
-            found += [read_state(account, state) async for account, state in store.accounts(shard)]
+    async with open_counted_shelf(settings) as shelf:
+        for shard in range(await shelf.shard_count()):
+            found += [read_state(account, state) async for account, state in shelf.accounts(shard)]
     return found
 
 

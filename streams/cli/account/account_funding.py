@@ -79,6 +79,9 @@ def funding(
     """Say what the shared pool pays in funding, and how long until it crosses each line of the ladder.
 
     Prices, positions and funding rates are held as they are now.
+
+    Examples:
+      unimargin account funding alice
     """
     report = _report(run(read_account(load_settings(config), account)))
     present(report, _renderables, as_json=as_json)

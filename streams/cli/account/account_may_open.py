@@ -69,7 +69,8 @@ def may_open_command(
 ) -> None:
     """Say whether an order may open, what it requires, and what stays available. Exit code 0: allowed, 1: refused.
 
-    Example: unimargin account may-open alice --order BTC-PERP buy 0.5 60000
+    Examples:
+      unimargin account may-open alice --order BTC-USDT-PERP buy 0.5 60000
     """
     asked = _asked(order, symbol, side, quantity, price, leg)
     read = run(read_account(load_settings(config), account))

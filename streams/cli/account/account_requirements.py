@@ -49,6 +49,9 @@ def requirements_command(
     """Show what the account would have to hold segregated, in cross margin and under portfolio margin, by any policies.
 
     Open orders count. Isolated positions are left out. Another policy's contracts are found by their terms, whatever it calls them.
+
+    Examples:
+      unimargin account requirements alice --policy bybit.toml --policy okx.toml
     """
     others = [load_policy(file) for file in policy or ()]
     read = run(read_account(load_settings(config), account))

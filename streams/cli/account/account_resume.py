@@ -59,6 +59,10 @@ def resume_command(
     """Let a stopped account go on: writes a `resume` record to the topic, in its place among the inputs.
 
     Inputs that were set aside meanwhile stay set aside: `unimargin quarantine replay` sends them again.
+
+    Examples:
+      unimargin account resume alice --why "the exchange sent the fill again"
+      unimargin account resume --all --reason unknown_instrument --dry-run
     """
     settings = load_settings(config)
     if not (reason or "").strip():

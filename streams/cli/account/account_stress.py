@@ -49,6 +49,10 @@ def stress_command(
     """Show what moves against the most leveraged contract, moves of the market and days of history would do to an account.
 
     The market moves uniformly, and by betas of the policy; currencies stay. Open orders do not fill on the way.
+
+    Examples:
+      unimargin account stress alice --scenario 2020-03-12
+      unimargin account stress alice --moves -30..30/10
     """
     # here, because the tables need rich, and a mistake should not wait for it
     from streams.cli.account.account_stress_tables import renderables  # noqa: PLC0415

@@ -46,6 +46,9 @@ def withdrawable_command(
     """Show the largest amount of each asset that may be withdrawn, orders counted, and what bounds it.
 
     After it the collateral covers the initial margin and no line of the ladder is crossed. Doubted prices count at their worse end.
+
+    Examples:
+      unimargin account withdrawable alice --asset USDT
     """
     report = withdrawable_report(run(read_account(load_settings(config), account)), asked=asset or ())
     present(report, partial(_renderables, explain=explain), as_json=as_json)

@@ -20,6 +20,9 @@ def api_key(
     """Make a key of the HTTP API: say it once on standard error, and print the lines for UNIMARGIN_API_KEYS_FILE.
 
     The file holds the key's hash alone. An API reads its file when it starts.
+
+    Examples:
+      unimargin api-key "night desk" --role risk >> keys.toml
     """
     if not 0 < len(name.strip()) <= NAME_LENGTH_MAX:
         raise SettingsError(f"NAME: a name has 1 to {NAME_LENGTH_MAX} characters")

@@ -54,6 +54,9 @@ def create(
     """Write all shards into a new file, each as of one commit; workers may run meanwhile.
 
     The file is there when it is whole: until then it is FILE.partial.
+
+    Examples:
+      unimargin backup create /backups/unimargin.backup
     """
     settings = load_settings(config)
     if file.exists():
@@ -65,7 +68,11 @@ def create(
 @app.command()
 @tell_mistakes
 def verify(file: FileArgument, as_json: JsonOption = False) -> None:  # noqa: FBT002 - an option of the command line
-    """Read a file from its begin to its end and check every digest; no service is needed."""
+    """Read a file from its begin to its end and check every digest; no service is needed.
+
+    Examples:
+      unimargin backup verify /backups/unimargin.backup
+    """
     _tell(_verified(file), "whole", as_json=as_json)
 
 
@@ -85,6 +92,9 @@ def restore_command(
     """Write a verified file into Redis, all workers stopped; started again, they catch up from the log.
 
     Refused while a worker owns a shard, and where shards hold data, unless that is to be replaced.
+
+    Examples:
+      unimargin backup restore /backups/unimargin.backup --dry-run
     """
     settings = load_settings(config)
     backup = _verified(file)

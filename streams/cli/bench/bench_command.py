@@ -2,6 +2,7 @@
 
 import os
 import platform
+import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +13,7 @@ from rich.text import Text
 
 from engine.edition import ENGINE_VERSION
 from streams.config.invocation import JsonOption
-from streams.config.terminal import console, json_out, table
+from streams.config.terminal import console, json_out, printable, table
 
 app = typer.Typer(no_args_is_help=True, help="Measure on this machine.")
 
@@ -62,6 +63,10 @@ def book(
     """Measure the book of accounts alone: no broker, no store, one process, one thread.
 
     Then a fixed scenario, 10,000 accounts with 10 linear perpetuals each, and a recorded day if one is given.
+
+    Examples:
+      unimargin bench book
+      unimargin bench book --accounts 1000000 --cpu --json
     """
     # here, because other commands must not wait for the compiler's start
     from streams.bench.bench_population import PopulationPlan  # noqa: PLC0415
@@ -78,8 +83,12 @@ def book(
         seed=seed,
     )
     clock = time.thread_time_ns if cpu else time.perf_counter_ns
+    _tell(f"measuring a book of {accounts:,} accounts")
     measured = bench_book(plan, marks=marks, repeats=repeats, clock=clock)
+    _tell(f"measuring the fixed scenario of {scenario_accounts:,} accounts")
     ten = bench_ten_contracts(scenario_accounts, seed=seed, repeats=repeats, clock=clock)
+    if crash_day is not None:
+        _tell(f"replaying {printable(str(crash_day))}")
     day = None if crash_day is None else bench_crash_day(crash_day, accounts, seed=seed, clock=clock)
     report: dict[str, Any] = {
         **_headline(measured, ten, day),
@@ -117,12 +126,19 @@ def plot(
     ] = False,
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
 ) -> None:
-    """Draw what a tick costs against the number of accounts, by decades."""
+    """Draw what a tick costs against the number of accounts, by decades.
+
+    Examples:
+      unimargin bench plot --out cost.svg
+    """
     from streams.bench.scaling import bench_scaling, drawn  # noqa: PLC0415
 
     sizes = [10**power for power in range(3, len(str(accounts_max)))]
     clock = time.thread_time_ns if cpu else time.perf_counter_ns
-    costs = list(bench_scaling(sizes, seed=seed, marks=marks, clock=clock))
+    costs = []
+    for size, cost in zip(sizes, bench_scaling(sizes, seed=seed, marks=marks, clock=clock), strict=True):
+        _tell(f"measured {size:,} accounts")
+        costs.append(cost)
     out.write_text(drawn(costs), encoding="utf-8")
     if as_json:
         json_out(costs)
@@ -132,6 +148,12 @@ def plot(
     for cost in costs:
         rows.add_row(*(_shown(getattr(cost, name)) for name in names))
     console().print(rows)
+
+
+def _tell(words: str) -> None:
+    """Say how far it is, where somebody watches; a bar that is drawn meanwhile would be measured too."""
+    if sys.stderr.isatty():
+        typer.echo(words, err=True)
 
 
 _READING = (

@@ -33,7 +33,11 @@ def show(
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
     config: ConfigOption = None,
 ) -> None:
-    """Show which shards hold liquidations, since when, why and how much."""
+    """Show which shards hold liquidations, since when, why and how much.
+
+    Examples:
+      unimargin breaker show
+    """
     settings = load_settings(config)
     found = run(_states(settings))
     if as_json:
@@ -52,7 +56,11 @@ def show(
 @app.command()
 @tell_mistakes
 def release(who: WhoOption, why: WhyOption, shard: ShardOption = None, config: ConfigOption = None) -> None:
-    """Request the liquidations that are held, at the newest prices."""
+    """Request the liquidations that are held, at the newest prices.
+
+    Examples:
+      unimargin breaker release --who ann --why "all sources agree"
+    """
     command = BreakerRelease(id=uuid4().hex, who=who, why=why, time_ns=time.time_ns(), shard=shard)
     _send(load_settings(config), command)
 
@@ -60,7 +68,11 @@ def release(who: WhoOption, why: WhyOption, shard: ShardOption = None, config: C
 @app.command()
 @tell_mistakes
 def void(who: WhoOption, why: WhyOption, shard: ShardOption = None, config: ConfigOption = None) -> None:
-    """Judge what is held afresh, once the cause is repaired; where it is still too much it is held again."""
+    """Judge what is held afresh, once the cause is repaired; where it is still too much it is held again.
+
+    Examples:
+      unimargin breaker void --who ann --why "the wrong index is switched off" --shard 3
+    """
     command = BreakerVoid(id=uuid4().hex, who=who, why=why, time_ns=time.time_ns(), shard=shard)
     _send(load_settings(config), command)
 

@@ -67,9 +67,18 @@ def demo(
     keep: Annotated[  # noqa: FBT002 - an option of the command line
         bool, typer.Option("--keep", help="At the end leave everything running until Ctrl-C.")
     ] = False,
+    board: Annotated[  # noqa: FBT002 - an option of the command line
+        bool, typer.Option("--board/--no-board", help="Serve a live board for a browser beside it.")
+    ] = True,
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
 ) -> None:
-    """Watch a market crash: 5,000 accounts, live margin calls, liquidations executed, nothing to set up."""
+    """Watch a market crash: 5,000 accounts, live margin calls, liquidations executed, nothing to set up.
+
+    Examples:
+      unimargin demo
+      unimargin demo --seconds 20 --accounts 2000 --seed 7 --json
+      unimargin demo --data trades.csv.gz --speed 60 --keep
+    """
     if seconds is None and data is None:
         seconds = SYNTHETIC_SECONDS
     options = DemoOptions(
@@ -88,6 +97,7 @@ def demo(
         kafka=kafka,
         redis=redis,
         keep=keep,
+        board=board,
     )
     settings = load_settings()
     policy = load_policy(settings.policy_file)
@@ -112,6 +122,10 @@ def demo(
 
 def _check(options: DemoOptions, policy: Policy, reading: Reading) -> None:
     """Find a mistake of the user's before anything is started. Raises SettingsError."""
+    if "@" in (options.redis or ""):
+        raise SettingsError(
+            "--redis: everybody on this machine sees it; give the password by UNIMARGIN_REDIS_PASSWORD"
+        )
     try:
         make_simulation(
             policy,
@@ -151,4 +165,6 @@ def _tell_end(run: DemoRun, out: Console, *, as_json: bool) -> None:
         return
     print_summary(summary, out)
     running = run.completed and run.keeps
-    print_next(summary, run.settings.redis_url.get_secret_value(), out, running=running)
+    print_next(
+        summary, run.settings.redis_url.get_secret_value(), out, running=running, board=run.board_address
+    )

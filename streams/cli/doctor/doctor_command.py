@@ -7,6 +7,7 @@ from streams.cli.doctor.check import Check, Status, failed, ok
 from streams.cli.doctor.doctor_kafka import examine_kafka
 from streams.cli.doctor.doctor_logs import examine_logs
 from streams.cli.doctor.doctor_redis import examine_redis
+from streams.cli.doctor.doctor_security import examine_security
 from streams.config.invocation import EXIT_PROBLEM, ConfigOption, JsonOption, run, tell_mistakes
 from streams.config.settings import Settings, SettingsError, load_policy, load_settings
 from streams.config.terminal import console, json_out, table
@@ -19,9 +20,14 @@ def doctor(
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
     config: ConfigOption = None,
 ) -> None:
-    """Check settings, broker, topics, Redis, clocks, policy and shards; exit code 1 if anything fails."""
+    """Check settings, broker, topics, Redis, clocks, policy and shards; exit code 1 if anything fails.
+
+    Examples:
+      unimargin doctor
+      unimargin doctor --config production.env
+    """
     settings = load_settings(config)
-    checks = [_policy(settings), *run(_examine(settings))]
+    checks = [_policy(settings), examine_security(settings), *run(_examine(settings))]
     if as_json:
         json_out(checks)
     else:

@@ -1,5 +1,7 @@
 """The checks of `unimargin doctor` that ask Kafka."""
 
+import re
+
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
@@ -19,7 +21,10 @@ from streams.kafka.topic_access import (
 )
 
 FOR_EVER = "-1"
+KEPT_FOR_EVER = {"retention.ms": FOR_EVER, "retention.bytes": FOR_EVER, "cleanup.policy": "delete"}
+KEPT_NEWEST = {"cleanup.policy": "compact"}
 CREATE = "`unimargin topics create`"
+SECURE = "correct the settings that it names: deploy/kafka/README.md"
 
 
 Logs = dict[str, list[LogBounds]]
@@ -47,10 +52,15 @@ async def examine_kafka(settings: Settings) -> tuple[list[Check], Logs]:
             ]
         checks.append(await _open_transactions(settings, logs))
     except Problem as problem:
-        return [failed("broker", str(problem), "start it, or correct the address")], {}
+        return [failed("broker", str(problem), _to_do(str(problem)))], {}
     if settings.topic_quarantine in logs:
         checks.append(_quarantine(settings.topic_quarantine, logs[settings.topic_quarantine]))
     return checks, logs
+
+
+def _to_do(problem: str) -> str:
+    """The codes of security begin with the name of the server."""
+    return SECURE if re.search(r": kafka_\w+: ", problem) else "start it, or correct the address"
 
 
 async def _broker(admin: AIOKafkaAdminClient, settings: Settings) -> Check:
@@ -105,6 +115,7 @@ async def _open_transactions(settings: Settings, logs: Logs) -> Check:
 
 
 async def _retention(admin: AIOKafkaAdminClient, settings: Settings, counts: dict[str, int]) -> list[Check]:
+    copies = settings.topic_account_state
     present = [topic for topic in account_keyed(settings) if topic in counts]
     if not present:
         return []
@@ -114,17 +125,20 @@ async def _retention(admin: AIOKafkaAdminClient, settings: Settings, counts: dic
             warn(
                 "retention",
                 "this broker does not tell the configuration of topics",
-                "make sure that none of them is cut: retention.ms=-1, retention.bytes=-1, cleanup.policy=delete",
+                f"make sure that none of them is cut: retention.ms=-1, retention.bytes=-1, cleanup.policy=delete ({copies}: compact)",
             )
         ]
-    return [_kept_for_ever(topic, configs[topic]) for topic in present]
+    return [
+        _kept(topic, configs[topic], KEPT_NEWEST if topic == copies else KEPT_FOR_EVER) for topic in present
+    ]
 
 
-def _kept_for_ever(topic: str, config: dict[str, str]) -> Check:
-    wanted = {"retention.ms": FOR_EVER, "retention.bytes": FOR_EVER, "cleanup.policy": "delete"}
+def _kept(topic: str, config: dict[str, str], wanted: dict[str, str]) -> Check:
     wrong = [f"{name}={config.get(name)}" for name, value in wanted.items() if config.get(name) != value]
     if not wrong:
-        return ok(f"retention of {topic}", "for ever")
+        return ok(
+            f"retention of {topic}", "the newest of each account" if wanted is KEPT_NEWEST else "for ever"
+        )
     want = ",".join(f"{name}={value}" for name, value in wanted.items())
     return failed(
         f"retention of {topic}",

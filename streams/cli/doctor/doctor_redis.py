@@ -1,15 +1,20 @@
 """The checks of `unimargin doctor` that ask Redis: the server, the shards, the stopped accounts."""
 
+import re
 import shlex
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from engine.inputs import Topic
 from streams.answers.account_report import resume_hint, stops
 from streams.cli.doctor.check import Check, failed, ok, warn
+from streams.cli.doctor.doctor_copies import examine_copies
+from streams.cli.doctor.doctor_failover import examine_failover
 from streams.cli.doctor.doctor_kafka import Logs
 from streams.cli.doctor.doctor_prices import examine_prices
 from streams.cli.doctor.doctor_reserves import examine_memory
@@ -17,12 +22,15 @@ from streams.config.problem import Problem
 from streams.config.settings import Settings, SettingsError, load_policy
 from streams.config.terminal import printable
 from streams.kafka.topic_access import LogBounds
+from streams.store.format_store import format_in_force
 from streams.store.policy_store import policy_in_force
 from streams.store.redis_access import address, open_redis, read_state, shard_count
+from streams.store.redis_client import servers
 from streams.store.store_format import FORMAT, newer
 from streams.store.store_keys import ShardMeta
 from streams.store.store_reader import StoreReader
 
+SECURE = "correct the settings that it names: deploy/redis/security.md"
 VERSION_MIN = (6, 2)
 CLOCK_DIFFERENCE_MAX_S = 1.0
 """Staleness of prices is measured in seconds: clocks further apart make fresh prices stale or stale ones fresh."""
@@ -40,16 +48,20 @@ async def examine_redis(settings: Settings, logs: Logs) -> list[Check]:
         async with open_redis(settings) as client:
             return [
                 *await _server(client, settings),
-                *await _persistence(client),
+                *await _of_each(client, _persistence),
                 await examine_memory(client),
-                await _clock(client),
+                *await _of_each(client, _clock),
+                *await examine_failover(client, settings),
                 await _policy_in_force(client, settings),
+                await _format_in_force(client, settings),
                 *await _shards(client, settings, logs),
+                *await examine_copies(client, settings, logs),
                 *await _stopped_accounts(client, settings),
                 *await examine_prices(client, settings),
             ]
     except Problem as problem:
-        return [failed("redis", str(problem), "start it, or correct the address")]
+        secure = re.search(r": redis_\w+: ", str(problem))
+        return [failed("redis", str(problem), SECURE if secure else "start it, or correct the address")]
 
 
 async def _server(client: Any, settings: Settings) -> list[Check]:
@@ -59,6 +71,16 @@ async def _server(client: Any, settings: Settings) -> list[Check]:
         wanted = ".".join(map(str, VERSION_MIN))
         return [failed("redis", f"{address(settings)}: version {version}", f"use {wanted} or newer")]
     return [ok("redis", f"{address(settings)}: version {version}")]
+
+
+async def _of_each(client: Redis, examine: Callable[[Any], Awaitable[list[Check]]]) -> list[Check]:
+    """The checks of every server that takes writes; of several each is named."""
+    checks = []
+    several = await servers(client)
+    for number, server in enumerate(several, 1):
+        of = f" {number}/{len(several)}" if len(several) > 1 else ""
+        checks += [msgspec.structs.replace(it, check=it.check + of) for it in await examine(server)]
+    return checks
 
 
 async def _persistence(client: Any) -> list[Check]:
@@ -92,15 +114,15 @@ def _setting(told: dict[str, str], name: str, wanted: set[str], action: str) -> 
     return ok(name, value) if value in wanted else failed(name, value, action)
 
 
-async def _clock(client: Any) -> Check:
+async def _clock(client: Any) -> list[Check]:
     before_s = time.time()
     seconds, microseconds = await client.time()
     # Redis read its clock somewhere between question and answer; the middle is off by half of that at most.
     ahead_s = seconds + microseconds / 1e6 - (before_s + time.time()) / 2
     found = f"Redis is {abs(ahead_s) * 1000:.0f} ms {'ahead' if ahead_s > 0 else 'behind'}"
     if abs(ahead_s) > CLOCK_DIFFERENCE_MAX_S:
-        return failed("clock", found, "run a time service (chrony, systemd-timesyncd) on both machines")
-    return ok("clock", found)
+        return [failed("clock", found, "run a time service (chrony, systemd-timesyncd) on both machines")]
+    return [ok("clock", found)]
 
 
 async def _policy_in_force(client: Redis, settings: Settings) -> Check:
@@ -117,6 +139,17 @@ async def _policy_in_force(client: Redis, settings: Settings) -> Check:
         action = "give the file in force to UNIMARGIN_POLICY_FILE, or `unimargin policy activate` this one"
         return failed("policy in force", f"{said}; these settings name {ours}", action)
     return ok("policy in force", said)
+
+
+async def _format_in_force(client: Redis, settings: Settings) -> Check:
+    """What workers write; this edition is taken for theirs."""
+    number = await format_in_force(client, settings.redis_prefix)
+    said = f"{number}; this edition knows formats up to {FORMAT}"
+    if number > FORMAT:
+        return failed("format in force", said, "use a newer edition: this one's workers are refused")
+    if number < FORMAT:
+        said += ": `unimargin format raise` once no older worker is left"
+    return ok("format in force", said)
 
 
 async def _shards(client: Redis, settings: Settings, logs: Logs) -> list[Check]:

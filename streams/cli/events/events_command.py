@@ -90,7 +90,12 @@ def tail(
     as_json: JsonLinesOption = False,  # noqa: FBT002 - an option of the command line
     config: ConfigOption = None,
 ) -> None:
-    """Print events as they are published, until Ctrl-C. An event may come twice, under the same ce_id."""
+    """Print events as they are published, until Ctrl-C. An event may come twice, under the same ce_id.
+
+    Examples:
+      unimargin events tail --entered margin_call
+      unimargin events tail --from-beginning --account alice --limit 20
+    """
     settings = load_settings(config)
     _check_type(type_prefix or "")
     band = None if entered is None else Band(entered.value)

@@ -47,6 +47,10 @@ def explain(
     """Rebuild an account from the log at the inputs that an event names, judge it again, and compare.
 
     With --account the newest event of an account. Exit code 0: the event MATCHES digit for digit, 1: it does not.
+
+    Examples:
+      unimargin explain alice/margin-events/7
+      unimargin explain --account alice
     """
     settings = load_settings(config)
     if (event_id is None) is (account is None):

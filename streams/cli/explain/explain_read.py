@@ -23,6 +23,7 @@ from streams.cli.explain.near_ids import ACCOUNTS_MAX, NearIds
 from streams.cli.liquidations.adl_words import risk_in_words
 from streams.config.near_names import did_you_mean, near_names
 from streams.config.problem import Problem
+from streams.config.progress_bar import counted
 from streams.config.settings import Settings, SettingsError
 from streams.config.terminal import printable
 from streams.contract.published_event import decode_event
@@ -57,7 +58,7 @@ async def find_event(settings: Settings, consumer: AIOKafkaConsumer, event_id: s
     places = await find_places(settings, [stream])
     wanted = event_id.encode()
     found, near = [], NearIds(event_id)
-    async for record in read_to_end(consumer, places):
+    async for record in counted("reading events", None, read_to_end(consumer, places)):
         borne = next((value for name, value in record.headers if name == "ce_id"), None)
         if borne == wanted:
             found.append(record)
@@ -79,7 +80,7 @@ async def newest_event(settings: Settings, consumer: AIOKafkaConsumer, account: 
     key = account.encode()
     newest: Published | None = None
     others: set[str] = set()
-    async for record in read_to_end(consumer, places):
+    async for record in counted("reading events", None, read_to_end(consumer, places)):
         if record.key != key and len(others) < ACCOUNTS_MAX:
             others.add((record.key or b"").decode(errors="replace"))
         # whatever else bears the key was not said by a worker
@@ -177,7 +178,9 @@ async def _of_account(
     key = account.encode()
     return [
         Record(record.offset, record.key, record.value, taken_in_ns(record.timestamp))
-        async for record in read_between(consumer, {place: bounds})
+        async for record in counted(
+            f"reading {place.topic}", bounds.end - bounds.begin, read_between(consumer, {place: bounds})
+        )
         # one under another's key that names the account stops it
         if record.key == key or key in (record.value or b"")
     ]

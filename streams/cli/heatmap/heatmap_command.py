@@ -8,7 +8,7 @@ import typer
 
 from engine.policy import Policy
 from engine.policy.rules.policy_switches import InstrumentKind
-from streams.answers.shelf import open_shelf
+from streams.answers.shelf import open_counted_shelf
 from streams.config.invocation import (
     ConfigOption,
     JsonOption,
@@ -43,6 +43,10 @@ def heatmap(
 
     Every underlying moves by the same factor and currencies are held; each pool falls once in each direction, whole, at
     the first move at which it stands below the liquidation line. At 0: what is being liquidated now.
+
+    Examples:
+      unimargin heatmap
+      unimargin heatmap --moves -20..20/5 --symbol BTC-USDT-PERP
     """
     # here, because its book needs the compiler's start, and a mistake or a question for help should not wait for that
     from streams.answers.heatmap_report import heat_report  # noqa: PLC0415
@@ -65,5 +69,5 @@ async def _read(
 ) -> "HeatReading":
     from streams.answers.heatmap_report import read_heat_map  # noqa: PLC0415 - as above
 
-    async with open_shelf(settings) as shelf:
+    async with open_counted_shelf(settings) as shelf:
         return await read_heat_map(shelf, policy, moves, last_prices=last_prices)

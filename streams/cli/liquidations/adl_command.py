@@ -19,7 +19,7 @@ from engine.policy import Policy
 from engine.policy.rules.policy_switches import AdlRanking, DeleveragedSize, Deleveraging, InstrumentKind
 from streams.answers.adl_standing import adl_standing
 from streams.answers.holders import Held, holders_of
-from streams.answers.shelf import open_shelf
+from streams.answers.shelf import open_counted_shelf, open_shelf
 from streams.cli.liquidations.adl_report import HeldSide, queue_report, queue_summary, queue_table
 from streams.config.invocation import ConfigOption, JsonOption, run, tell_mistakes
 from streams.config.near_names import did_you_mean, near_names
@@ -66,6 +66,10 @@ def adl(
     """Show how near auto-deleveraging of a contract is, and its queue, by default by profit times leverage.
 
     With --shortfall and --price: what the insurance fund would pay of it, which holders would be closed, and what they give up.
+
+    Examples:
+      unimargin adl BTC-USDT-PERP short
+      unimargin adl BTC-USDT-PERP short --shortfall 50000 --price 61000 --fund 20000
     """
     settings = load_settings(config)
     asked = {"rule": rule, "size": size, "ranking": ranking, "neutral_last": neutral_last}
@@ -101,7 +105,7 @@ def adl(
 
 
 async def _holders(settings: Settings, policy: Policy, side: tuple[str, Side], now_ns: int) -> Held:
-    async with open_shelf(settings) as shelf:
+    async with open_counted_shelf(settings) as shelf:
         return await holders_of(shelf, policy, [side], now_ns, with_equities=True)
 
 

@@ -13,7 +13,7 @@ from streams.answers.liquidations_read import read_liquidations
 from streams.answers.liquidations_report import (
     WorkReport,
 )
-from streams.answers.shelf import open_shelf
+from streams.answers.shelf import open_counted_shelf
 from streams.cli.account.account_tables import RATIO_PLACES
 from streams.cli.liquidations.plan_words import plan_in_short
 from streams.config.invocation import ConfigOption, JsonOption, run, tell_mistakes
@@ -30,7 +30,11 @@ def liquidations(
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
     config: ConfigOption = None,
 ) -> None:
-    """List the pools in liquidation, the least covered first, each with the plan that would end it now."""
+    """List the pools in liquidation, the least covered first, each with the plan that would end it now.
+
+    Examples:
+      unimargin liquidations --limit 10
+    """
     settings = load_settings(config)
     policy = load_policy(settings.policy_file)
     now_ns = time.time_ns()
@@ -50,7 +54,7 @@ def liquidations(
 
 
 async def _read(settings: Settings, policy: Policy, limit: int, now_ns: int) -> WorkReport:
-    async with open_shelf(settings) as shelf:
+    async with open_counted_shelf(settings) as shelf:
         funds = partial(read_funds, settings) if settings.fund_topic_enabled else None
         return await read_liquidations(shelf, policy, limit, now_ns, funds)
 

@@ -16,6 +16,9 @@ def mcp(config: ConfigOption = None) -> None:
 
     A client starts it as its child: command `unimargin`, arguments `mcp`, and the UNIMARGIN_* settings as environment. It reads Redis and
     the event topics as the other commands do, and can write nothing.
+
+    Examples:
+      UNIMARGIN_REDIS_URL=redis://127.0.0.1:6379/0 unimargin mcp
     """
     settings = load_settings(config)
     policy = load_policy(settings.policy_file)

@@ -43,6 +43,10 @@ def run_command(
     """Follow the event topics and tell the targets, until SIGTERM.
 
     Several share the load. Each event is told at least once, under one id, or lies among the dead letters.
+
+    Examples:
+      unimargin notify run notify.toml
+      unimargin notify run notify.toml --dry-run
     """
     settings, found = load_settings(config), load_rules(rules)
     process = _process()
@@ -58,7 +62,11 @@ def try_command(
     rules: RulesArgument,
     rule: Annotated[str, typer.Argument(metavar="RULE", help="Its name in the file.", show_default=False)],
 ) -> None:
-    """Send a message that says that it is a test to every target of a rule; exit code 1 if one does not take it."""
+    """Send a message that says that it is a test to every target of a rule; exit code 1 if one does not take it.
+
+    Examples:
+      unimargin notify test notify.toml condemned
+    """
     found = load_rules(rules)
     _check_rule(found, rule)
     _tell(run(_process().try_rule(found, rule)))
@@ -67,7 +75,11 @@ def try_command(
 @app.command()
 @tell_mistakes
 def replay(rules: RulesArgument, config: ConfigOption = None) -> None:
-    """Send every dead letter once more; exit code 1 if one is still not taken, which is kept."""
+    """Send every dead letter once more; exit code 1 if one is still not taken, which is kept.
+
+    Examples:
+      unimargin notify replay notify.toml
+    """
     settings, found = load_settings(config), load_rules(rules)
     _tell(run(_process().replay_dead(settings, found)))
 

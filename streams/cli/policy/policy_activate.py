@@ -43,6 +43,9 @@ def activate_command(
     """Put a policy in force: workers with another one give their shards back and take none, those with this one join.
 
     Start workers with the new file first: they wait. Within a second of this command they take the shards over.
+
+    Examples:
+      unimargin policy activate mine.toml --reason "new tiers" --dry-run
     """
     settings = load_settings(config)
     policy = load_policy(file or settings.policy_file)

@@ -49,6 +49,9 @@ def check(
     """Load FILE as a worker would; say what it rules and means for a sample account, or which rule it breaks.
 
     Refused as well is a policy under which an account that uses its margin to the full is born in warning.
+
+    Examples:
+      unimargin policy check mine.toml
     """
     loaded = load_policy(file)
     _check_full_use(loaded)

@@ -24,7 +24,11 @@ def policy_import() -> None:
     """Convert a venue's files to policy text (on standard output)."""
 
 
-@app.command("files", help=f"Any files of one venue, each known by its keys: {READABLE}.")
+@app.command(
+    "files",
+    help=f"Any files of one venue, each known by its keys: {READABLE}.\n\n"
+    "Examples:\n  unimargin policy import files instruments.json tiers.json > mine.toml",
+)
 @tell_mistakes
 def files(
     files: Annotated[
@@ -47,7 +51,11 @@ def files(
 @app.command("binance-brackets")
 @tell_mistakes
 def binance_brackets(file: FileArgument) -> None:
-    """Leverage brackets (leverageBracket, or as trading libraries keep them) to tier tables and instruments."""
+    """Leverage brackets (leverageBracket, or as trading libraries keep them) to tier tables and instruments.
+
+    Examples:
+      unimargin policy import binance-brackets brackets.json > mine.toml
+    """
     _convert("binance-brackets", [file], {})
 
 
@@ -60,7 +68,11 @@ def instrument_filters(
         typer.Option("--brackets", help="Bracket file of the same venue; then the text is a whole policy."),
     ] = None,
 ) -> None:
-    """Instruments with lot and tick sizes (exchangeInfo, or a digest of it) to the instruments of a policy."""
+    """Instruments with lot and tick sizes (exchangeInfo, or a digest of it) to the instruments of a policy.
+
+    Examples:
+      unimargin policy import instrument-filters exchange-info.json --brackets brackets.json > mine.toml
+    """
     _convert("instrument-filters", [file] if brackets is None else [file, brackets], {})
 
 

@@ -18,6 +18,7 @@ from streams.cli.simulate.feed_command import unix_ms
 from streams.cli.simulate.recording_options import ColumnsOption, MapOption, SymbolOption, reading_of
 from streams.config.invocation import EXIT_MISTAKE, JsonOption, fail, tell_mistakes
 from streams.config.problem import Problem
+from streams.config.progress_bar import counting
 from streams.config.settings import load_policy
 from streams.config.terminal import amount, console, json_out, printable, table
 from streams.exchange.feed_errors import FeedError
@@ -72,6 +73,9 @@ def responsiveness_command(
 
     Largest rise within one and within five days, and peak to trough, of maintenance and initial margin. Policies are played one after
     the other over the same accounts; nothing is executed.
+
+    Examples:
+      unimargin policy responsiveness mine.toml default.toml --data day.csv.gz
     """
     # here, because its book needs the compiler's start, and a mistake or a question for help should not wait for that
     from streams.replay.recorded_market import FRESH_SECONDS  # noqa: PLC0415
@@ -108,7 +112,8 @@ def _response(
     from streams.replay.sources import Files  # noqa: PLC0415
 
     files = Files(data, policy, options)
-    course = margin_course(files, policy, every_ns, time.perf_counter_ns)
+    with counting(f"policy {policy.name}", files.bytes) as done:
+        course = margin_course(files, policy, every_ns, time.perf_counter_ns, done)
     for note in files.notes if tell else ():
         typer.echo(note, err=True)
     if not course.maintenance:

@@ -19,7 +19,11 @@ NameArgument = Annotated[
 def list_command(
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
 ) -> None:
-    """List the policies that ship, with what each is about."""
+    """List the policies that ship, with what each is about.
+
+    Examples:
+      unimargin policy list
+    """
     found = []
     for name, file in shipped_policies().items():
         policy = load_policy(file)
@@ -43,7 +47,11 @@ def list_command(
 
 @tell_mistakes
 def show_command(name: NameArgument) -> None:
-    """Print a policy that ships, with its sources and remarks."""
+    """Print a policy that ships, with its sources and remarks.
+
+    Examples:
+      unimargin policy show bybit-uta-cross
+    """
     typer.echo(_text(name), nl=False)
 
 
@@ -58,7 +66,11 @@ def init_command(
         bool, typer.Option("--force", help="Write over a file that is there.")
     ] = False,
 ) -> None:
-    """Write a policy that ships into a file of your own, to start from."""
+    """Write a policy that ships into a file of your own, to start from.
+
+    Examples:
+      unimargin policy init default --out mine.toml
+    """
     text = _text(name)
     file = out or Path(f"{name}.toml")
     try:

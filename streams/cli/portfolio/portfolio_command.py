@@ -45,6 +45,9 @@ def simulate_portfolio(
     """Judge a portfolio from a file: every margin model, every scenario, deltas, and how far the market may move.
 
     No account is needed. Prices that the file does not give are those that the workers saved last.
+
+    Examples:
+      unimargin simulate-portfolio portfolio.toml --policy mine.toml --explain
     """
     # here, because the tables need rich, and a mistake should not wait for it
     from streams.cli.portfolio.portfolio_tables import renderables  # noqa: PLC0415

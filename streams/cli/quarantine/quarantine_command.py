@@ -32,7 +32,11 @@ def list_records(
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
     config: ConfigOption = None,
 ) -> None:
-    """Show what was set aside, and why."""
+    """Show what was set aside, and why.
+
+    Examples:
+      unimargin quarantine list --account alice
+    """
     settings = load_settings(config)
     total, newest = run(_newest(settings, account, limit))
     if as_json:
@@ -57,6 +61,10 @@ def replay(
 
     First repair the cause, then `unimargin account resume`, then this: a record that still breaks a rule stops its
     account again, and all after it. What was sent before is dropped by its id, so repeating a replay does no harm.
+
+    Examples:
+      unimargin quarantine replay --account alice --dry-run
+      unimargin quarantine replay --reason unknown_instrument
     """
     settings = load_settings(config)
     if every and (account is not None or reason):

@@ -35,6 +35,7 @@ _OPTIONS = DemoOptions(
     kafka=None,
     redis=None,
     keep=False,
+    board=False,
 )
 
 
@@ -57,6 +58,11 @@ def quickstart(
     """See a first margin call in under a minute: one deposit, one fill, prices that fall; each message is printed as it is sent.
 
     On the stack of the settings only where it holds no accounts but those of this command: they would feel the prices too.
+
+    Examples:
+      unimargin quickstart
+      unimargin quickstart --keep
+      unimargin quickstart --no-embedded --config staging.env
     """
     settings = load_settings(config)
     policy = load_policy(settings.policy_file)

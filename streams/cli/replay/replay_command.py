@@ -97,6 +97,11 @@ def replay(
     """Replay inputs in one process, deterministically: the same inputs give the same events, to the byte.
 
     Liquidations are not executed unless the fills that do so are in the input. Nothing is written to Kafka or Redis.
+
+    Examples:
+      unimargin replay --from-topics --events a.jsonl
+      unimargin replay --data crash.csv.gz --accounts 20000 --policy new.toml --events b.jsonl
+      unimargin replay --diff a.jsonl b.jsonl
     """
     if sum((from_topics, data is not None, diff is not None)) != 1:
         raise SettingsError("say what to do: --from-topics, --data FILE, or --diff A B")

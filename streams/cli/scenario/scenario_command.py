@@ -1,6 +1,6 @@
 """`unimargin scenario`: the scenarios of stress that ship, and one made of a recording."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -17,6 +17,7 @@ from streams.cli.simulate.feed_command import unix_ms
 from streams.cli.simulate.recording_options import ColumnsOption, MapOption, SymbolOption, reading_of
 from streams.config.invocation import EXIT_MISTAKE, ConfigOption, JsonOption, fail, tell_mistakes
 from streams.config.problem import Problem
+from streams.config.progress_bar import counting
 from streams.config.settings import SettingsError, load_policy, load_settings
 from streams.config.stress_scenarios import shipped_scenarios
 from streams.config.terminal import amount, console, json_out, printable, table
@@ -41,7 +42,11 @@ def scenario() -> None:
 def list_command(
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
 ) -> None:
-    """List the scenarios that ship: window, moves, sources."""
+    """List the scenarios that ship: window, moves, sources.
+
+    Examples:
+      unimargin scenario list
+    """
     known = shipped_scenarios()
     if as_json:
         json_out(known)
@@ -81,6 +86,9 @@ def from_recording(
 
     That is where the mean of all coins had fallen furthest from their first prices. Coins that the policy does not price are left
     out; implied volatilities are not in a recording, so add them by hand.
+
+    Examples:
+      unimargin scenario from-recording trades.csv.gz --name crash > mine.toml
     """
     if not file.is_file():
         raise SettingsError(f"{printable(str(file))}: no such file")
@@ -94,7 +102,8 @@ def from_recording(
             to_ms=unix_ms("--to", to_time),
             reading=reading_of(renamed, symbol, columns),
         )
-        found = recorded_move(_points(recording, policy), up=up)
+        with counting("reading", file.stat().st_size) as done:
+            found = recorded_move(_points(recording, policy, done), up=up)
     except FeedError as error:
         fail(str(error), EXIT_MISTAKE)
     for line in told_left_out([recording]):
@@ -118,13 +127,18 @@ def from_recording(
     typer.echo(document_text(msgspec.structs.asdict(made)), nl=False)
 
 
-def _points(recording: Recording, policy: Policy) -> Iterator[tuple[int, str, Decimal]]:
+def _points(
+    recording: Recording, policy: Policy, on_bytes: Callable[[int], None]
+) -> Iterator[tuple[int, str, Decimal]]:
     """Time, coin and price of each row; the price symbols of one coin say the same."""
+    read = 0
     coins: dict[str, str] = {}
     for quote in quotes(policy):
         if quote.coin not in coins.values():
             coins[quote.symbol] = quote.coin
     for mark in recording:
+        on_bytes(recording.bytes_read - read)
+        read = recording.bytes_read
         if mark.symbol in coins and mark.moment is not None:
             yield mark.moment, coins[mark.symbol], mark.price
 

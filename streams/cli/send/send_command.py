@@ -61,8 +61,11 @@ def send(
 ) -> None:
     """Send one message to the workers: checked as they check it, under the right key, into the right partition.
 
-    Example: unimargin send '{"type":"deposit","account":"alice","entry_id":"d-1","asset":"USDT","amount":"1000","time_ns":...}'
     A message that the workers would refuse is not sent: its reason code is told, with exit code 1.
+
+    Examples:
+      unimargin send '{"type":"deposit","account":"alice","entry_id":"d-1","asset":"USDT","amount":"1000","time_ns":1767225602000000000}'
+      unimargin send --file fill.json --dry-run --partitions 8
     """
     if topic is not None and topic not in ROLES:
         raise SettingsError(f"--topic {topic!r}: one of {', '.join(ROLES)}")

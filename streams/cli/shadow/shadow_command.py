@@ -22,6 +22,9 @@ def shadow(
 
     It begins with what the workers have stored and writes nothing, to Kafka or Redis. With --json each difference is a line, and the
     last one is a summary.
+
+    Examples:
+      unimargin shadow --policy new.toml --seconds 600
     """
     # here, because its books need the compiler's start, and a mistake or a question for help should not wait for that
     from streams.cli.shadow.shadow_run import Following, shadow_topics  # noqa: PLC0415

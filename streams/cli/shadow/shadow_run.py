@@ -9,6 +9,7 @@ from engine.inputs import Topic
 from engine.ladder.breaker import BreakerState
 from engine.policy import Policy
 from streams.config.problem import Problem
+from streams.config.progress_bar import counting
 from streams.config.settings import Settings
 from streams.kafka.clients import account_partitioner
 from streams.kafka.topic_access import open_reader
@@ -97,22 +98,24 @@ async def shadow_topics(settings: Settings, following: Following) -> None:
         )
         watermarks: dict[int, dict[Topic, int]] = {}
         accounts = 0
-        for shard in range(shards):
-            # the watermark first: what the states are ahead of it is passed over
-            meta = await store.meta(shard)
-            watermarks[shard] = {topic: meta.watermarks.get(topic.value, 0) for topic in Topic}
-            breaker = await store.breaker(shard)
-            stored = StoredShard(
-                states=list({name: it async for name, it in store.accounts(shard)}.values()),
-                risks=await risks(client, settings.redis_prefix, shard),
-                watermarks=watermarks[shard],
-                breaker=BreakerState()
-                if breaker is None
-                else msgspec.json.decode(breaker, type=BreakerState),
-            )
-            accounts += len(stored.states)
-            _load(shadow, shard, stored)
-            shadow.prime(await saved_marks(store, shard))
+        with counting("shards", shards) as done:
+            for shard in range(shards):
+                # the watermark first: what the states are ahead of it is passed over
+                meta = await store.meta(shard)
+                watermarks[shard] = {topic: meta.watermarks.get(topic.value, 0) for topic in Topic}
+                breaker = await store.breaker(shard)
+                stored = StoredShard(
+                    states=list({name: it async for name, it in store.accounts(shard)}.values()),
+                    risks=await risks(client, settings.redis_prefix, shard),
+                    watermarks=watermarks[shard],
+                    breaker=BreakerState()
+                    if breaker is None
+                    else msgspec.json.decode(breaker, type=BreakerState),
+                )
+                accounts += len(stored.states)
+                _load(shadow, shard, stored)
+                shadow.prime(await saved_marks(store, shard))
+                done(1)
         following.shadow = shadow
         following.told.started(
             Started(

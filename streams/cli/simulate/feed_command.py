@@ -13,7 +13,7 @@ import typer
 from engine.policy import Policy
 from streams.cli.simulate.recording_options import ColumnsOption, MapOption, SymbolOption, reading_of
 from streams.config.invocation import EXIT_MISTAKE, EXIT_PROBLEM, ConfigOption, fail, tell_mistakes
-from streams.config.settings import load_policy, load_settings
+from streams.config.settings import load_policy, load_settings, settings_with
 from streams.exchange.feed_errors import BrokerError, FeedError
 from streams.exchange.market.recorded_layout import Reading
 from streams.exchange.market.recording import Recording, told_left_out
@@ -69,10 +69,15 @@ def feed(
         bool, typer.Option("--json", help="Print progress (on standard error) and summary as JSON lines.")
     ] = False,
 ) -> None:
-    """Feed a demo market into Kafka: made-up accounts, then prices that crash (or a recording)."""
+    """Feed a demo market into Kafka: made-up accounts, then prices that crash (or a recording).
+
+    Examples:
+      unimargin feed --seconds 1800
+      unimargin feed --data trades.csv.gz --await-workers
+    """
     settings = load_settings(config)
     if bootstrap_servers is not None:
-        settings = settings.model_copy(update={"kafka_bootstrap_servers": bootstrap_servers})
+        settings = settings_with(settings, {"kafka_bootstrap_servers": bootstrap_servers})
     rules = load_policy(policy or settings.policy_file)
     try:
         scenario = make_scenario(

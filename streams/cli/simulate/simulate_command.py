@@ -6,7 +6,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -28,7 +28,8 @@ from streams.config.invocation import (
     fail,
     tell_mistakes,
 )
-from streams.config.settings import SettingsError, load_policy, load_settings
+from streams.config.progress_bar import counting
+from streams.config.settings import SettingsError, load_policy, load_settings, settings_with
 from streams.embedded.ports import LOOPBACK
 from streams.exchange.adl_comparison import AdlComparison, adl_row, print_comparison
 from streams.exchange.clearing.conservation import NotConserved
@@ -140,10 +141,16 @@ def simulate(
     write_policy: _WritePolicyOption = None,
     as_json: JsonOption = False,  # noqa: FBT002 - a flag
 ) -> None:
-    """Run a simulated exchange: agents trade, prices answer, liquidations are executed, every cent is accounted for."""
+    """Run a simulated exchange: agents trade, prices answer, liquidations are executed, every cent is accounted for.
+
+    Examples:
+      unimargin simulate --scenario flash-crash --accounts 5000
+      unimargin simulate --offline --scenario depeg --seed 1 --json
+      unimargin simulate --scenario cascade-and-adl --adl queue:position,queue,pro_rata_profit
+    """
     settings = load_settings(config)
     if bootstrap_servers is not None:
-        settings = settings.model_copy(update={"kafka_bootstrap_servers": bootstrap_servers})
+        settings = settings_with(settings, {"kafka_bootstrap_servers": bootstrap_servers})
     _check_offline(
         adl, offline=offline or write_policy is not None, events=events, other=plain_book or guard_off
     )
@@ -222,20 +229,25 @@ def _offline(simulation: Simulation, source: str, events: Path | None, *, plain:
 
     engine = OfflineEngine(simulation.policy, plain=plain)
     if events is None:
-        for _ in run_offline(simulation, engine):
-            pass
+        _play(run_offline(simulation, engine), simulation)
     else:
         unfinished = events.with_name(f".{events.name}.part")
         try:
             with unfinished.open("wb") as out:
-                for _ in run_offline(simulation, engine, lambda data: out.write(data + b"\n")):
-                    pass
+                _play(run_offline(simulation, engine, lambda data: out.write(data + b"\n")), simulation)
             unfinished.replace(events)
         except OSError as error:
             raise SettingsError(f"--events {events}: {error.strerror}") from None
         finally:
             unfinished.unlink(missing_ok=True)
     return summarised(simulation, source, "ended", cascade=True)
+
+
+def _play(steps: Iterator[None], simulation: Simulation) -> None:
+    """Take every step; those that bring the market to rest come after the bar's end."""
+    with counting("simulating", simulation.options.steps) as done:
+        for _ in steps:
+            done(1)
 
 
 def _compared(

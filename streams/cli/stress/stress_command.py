@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine.policy import Policy
-from streams.answers.shelf import open_shelf
+from streams.answers.shelf import open_counted_shelf
 from streams.config.invocation import (
     ConfigOption,
     JsonOption,
@@ -47,6 +47,10 @@ def stress(
     """Show who of all accounts would be condemned, the loss beyond equity, and what of it the fund would bear.
 
     Every pool below the liquidation line in that market counts, whole; nobody's liquidation moves the market further.
+
+    Examples:
+      unimargin stress --fund 2500000
+      unimargin stress --moves -30..30/10 --worst 20
     """
     # here, because its book needs the compiler's start, and a mistake or a question for help should not wait for that
     from streams.answers.stress_report import BookStressAsked  # noqa: PLC0415
@@ -80,5 +84,5 @@ async def _read(
 ) -> "BookStressReport":
     from streams.answers.stress_report import read_stress  # noqa: PLC0415 - as above
 
-    async with open_shelf(settings) as shelf:
+    async with open_counted_shelf(settings) as shelf:
         return await read_stress(shelf, policy, asked, last_prices=last_prices)

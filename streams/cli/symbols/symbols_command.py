@@ -38,7 +38,12 @@ def show(
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
     config: ConfigOption = None,
 ) -> None:
-    """Show mark, age, doubt, second source and the newest refusal of every listed symbol, or of one."""
+    """Show mark, age, doubt, second source and the newest refusal of every listed symbol, or of one.
+
+    Examples:
+      unimargin symbols show
+      unimargin symbols show BTC-USDT-PERP
+    """
     views = run(_read(load_settings(config)))
     if symbol is not None:
         known = [view.symbol for view in views]

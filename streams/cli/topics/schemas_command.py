@@ -28,7 +28,11 @@ def schemas() -> None:
 def export(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Made if missing.", show_default=False)],
 ) -> None:
-    """Write one schema a file to DIR: messages of fills, ledger and prices, risk events, and the headers of what is sent."""
+    """Write one schema a file to DIR: messages of fills, ledger and prices, risk events, and the headers of what is sent.
+
+    Examples:
+      unimargin schemas export schemas
+    """
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for name, schema in every_schema().items():
@@ -45,7 +49,11 @@ def asyncapi(
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write it there.")] = None,
     config: ConfigOption = None,
 ) -> None:
-    """Print the AsyncAPI 3.0 document, in JSON: topics, messages and real examples, for the brokers and topics of the settings."""
+    """Print the AsyncAPI 3.0 document, in JSON: topics, messages and real examples, for the brokers and topics of the settings.
+
+    Examples:
+      unimargin schemas asyncapi --out asyncapi.json
+    """
     # here, because it runs the engine for its examples, and the schemas alone need no engine
     from streams.asyncapi.asyncapi_document import asyncapi_document  # noqa: PLC0415
 

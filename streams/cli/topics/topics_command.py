@@ -8,6 +8,7 @@ import msgspec
 import typer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from streams.cli.topics.topics_acls import app as acls
 from streams.config.invocation import ConfigOption, JsonOption, run, tell_mistakes
 from streams.config.problem import Problem
 from streams.config.settings import Settings, load_settings
@@ -23,6 +24,8 @@ from streams.contract.topic_layout import (
 from streams.kafka.topic_access import log_bounds, open_admin, open_reader, topic_configs, topic_partitions
 
 app = typer.Typer(no_args_is_help=True, help="The topics of the pipeline.")
+
+app.add_typer(acls, name="acls")
 
 BROKER_DEFAULT = -1
 """As replication factor: the broker's own `default.replication.factor`."""
@@ -63,7 +66,12 @@ def create(
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
     config: ConfigOption = None,
 ) -> None:
-    """Create the topics that are missing. Existing ones are left as they are."""
+    """Create the topics that are missing. Existing ones are left as they are.
+
+    Examples:
+      unimargin topics create
+      unimargin topics create --partitions 32
+    """
     settings = load_settings(config)
     layout = load_layout(file, settings, partitions)
     outcome = run(_create(settings, layout))
@@ -82,7 +90,11 @@ def list_topics(
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
     config: ConfigOption = None,
 ) -> None:
-    """Show the topics of the pipeline as the broker has them."""
+    """Show the topics of the pipeline as the broker has them.
+
+    Examples:
+      unimargin topics list
+    """
     settings = load_settings(config)
     found = run(_list(settings))
     if as_json:

@@ -8,14 +8,13 @@ import typer
 from engine.policy import Policy
 from streams.answers.account_read import read_account
 from streams.answers.asked_changes import check_shocks
-from streams.answers.shelf import open_shelf
+from streams.answers.shelf import open_counted_shelf
 from streams.answers.whatif_book import WhatIfBook, what_if_all
 from streams.answers.whatif_report import Asked, what_if
 from streams.cli.whatif.whatif_args import deposit_of, order_of, shock_of
 from streams.cli.whatif.whatif_book_tables import book_renderables
 from streams.cli.whatif.whatif_tables import renderables
 from streams.config.invocation import ConfigOption, JsonOption, OptionalAccount, run, tell_mistakes
-from streams.config.progress_bar import counting
 from streams.config.settings import Settings, SettingsError, load_policy, load_settings
 from streams.config.terminal import present
 
@@ -60,7 +59,11 @@ def whatif(
 
     Each option may be given several times. Without any: how far the whole market may move to each line.
     With --all and --shock: the accounts that come into another band; every account is valued twice, half a minute for 100,000.
-    Examples: unimargin whatif alice --order BTC-PERP buy 2 --shock BTC=-15%; unimargin whatif --all --shock BTC=-15%
+
+    Examples:
+      unimargin whatif alice --order BTC-USDT-PERP buy 2 --shock BTC=-15%
+      unimargin whatif alice --deposit USDT 5000
+      unimargin whatif --all --shock BTC=-15%
     """
     asked = Asked(
         deposits=tuple(map(deposit_of, deposit or ())),
@@ -94,6 +97,5 @@ def _check_all(account: str | None, asked: Asked) -> None:
 
 
 async def _all(settings: Settings, policy: Policy, asked: Asked, limit: int) -> WhatIfBook:
-    async with open_shelf(settings) as shelf:
-        with counting("reading accounts", None) as read:
-            return await what_if_all(shelf, policy, asked.shocks, limit, time.time_ns(), read)
+    async with open_counted_shelf(settings) as shelf:
+        return await what_if_all(shelf, policy, asked.shocks, limit, time.time_ns())

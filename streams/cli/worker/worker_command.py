@@ -21,7 +21,13 @@ StandbyOption = Annotated[
 
 @tell_mistakes
 def worker(config: ConfigOption = None, standby: StandbyOption = False) -> None:  # noqa: FBT002 - Typer's way to declare a switch
-    """Run a worker: consume fills, ledger and prices, judge, publish. Several share the load."""
+    """Run a worker: consume fills, ledger and prices, judge, publish. Several share the load.
+
+    Examples:
+      unimargin worker
+      UNIMARGIN_POLICY_FILE=mine.toml unimargin worker
+      unimargin worker --standby
+    """
     # a sixth of what the imports take: they make much, and nothing of it is garbage; `run_worker` collects again
     gc.disable()
     from streams.worker.app import run_worker  # noqa: PLC0415 - Faust and numba take seconds, and other commands need neither

@@ -51,7 +51,10 @@ class ToldStore:
     async def known(self, target: str, notice: Notice) -> Suppressed | None:
         """Why the target needs not be told; that the episode is over counts only for one that keeps incidents."""
         names = (notice.id, notice.change, _end(notice.episode_id or notice.id))
-        told, change, over = await self._redis.mget(*(self._key(target, it) for it in names))
+        pipe = self._redis.pipeline(transaction=False)
+        for name in names:
+            pipe.get(self._key(target, name))
+        told, change, over = await pipe.execute()
         if told is not None:
             return Suppressed.ALREADY_TOLD
         if change is not None:

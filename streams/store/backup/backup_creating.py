@@ -9,9 +9,9 @@ from redis.asyncio import Redis
 from streams.store.backup.backup_file import BackupWriter
 from streams.store.backup.backup_records import BackupHeader, ShardEnd
 from streams.store.backup.shard_imaging import image_shard
+from streams.store.format_store import format_in_force
 from streams.store.policy_store import in_force_key, versions_key
 from streams.store.redis_client import bounded
-from streams.store.store_format import FORMAT
 from streams.store.store_keys import ShardKeys
 
 
@@ -50,9 +50,10 @@ async def write_backup(
     pipe: Any = client.pipeline(transaction=True)
     pipe.get(in_force_key(prefix)).hgetall(versions_key(prefix))
     in_force, versions = await bounded(pipe.execute())
+    written_format = await format_in_force(client, prefix)
     header = BackupHeader(
         edition=edition,
-        format=FORMAT,
+        format=written_format,
         prefix=prefix,
         created_ns=now_ns,
         shards=shards,

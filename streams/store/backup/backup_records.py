@@ -14,7 +14,7 @@ class BackupHeader(msgspec.Struct, frozen=True):
     edition: str
     """Version of the program that wrote it."""
     format: int
-    """The highest of its shards (`streams.store.store_format`)."""
+    """In force then (`streams.store.format_store`); a shard may have a lower one, or a higher."""
     prefix: str
     created_ns: int
     """Wall clock, Unix ns."""

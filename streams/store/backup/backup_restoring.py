@@ -25,16 +25,17 @@ from streams.store.backup.backup_records import (
     ShardEnd,
     ShardRecord,
 )
+from streams.store.format_store import FormatInForce, format_key
 from streams.store.id_hashes import remembered_keys
 from streams.store.policy_store import in_force_key, versions_key
-from streams.store.redis_client import StoreError, bounded
+from streams.store.redis_client import StoreError, bounded, scan_keys
+from streams.store.store_format import FORMAT_FIRST
 from streams.store.store_keys import ShardKeys
 
 LISTEN_SECONDS = 2.5
 """An owner says twice a second that it lives."""
 COMMANDS_TOGETHER = 500
 BYTES_TOGETHER = 1 << 20
-KEYS_SCANNED = 1_000
 
 
 class RestoreRefused(StoreError):  # noqa: N818 - it names what happened
@@ -98,6 +99,7 @@ async def restore(
         await _empty(client, ShardKeys(prefix, shard))
     ends, owners = await _write_records(client, prefix, reader, on_accounts)
     await _restore_policies(client, prefix, reader.header)
+    await _restore_format(client, prefix, reader.header)
     for shard in shards:
         await _unmark(client, ShardKeys(prefix, shard), owners.get(shard))
     return ends
@@ -107,7 +109,7 @@ async def _found(client: Redis, prefix: str) -> list[Found]:
     any_client: Any = client
     shard_of = re.compile(re.escape(f"{prefix}:{{shard-").encode() + rb"([0-9]+)\}:")
     numbers: set[int] = set()
-    async for keys in _scan(client, f"{_escaped(prefix)}:{{shard-*"):
+    async for keys in scan_keys(client, f"{_escaped(prefix)}:{{shard-*"):
         numbers.update(int(it[1]) for key in keys if (it := shard_of.match(key)))
     found = []
     for shard in sorted(numbers):
@@ -118,16 +120,6 @@ async def _found(client: Redis, prefix: str) -> list[Found]:
         life = (fence, token, commit, beat)
         found.append(Found(shard, (owner or b"").decode(errors="replace"), restoring is not None, life))
     return found
-
-
-async def _scan(client: Redis, pattern: str) -> Any:
-    any_client: Any = client
-    cursor = 0
-    while True:
-        cursor, keys = await bounded(any_client.scan(cursor=cursor, match=pattern, count=KEYS_SCANNED))
-        yield keys
-        if cursor == 0:
-            return
 
 
 def _escaped(text: str) -> str:
@@ -159,7 +151,7 @@ async def _empty(client: Redis, keys: ShardKeys) -> None:
     """Remove all keys of the shard but the mark."""
     any_client: Any = client
     mark = keys.meta.encode()
-    async for some in _scan(client, f"{_escaped(keys.root)}:*"):
+    async for some in scan_keys(client, f"{_escaped(keys.root)}:*"):
         if doomed := [key for key in some if key != mark]:
             await bounded(any_client.unlink(*doomed))
 
@@ -192,6 +184,16 @@ async def _restore_policies(client: Redis, prefix: str, header: BackupHeader) ->
     if header.policy is not None:
         pipe.set(in_force_key(prefix), header.policy)
     await bounded(pipe.execute())
+
+
+async def _restore_format(client: Redis, prefix: str, header: BackupHeader) -> None:
+    """What was in force then: with an older backup one goes back to an older edition."""
+    any_client: Any = client
+    if header.format == FORMAT_FIRST:
+        await bounded(any_client.delete(format_key(prefix)))
+        return
+    restored = FormatInForce(header.format, header.created_ns, "backup restore", "as of the backup")
+    await bounded(any_client.set(format_key(prefix), msgspec.json.encode(restored)))
 
 
 async def _unmark(client: Redis, keys: ShardKeys, owner: OwnerRecord | None) -> None:

@@ -3,12 +3,13 @@
 -- KEYS  1 fence   2 meta   3 trail   4 snapshot   5 accounts changed since   6 snapshot being written
 --       7 accounts changed since its begin
 -- ARGV  1 owner (for people)   2 token (drawn anew for every ownership)   3 role: worker | standby
---       4 bound on the trail   5 the format of what the owner writes
---       6 the token to take the shard from, or nothing: from whoever has it
--- Returns {fence, meta as field, value, ...}, or {} where the token is not that of argument 6, or {word, detail} where nobody may
+--       4 bound on the trail   5 the highest format that the owner knows   6 the format in force
+--       7 the token to take the shard from, or nothing: from whoever has it
+-- Returns {fence, meta as field, value, ...}, or {} where the token is not that of argument 7, or {word, detail} where nobody may
 -- have the shard: newer, stored format | restoring, id of the backup. Nothing is written then.
 --
--- An owner that writes an older format would lose what it does not know, so it gets nothing. A shard without a number is of the first.
+-- An owner that does not know the shard's format, or the one in force, would lose what it does not know, so it gets nothing. It writes the
+-- higher of both: a shard without a number is of the first.
 --
 -- The counter alone would not do: after Redis was emptied it starts again and would repeat a number that an owner
 -- from before still believes in. The token never repeats.
@@ -27,7 +28,7 @@ if before == ARGV[2] then
   -- repeated after a lost answer
   return {redis.call('GET', KEYS[1]), redis.call('HGETALL', KEYS[2])}
 end
-if ARGV[6] and before ~= ARGV[6] then
+if ARGV[7] and before ~= ARGV[7] then
   return {}
 end
 local restoring = redis.call('HGET', KEYS[2], 'restoring')
@@ -38,6 +39,12 @@ local format = redis.call('HGET', KEYS[2], 'format')
 -- what is no number is of an edition that nobody here knows
 if format and (tonumber(format) or math.huge) > tonumber(ARGV[5]) then
   return {'newer', format}
+end
+if tonumber(ARGV[6]) > tonumber(ARGV[5]) then
+  return {'newer', ARGV[6]}
+end
+if not format or tonumber(format) < tonumber(ARGV[6]) then
+  format = ARGV[6]
 end
 
 local vouched = redis.call('HGET', KEYS[2], 'snapshot_token')
@@ -53,7 +60,7 @@ local now = redis.call('TIME')
 local taken_ms = tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000)
 taken_ms = math.max(taken_ms, tonumber(redis.call('HGET', KEYS[2], 'taken_ms') or '0') + 1)
 redis.call('HSET', KEYS[2], 'owner', ARGV[1], 'token', ARGV[2], 'role', ARGV[3], 'commit', '0',
-  'format', ARGV[5], 'taken_ms', string.format('%.0f', taken_ms))
+  'format', format, 'taken_ms', string.format('%.0f', taken_ms))
 if vouched then
   redis.call('HSET', KEYS[2], 'snapshot_token', ARGV[2])
 end

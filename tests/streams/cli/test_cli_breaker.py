@@ -5,15 +5,12 @@ from decimal import Decimal
 import msgspec
 import pytest
 import redis
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 
 from engine.ladder.breaker import BreakerState, Cause, HeldPool, InputsTaken, Opening, Stake, SymbolMove
 from streams.contract.operator_command import BreakerRelease, BreakerVoid, decode_operator_command
 from streams.store.store_keys import ShardKeys
 from tests.support.cli import unimargin
 from tests.support.kafka_log import read_topic
-from tests.support.waiting import wait_until_none
 
 DECISION = ("--who", "desk.night", "--why", "all sources agree")
 OPENING = Opening(
@@ -31,23 +28,6 @@ OPENING = Opening(
     of=Stake(500, 10_000_000, 2_000_000),
     worst=(HeldPool("[red]whale", None, 900_000, 12_000),),
 )
-
-
-@pytest.fixture
-def operators(kafka_env, cli_kafka, unique):
-    """Settings with an operators' topic of its own."""
-    name = unique("operator")
-    cli_kafka.create_topics({name: 1})
-    wait_until_none("the topic's leader", lambda: _missing(cli_kafka, name))
-    return {**kafka_env, "UNIMARGIN_TOPIC_OPERATOR": name, "UNIMARGIN_OPERATOR_TOPIC_ENABLED": "true"}
-
-
-def _missing(kafka, name):
-    try:
-        topics = AdminClient({"bootstrap.servers": kafka.bootstrap_servers}).list_topics(timeout=5).topics
-    except KafkaException as error:
-        return str(error)
-    return None if name in topics and all(it.leader >= 0 for it in topics[name].partitions.values()) else name
 
 
 def store(url, shard, state):

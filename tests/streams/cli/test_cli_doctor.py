@@ -3,10 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 import redis
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from streams.contract.commit import OutboxEntry
+from streams.store.copy_source import Covered
+from streams.store.store_keys import COPIED, ShardKeys
 from tests.streams.cli.test_cli_account import stopped
 from tests.streams.cli.test_cli_events import publish
 from tests.streams.conftest import SHARDS
@@ -77,6 +82,29 @@ def test_doctor_when_topics_differ_are_missing_or_are_cut_then_fails(
     assert "retention.ms=86400000" in cut["found"]
 
 
+def test_doctor_when_copies_are_old_or_fall_short_of_a_cut_log_then_says_so(
+    env: dict[str, str], cli_kafka: RealKafka, unique: Callable[[str], str]
+) -> None:
+    for role in ("FILLS", "LEDGER"):
+        env[f"UNIMARGIN_TOPIC_{role}"] = unique(role)
+        cli_kafka.create_topics({env[f"UNIMARGIN_TOPIC_{role}"]: SHARDS})
+    assert examined(env)[1]["second copies"]["found"].startswith(f"of 0 of {SHARDS} shards")
+    off = examined({**env, "UNIMARGIN_ACCOUNT_STATE_MINUTES": "0"})[1]
+    assert "switched off" in off["second copies"]["found"]
+    fills = env["UNIMARGIN_TOPIC_FILLS"]
+    admin = AdminClient({"bootstrap.servers": cli_kafka.bootstrap_servers})
+    publish(cli_kafka, [OutboxEntry(fills, 0, b"a", b"{", (), "x")] * 4)
+    covered = Covered(fills=2, ledger=0, topic="here", logs={}, time_ns=1)
+    with redis.Redis.from_url(env["UNIMARGIN_REDIS_URL"]) as client:
+        meta = ShardKeys("unimargin", 0).meta
+        client.hset(meta, mapping={"watermark:fills": 4, COPIED: msgspec.json.encode(covered)})
+    old = examined(env)[1]["second copies of shard 0"]
+    assert (old["status"], "s old, and 600 s are given" in old["found"]) == ("warn", True)
+    admin.delete_records([TopicPartition(fills, 0, 3)])[TopicPartition(fills, 0)].result(30)
+    short = examined(env)[1]["second copies of shard 0"]["found"]
+    assert "they reach fills 2, and its log begins at 3" in short
+
+
 def test_doctor_when_shards_lag_or_are_beyond_their_log_or_nobodys_then_says_which(
     env: dict[str, str], cli_kafka: RealKafka, redis_url_db: str
 ) -> None:
@@ -134,8 +162,27 @@ def test_doctor_when_everything_is_away_then_each_is_told_and_no_password() -> N
     }
     said, checks = examined(env)
     assert said.code == 1
-    assert {name: check["status"] for name, check in checks.items()} == dict.fromkeys(
-        ("policy", "broker", "redis"), "FAIL"
-    )
+    assert {name: check["status"] for name, check in checks.items()} == {
+        **dict.fromkeys(("policy", "broker", "redis"), "FAIL"),
+        "encryption": "ok",
+    }
     assert "no/such.toml" in checks["policy"]["found"]
     assert "hunter2" not in said.out + said.err
+
+
+@pytest.mark.parametrize(
+    ("more", "status"),
+    [
+        ({}, "ok"),
+        ({"UNIMARGIN_KAFKA_PLAINTEXT_ALLOWED": "true"}, "warn"),
+        ({"UNIMARGIN_REDIS_PLAINTEXT_ALLOWED": "true"}, "warn"),
+        ({"UNIMARGIN_KAFKA_PLAINTEXT_ALLOWED": "true", "UNIMARGIN_KAFKA_SECURITY_PROTOCOL": "SSL"}, "ok"),
+    ],
+)
+def test_doctor_when_something_may_leave_the_machine_in_clear_then_warns(
+    more: dict[str, str], status: str
+) -> None:
+    away = {"UNIMARGIN_KAFKA_BOOTSTRAP_SERVERS": NOWHERE, "UNIMARGIN_REDIS_URL": f"redis://{NOWHERE}"}
+    _, checks = examined({**away, **more})
+    assert checks["encryption"]["status"] == status
+    assert all(name in checks["encryption"]["action"] for name in more if status == "warn")

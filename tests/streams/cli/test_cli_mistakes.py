@@ -112,6 +112,13 @@ def test_redis_address_when_malformed_then_named_and_not_repeated(url: str) -> N
     assert "hunter2" not in said.err
 
 
+def test_demo_when_a_password_would_be_an_argument_then_refused_and_not_repeated() -> None:
+    said = unimargin("demo", "--redis", "redis://:hunter2@127.0.0.1:6379/0")
+    assert said.code == 2
+    assert "UNIMARGIN_REDIS_PASSWORD" in said.err
+    assert "hunter2" not in said.err
+
+
 @pytest.mark.parametrize("words", [("account", "show", "alice"), ("account", "list")], ids=" ".join)
 def test_policy_when_its_file_is_missing_then_named(words: tuple[str, ...]) -> None:
     said = unimargin(*words, env={"UNIMARGIN_POLICY_FILE": "no/such.toml"})

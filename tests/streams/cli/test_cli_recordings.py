@@ -97,6 +97,7 @@ def test_demo_when_told_how_to_read_then_its_exchange_is_told_the_same() -> None
         kafka=None,
         redis=None,
         keep=False,
+        board=False,
     )
     words = options.exchange_arguments()
     assert words[-8:] == [

@@ -22,6 +22,7 @@ def test_create_when_done_then_partitions_of_the_file_and_the_option(cli_kafka: 
         "ledger": SHARDS,
         "margin-events": SHARDS,
         "liquidations": SHARDS,
+        "account-state": SHARDS,
         "quarantine": 1,
     }
 

@@ -98,14 +98,18 @@ def test_conclude_when_ids_of_the_outbox_have_another_meaning_then_they_are_with
     assert adopted.sequences == {STREAM: 4}
 
 
-def test_conclude_when_the_outbox_goes_on_behind_what_contradicts_it_then_its_rest_is_said_last():
-    told = AccountRisk("alice", {"": LadderState(band=Band.REDUCE_ONLY)}, {STREAM: 4})
-    shard = Shard(told)
-    inherits(shard, event(3), event(4, Band.REDUCE_ONLY))
-    shard.adopt(record(event(3, Band.WARNING)))
-    assert shard.read_back.withdrawn()[Lane.ORDINARY] == [0]
-    assert shard.processor.book.risk("alice").pools == told.pools
-    assert shard.processor.book.risk("alice").sequences == {STREAM: 4}
+def test_conclude_when_the_outbox_goes_on_behind_what_contradicts_it_then_its_rest_goes_too():
+    """It goes on from what nobody has heard: a plan would name a verdict that has another meaning."""
+    pools = {"": LadderState(band=Band.REDUCE_ONLY), "BTC": LadderState(band=Band.LIQUIDATION)}
+    shard = Shard(AccountRisk("alice", pools, {STREAM: 5}))
+    warned = LadderState(band=Band.WARNING)
+    of_btc = msgspec.structs.replace(event(5, Band.LIQUIDATION), position="BTC", ladder_before=warned)
+    bob = event(1, account="bob")
+    inherits(shard, event(3), bob, event(4, Band.REDUCE_ONLY), of_btc)
+    (adopted,) = shard.adopt(record(event(3, Band.WARNING)))
+    assert shard.read_back.withdrawn()[Lane.ORDINARY] == [0, 2, 3]
+    assert adopted.pools == {"": LadderState(band=Band.WARNING), "BTC": warned}, "as was said, and as it was"
+    assert adopted.sequences == {STREAM: 3}
 
 
 GOOD = record(event(7))

@@ -619,3 +619,19 @@ async def test_reader_when_an_account_is_stored_then_it_is_found_in_its_shard(
 def test_prefix_with_braces_then_refused(metrics: Metrics) -> None:
     with pytest.raises(ValueError, match="apart"):
         ShardStore(connect("redis://127.0.0.1:1/0"), 0, "a", metrics, prefix="a{b}")
+
+
+async def test_commit_when_the_server_has_become_a_replica_then_its_connection_is_dropped(
+    client: Redis, metrics: Metrics
+) -> None:
+    """Else whoever is led to the next primary by a name would never ask for it again. An older server wraps the words."""
+    store = ShardStore(client, 3, "worker-a", metrics, retry_for_s=0.1)
+    await store.take_over()
+    before = await client.client_id()
+    await client.execute_command("REPLICAOF", "127.0.0.1", "1")
+    try:
+        with pytest.raises(StoreUnavailable, match="READONLY"):
+            await store.commit(fills(0, 1))
+        assert await client.client_id() != before
+    finally:
+        await client.execute_command("REPLICAOF", "NO", "ONE")

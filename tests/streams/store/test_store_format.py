@@ -7,8 +7,9 @@ from redis.asyncio import Redis
 from engine.ledger.accounts import AccountState, encode
 from streams.contract.commit import Commit
 from streams.observe.metrics import Metrics
+from streams.store.format_store import FormatInForce, HigherInForce, format_key, put_format_in_force
 from streams.store.shard_store import ShardStore, StoreRefused
-from streams.store.store_format import FORMAT, FORMATS
+from streams.store.store_format import FORMAT, FORMAT_FIRST, FORMATS
 from streams.store.store_keys import ShardKeys
 
 KEYS = ShardKeys("unimargin", 3)
@@ -53,16 +54,33 @@ async def test_take_over_when_nothing_says_a_format_then_it_is_the_first_and_the
     await client.hdel(KEYS.meta, "format")
     image = await ShardStore(client, 3, "worker-b", metrics).take_over()
     assert image.watermarks == {"fills": 7}
-    assert await client.hget(KEYS.meta, "format") == str(FORMAT).encode()
+    assert await client.hget(KEYS.meta, "format") == str(FORMAT_FIRST).encode()
 
 
-async def test_take_over_when_an_older_edition_has_written_then_the_higher_number_takes_its_place(
+async def test_take_over_when_a_newer_edition_does_then_it_writes_what_is_in_force_until_that_is_raised(
     store: ShardStore, client: Redis, monkeypatch: pytest.MonkeyPatch, metrics: Metrics
 ) -> None:
     await written(store)
     monkeypatch.setattr("streams.store.shard_store.FORMAT", FORMAT + 1)
-    await ShardStore(client, 3, "of tomorrow", metrics).take_over()
+    newer = ShardStore(client, 3, "of tomorrow", metrics)
+    await newer.take_over()
+    assert newer.format == FORMAT_FIRST
+    with monkeypatch.context() as back:
+        back.setattr("streams.store.shard_store.FORMAT", FORMAT)
+        await ShardStore(client, 3, "rolled back", metrics).take_over()
+    await put_format_in_force(client, "unimargin", FormatInForce(FORMAT + 1, 1, "ops", "all are new"))
+    with pytest.raises(HigherInForce):
+        await put_format_in_force(client, "unimargin", FormatInForce(FORMAT + 1, 2, "ops", "again"))
+    with monkeypatch.context() as back:
+        back.setattr("streams.store.shard_store.FORMAT", FORMAT)
+        before = await dumped(client)
+        with pytest.raises(StoreRefused, match="newer edition"):
+            await ShardStore(client, 3, "shut out", metrics).take_over()
+        assert await dumped(client) == before
+    await newer.take_over()
+    assert newer.format == FORMAT + 1
     monkeypatch.undo()
+    await client.delete(format_key("unimargin"))
     before = await dumped(client)
     with pytest.raises(StoreRefused, match="newer edition"):
         await ShardStore(client, 3, "rolled back", metrics).take_over()

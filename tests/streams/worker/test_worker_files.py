@@ -18,6 +18,7 @@ def test_worker_when_it_ran_and_ended_then_its_working_directory_is_empty(
             "UNIMARGIN_KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers,
             "UNIMARGIN_KAFKA_FETCH_WAIT_MS": "5",
             "UNIMARGIN_KAFKA_IDEMPOTENT_PRODUCER": "false",
+            "UNIMARGIN_ACCOUNT_STATE_MINUTES": "0",
             "UNIMARGIN_METRICS_PORT": "0",
             "UNIMARGIN_REDIS_URL": redis_url_db,
         }

@@ -1,0 +1,1 @@
+"""`unimargin format`."""

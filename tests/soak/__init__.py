@@ -1,0 +1,1 @@
+"""A long run with faults: `make soak`. Its last report lies beside it."""
