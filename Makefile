@@ -1,10 +1,10 @@
-# make demo | test | bench | bench-peers | bench-scale | planted | soak | lint | lock      ARGS="..." is passed on to the program that runs
+# make demo | test | bench | bench-peers | bench-scale | planted | soak | lint | dashboards | kubernetes | lock      ARGS="..." is passed on to the program that runs
 # A plain checkout needs only Python 3.11 or 3.12; `make test` also installs what .ci/services lists.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup services sbom audit demo test bench bench-peers bench-scale planted soak lint lock
+.PHONY: help setup services sbom audit demo test bench bench-peers bench-scale planted soak lint lock dashboards kubernetes
 
 VENV := .venv
 STAMP := $(VENV)/.installed
@@ -21,6 +21,8 @@ help:
 	@echo "make audit   ask of known vulnerabilities in it; waivers with an end are in .ci/audit-waivers.toml"
 	@echo "make soak    half an hour of load and faults, and a report (not in CI); longer: ARGS=\"--minutes 600\""
 	@echo "make lint    ruff, mypy and the import rules"
+	@echo "make dashboards   write deploy/grafana/dashboards anew from the panels beside them"
+	@echo "make kubernetes   write the rules of Prometheus as the operator of a cluster reads them"
 	@echo "make lock    write requirements.lock anew from pyproject.toml"
 
 setup: $(STAMP)
@@ -60,6 +62,12 @@ lint: setup
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
 
+dashboards: setup
+	@$(VENV)/bin/python -m deploy.grafana.write_dashboards
+
+kubernetes: setup
+	@$(VENV)/bin/python -m deploy.kubernetes.write_prometheus_rule $(ARGS)
+
 sbom: setup
 	@mkdir -p dist
 	@PYTHONWARNINGS=ignore $(UV) tool run --quiet --from cyclonedx-bom==7.5.0 cyclonedx-py requirements --pyproject pyproject.toml \
@@ -70,5 +78,5 @@ audit: setup
 	@.ci/audit
 
 lock: setup
-	@$(UV) pip compile -q pyproject.toml --extra demo --extra desk --group dev --universal --python-version 3.11 \
+	@$(UV) pip compile -q pyproject.toml --extra demo --extra desk --extra traces --group dev --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-emit-find-links -o requirements.lock

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from engine.edition import ENGINE_VERSION
 from engine.events.effects import Stream
-from engine.events.saying import ENGINE_VERSION
 from engine.liquidation.adl_risk import AdlLevel, AdlReason, AdlState, FundExposure, advance_adl, reason_of
 from engine.policy import Policy
 

@@ -4,8 +4,8 @@ from enum import StrEnum
 
 import msgspec
 
+from engine.edition import ENGINE_VERSION
 from engine.events.effects import Stream
-from engine.events.saying import ENGINE_VERSION
 from engine.ladder.breaker import BreakerState, Opening, Stake
 
 

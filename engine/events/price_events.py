@@ -2,8 +2,8 @@
 
 import msgspec
 
+from engine.edition import ENGINE_VERSION
 from engine.events.effects import Stream
-from engine.events.saying import ENGINE_VERSION
 from engine.marks.outages import OutageKind, OutageTurn
 
 

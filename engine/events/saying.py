@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from engine.edition import ENGINE_VERSION
 from engine.events.dependencies import marks_used
 from engine.events.effects import (
     LIQUIDATION_TYPES,
@@ -32,8 +33,6 @@ from engine.margin.figures import Figures
 from engine.marks.mark_book import Prices
 from engine.numbers import canonical, exact
 from engine.policy import Policy
-
-ENGINE_VERSION = "0.3.0"
 
 _replace = msgspec.structs.replace
 

@@ -3,9 +3,9 @@
 The point of view is unimargin's: it *receives* what the exchange sends, and *sends* what the exchange acts on.
 """
 
-from importlib.metadata import version
 from typing import Any
 
+from engine.edition import ENGINE_VERSION
 from streams.asyncapi.example_day import example_day
 from streams.asyncapi.json_schemas import Schema
 from streams.asyncapi.message_catalogue import BINDING_VERSION, all_messages
@@ -100,7 +100,7 @@ def asyncapi_document(settings: Settings) -> dict[str, Any]:
         "asyncapi": "3.0.0",
         "info": {
             "title": "unimargin",
-            "version": version("unimargin"),
+            "version": ENGINE_VERSION,
             "description": ABOUT,
             "license": {"name": "Apache-2.0"},
         },

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Mapping
 
 import structlog
 from structlog.typing import Processor
@@ -23,8 +24,8 @@ class NoCredentials(logging.Filter):
         return not (record.name.startswith("aiokafka") and "SaslAuthenticate" in record.getMessage())
 
 
-def configure_logs(level: str) -> None:
-    """Send everything at `level` or above to standard error as JSON lines."""
+def configure_logs(level: str, levels: Mapping[str, str] | None = None) -> None:
+    """Send everything at `level` or above, and of the loggers in `levels` at theirs, to standard error as JSON lines."""
     structlog.configure(
         processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -44,6 +45,8 @@ def configure_logs(level: str) -> None:
     handler.addFilter(NoCredentials())
     logging.root.handlers = [handler]
     logging.root.setLevel(level)
-    # Both tell of every fetch and every heartbeat at INFO.
+    # They tell of every fetch and every heartbeat at INFO.
     for noisy in ("aiokafka", "faust", "mode"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+    for name, its_level in (levels or {}).items():
+        logging.getLogger(name).setLevel(its_level)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
@@ -26,6 +26,8 @@ OTHER_VARIABLES = frozenset(
     {"UNIMARGIN_CASES", "UNIMARGIN_DATA", "UNIMARGIN_DATA_DIR", "UNIMARGIN_LIFE_CYCLES"}
 )
 """Of this repository's tests and benchmarks, which run commands too."""
+
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
 class SettingsError(Exception):
@@ -96,7 +98,14 @@ class Settings(ConnectionSettings):
     metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(default=9108, ge=0, le=65535)
     """0 takes a free port and says which in the log."""
-    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    log_level: LogLevel = "INFO"
+    log_levels: Annotated[dict[str, LogLevel], NoDecode] = Field(default_factory=dict)
+    """Levels of single loggers, ours or a library's, and of all below them: `aiokafka=INFO,streams.outbox=DEBUG`."""
+
+    traces_endpoint: str = Field(default="", pattern="^(https?://.+)?$")
+    """Where a collector takes OpenTelemetry traces over HTTP (`http://127.0.0.1:4318/v1/traces`); empty keeps none. Needs unimargin[traces]."""
+    traces_share: float = Field(default=0.01, ge=0, le=1)
+    """Of how many batches the spans are kept: some 0.1 ms of the event loop each."""
 
     api_host: str = "127.0.0.1"
     """Where `unimargin api` listens. Anywhere but on loopback it asks for keys."""
@@ -145,6 +154,19 @@ class Settings(ConnectionSettings):
     `margin_loop_lag_seconds` too. From `kafka_session_timeout_seconds` on it is the broker that is first."""
     shutdown_seconds: float = Field(default=20.0, ge=1)
     """Bound on finishing commits and publications after SIGTERM."""
+
+    @field_validator("log_levels", mode="before")
+    @classmethod
+    def _levels(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [pair.partition("=") for pair in value.replace(" ", "").split(",") if pair]
+        for name, _, level in pairs:
+            if not name or level not in get_args(LogLevel):
+                raise ValueError(
+                    f"{name}={level}: a list of logger=LEVEL is wanted, with {', '.join(get_args(LogLevel))}"
+                )
+        return {name: level for name, _, level in pairs}
 
     @field_validator("heat_map_moves", mode="before")
     @classmethod

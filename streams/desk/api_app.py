@@ -3,7 +3,6 @@
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from importlib.metadata import version
 
 from litestar import Litestar, Router
 from litestar.di import Provide
@@ -14,6 +13,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from engine.edition import ENGINE_VERSION
 from streams.config.settings import Settings
 from streams.desk.account_routes import (
     list_accounts,
@@ -110,7 +110,7 @@ def api_app(
 def _schema() -> OpenAPIConfig:
     return OpenAPIConfig(
         title="unimargin desk",
-        version=version("unimargin"),
+        version=ENGINE_VERSION,
         description="What a desk asks of margin accounts. Amounts are strings with every digit; errors are RFC 9457 problem details.",
         use_handler_docstrings=True,
         security=[{"key": []}],

@@ -2,6 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from streams.observe.registry import process_registry
+
 LATENCY_EDGES_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -10,7 +12,7 @@ class ApiMetrics:
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         """Register every metric on `registry` (a fresh one by default)."""
-        self.registry = r = registry or CollectorRegistry()
+        self.registry = r = registry or process_registry()
         self.requests_total = Counter(
             "margin_api_requests_total",
             "Requests answered, by route as the schema names it, and by status.",

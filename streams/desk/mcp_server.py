@@ -1,6 +1,5 @@
 """The desk's questions for a language model: an MCP server on standard input and output, which only reads."""
 
-from importlib.metadata import version
 from typing import Any
 
 import msgspec
@@ -18,6 +17,7 @@ from mcp.types import (
 )
 
 from engine.analytics.hypothetical import HypotheticalError
+from engine.edition import ENGINE_VERSION
 from streams.config.problem import Problem
 from streams.config.settings import SettingsError
 from streams.desk.mcp_tools import McpTools, ToolSource
@@ -57,7 +57,7 @@ def mcp_server(tools: McpTools) -> Server[Any]:
 
     return Server(
         "unimargin",
-        version=version("unimargin"),
+        version=ENGINE_VERSION,
         instructions=INSTRUCTIONS,
         on_list_tools=list_tools,
         on_call_tool=call_tool,

@@ -4,9 +4,12 @@ Rules: prefix ``margin_``, base units, ``_total`` on counters, timestamps instea
 (an exchange has millions), label values from closed sets (states, reason codes, topics, listed symbols).
 """
 
+from enum import StrEnum
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from engine.ladder.breaker import CAUSES
+from streams.observe.registry import process_registry
 
 # Edges on the thresholds a reader cares about: 10 ms is the tick-to-event promise.
 LATENCY_EDGES_SECONDS = (
@@ -15,12 +18,27 @@ LATENCY_EDGES_SECONDS = (
 BATCH_EDGES_COUNT = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
 
+class Stage(StrEnum):
+    """A part of the way from a record to its published event; each begins where the one before ends."""
+
+    RECEIVED = "received"
+    """From the event time of a mark to its having been read from Kafka."""
+    JUDGED = "judged"
+    """... to everybody whom it concerns having been judged. Also of fills and ledger entries: from having been read."""
+    COMMITTED = "committed"
+    """... to what was found being durable in Redis."""
+    PUBLISHED = "published"
+    """... to the events being sent to Kafka."""
+    ACKNOWLEDGED = "acknowledged"
+    """... to Kafka having taken them."""
+
+
 class Metrics:
     """The worker's instruments on a registry of its own; build one per process."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         """Register every metric on `registry` (a fresh one by default)."""
-        self.registry = registry or CollectorRegistry()
+        self.registry = registry or process_registry()
         r = self.registry
         self.worker_info = Gauge(
             "margin_worker_info", "Constant 1; labels name what runs.", ["version", "policy"], registry=r
@@ -300,6 +318,15 @@ class Metrics:
             buckets=LATENCY_EDGES_SECONDS,
             registry=r,
         )
+        stage_seconds = Histogram(
+            "margin_stage_seconds",
+            "Time that each stage of the way from a record to its event takes: received, judged, committed, published, acknowledged. Of"
+            " batches and commits, the oldest part of each; of the outbox, one event at a time.",
+            ["stage"],
+            buckets=LATENCY_EDGES_SECONDS,
+            registry=r,
+        )
+        self.stage_seconds = {stage: stage_seconds.labels(stage) for stage in Stage}
         self.outbox_pending = Gauge(
             "margin_outbox_pending", "Events committed and not yet acknowledged by Kafka.", registry=r
         )
@@ -324,6 +351,14 @@ class Metrics:
             "margin_shards", "Shards of this worker by condition (running, recovering, standby, ...).",
             ["condition"], registry=r,
         )  # fmt: skip
+        self.shards_expected = Gauge(
+            "margin_shards_expected",
+            "Shards that there are: partitions of the topic of fills. 0 until this worker is admitted.",
+            registry=r,
+        )
+        self.rebalances_total = Counter(
+            "margin_rebalances_total", "Times that the group gave this worker its shards anew.", registry=r
+        )
         self.standby_behind_seconds = Gauge(
             "margin_standby_behind_seconds",
             "How long ago this standby held all that the shard's owner had committed.",

@@ -19,6 +19,7 @@ and read back from Redis when their turn has come.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from itertools import islice
@@ -43,7 +44,8 @@ from aiokafka.partitioner import DefaultPartitioner
 
 from streams.contract.commit import Lane, OutboxEntry
 from streams.contract.operator_command import OUTCOME_TYPE, RESUME_TYPE
-from streams.observe.metrics import Metrics
+from streams.observe.metrics import Metrics, Stage
+from streams.observe.traces import NO_TRACES, Traces
 from streams.outbox.licence import Licence
 from streams.store.shard_store import EpochLost, ShardStore, StoreRewound
 
@@ -83,6 +85,15 @@ async def _cannot_pass_over(entry: OutboxEntry, error: KafkaError) -> None:
     raise RelayError(f"{entry.topic}: {error!r}") from error
 
 
+class _Timed(NamedTuple):
+    """The one entry whose way is timed: entry by entry would cost more than it tells."""
+
+    place: int
+    """How many entries are before it."""
+    offered_s: float
+    """Monotonic."""
+
+
 class _Batch(NamedTuple):
     """Entries of one round that go to the same partition, as one Kafka batch."""
 
@@ -105,7 +116,9 @@ class OutboxRelay:
         metrics: Metrics,
         clock_ns: Callable[[], int],
         ahead: "OutboxRelay | None" = None,
+        traces: Traces = NO_TRACES,
     ) -> None:
+        self._traces = traces
         self._store, self._lane, self._licence = store, lane, licence
         self._ahead = ahead
         self._producer = producer
@@ -119,6 +132,7 @@ class OutboxRelay:
         self._offered = self._done = 0
         """Entries since the take-over; those that are published, or passed over."""
         self._progress = asyncio.Condition()
+        self._timed: _Timed | None = None
         self._work = asyncio.Event()
         self._drained = asyncio.Event()
         self._drained.set()
@@ -131,6 +145,8 @@ class OutboxRelay:
         if not entries:
             return
         room = 0 if self._pending_in_redis else max(0, PENDING_ENTRIES_MAX - len(self._pending))
+        if room and self._timed is None:
+            self._timed = _Timed(len(self._pending), time.monotonic())
         self._pending.extend(entries[:room])
         self._pending_in_redis += len(entries[room:])
         self._offered += len(entries)
@@ -140,7 +156,7 @@ class OutboxRelay:
 
     def withdraw(self, places: Collection[int]) -> None:
         """Forget the entries at these places of what was offered: they are not in the outbox any more. Nothing was published yet."""
-        held = len(self._pending)
+        held, self._timed = len(self._pending), None
         self._pending = deque(entry for place, entry in enumerate(self._pending) if place not in places)
         self._pending_in_redis -= sum(place >= held for place in places)
         self._offered -= len(places)
@@ -178,7 +194,7 @@ class OutboxRelay:
             # The gauges are shared by the worker's shards; what this one leaves behind is its next owner's.
             self._count_pending(-self.waiting)
             self._pending.clear()
-            self._pending_in_redis = 0
+            self._pending_in_redis, self._timed = 0, None
             self._drained.set()
 
     async def _round(self) -> None:
@@ -187,6 +203,7 @@ class OutboxRelay:
         batches = await _until_it_works(self._next_batches, "preparing a round")
         if self._ahead is not None:
             await self._ahead.said()
+        sent_s = time.monotonic()
         try:
             async with asyncio.TaskGroup() as group:
                 sends = [group.create_task(self._send(batch)) for batch in batches]
@@ -196,6 +213,7 @@ class OutboxRelay:
         ends = (send.result() for send in sends)
         positions = {topic: end for topic, end in ends if end is not None}
         count = sum(len(batch.entries) for batch in batches)
+        self._tell_stages(count, sent_s)
         await self._licence.proved_by(lambda: self._store.published(self._lane, count, positions))
         for _ in range(count):
             self._pending.popleft()
@@ -203,6 +221,18 @@ class OutboxRelay:
         async with self._progress:
             self._done += count
             self._progress.notify_all()
+
+    def _tell_stages(self, count: int, sent_s: float) -> None:
+        """The oldest `count` entries were sent at `sent_s` and are acknowledged now."""
+        if self._timed is None:
+            return
+        if self._timed.place >= count:
+            self._timed = self._timed._replace(place=self._timed.place - count)
+            return
+        stages = self._metrics.stage_seconds
+        stages[Stage.PUBLISHED].observe(sent_s - self._timed.offered_s)
+        stages[Stage.ACKNOWLEDGED].observe(time.monotonic() - sent_s)
+        self._timed = None
 
     def _count_pending(self, change: int) -> None:
         self._metrics.outbox_pending.inc(change)
@@ -253,7 +283,8 @@ class OutboxRelay:
             return offset
 
         try:
-            offset = await _until_it_works(attempt, f"{batch.place.topic}/{batch.place.partition}")
+            with self._traces.goes_on("publish", batch.entries, topic=batch.place.topic):
+                offset = await _until_it_works(attempt, f"{batch.place.topic}/{batch.place.partition}")
         except RelayError as error:
             if not isinstance(error.__cause__, REFUSED_RECORD) and not _is_not_allowed(batch, error):
                 raise

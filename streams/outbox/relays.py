@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 from streams.contract.commit import Lane, OutboxEntry
 from streams.kafka.producer_epochs import ProducerEpoch
 from streams.observe.metrics import Metrics
+from streams.observe.traces import NO_TRACES, Traces
 from streams.outbox.licence import Licence
 from streams.outbox.relay import OutboxRelay
 from streams.store.shard_store import ShardStore
@@ -38,12 +39,15 @@ class OutboxRelays:
         metrics: Metrics,
         clock_ns: Callable[[], int],
         raise_epoch: RaiseEpoch,
+        traces: Traces = NO_TRACES,
     ) -> None:
         self._store, self._metrics, self._raise_epoch = store, metrics, raise_epoch
         self._licence = Licence(store)
         first, second = Lane.LIQUIDATIONS, Lane.ORDINARY
-        ahead = OutboxRelay(store, first, self._licence, producers[first], metrics, clock_ns)
-        behind = OutboxRelay(store, second, self._licence, producers[second], metrics, clock_ns, ahead)
+        ahead = OutboxRelay(store, first, self._licence, producers[first], metrics, clock_ns, traces=traces)
+        behind = OutboxRelay(
+            store, second, self._licence, producers[second], metrics, clock_ns, ahead=ahead, traces=traces
+        )
         self._relays = {first: ahead, second: behind}
         self._epoch: ProducerEpoch | None = None
         self._older_edition = False

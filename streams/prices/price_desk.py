@@ -33,7 +33,8 @@ from streams.contract.commit import OutboxEntry
 from streams.contract.quarantine_budget import QuarantineBudget
 from streams.contract.quarantine_record import quarantine_entry
 from streams.contract.rulings import OneRuling, Rulings
-from streams.observe.metrics import Metrics
+from streams.observe.metrics import Metrics, Stage
+from streams.observe.traces import NO_TRACES, Traces
 from streams.prices.price_reader import PriceRecord
 from streams.prices.symbol_beliefs import SymbolBeliefs
 
@@ -76,6 +77,7 @@ class PriceDesk:
         turn: asyncio.Lock,
         conflates: bool = False,
         rulings: Rulings = OneRuling(),  # noqa: B008 - it has no state
+        traces: Traces = NO_TRACES,
     ) -> None:
         """`judge` gets instants in order; `quarantine` gets records that are no prices; `beliefs` keeps what is refused.
 
@@ -86,11 +88,15 @@ class PriceDesk:
         self._topic, self._quarantine_topic, self._turn = topic, quarantine_topic, turn
         self._rulings = rulings
         self._budget = QuarantineBudget()
+        self._traces = traces
 
-    async def on_records(self, records: Sequence[PriceRecord], batches_waiting: int = 0) -> None:
-        """Take one polled batch, behind which `batches_waiting` others wait."""
+    async def on_records(
+        self, records: Sequence[PriceRecord], batches_waiting: int = 0, polled_ns: int | None = None
+    ) -> None:
+        """Take one batch that was polled at `polled_ns` (Unix ns; by default now), behind which `batches_waiting` others wait."""
         await self._rulings.known()
         began = time.perf_counter()
+        waited_s = 0.0 if polled_ns is None else (time.time_ns() - polled_ns) / NANOSECONDS
         async with self._turn:
             received_ns = time.time_ns()
             taken = Taken([], [], [])
@@ -105,8 +111,15 @@ class PriceDesk:
                     await self._rulings.reach(decoded[until].time_ns)
                     taken, decoded = Taken([], [], []), decoded[until:]
                 _add(taken, self._intake.take(decoded, received_ns))
-            await self._take(taken, received_ns, batches_waiting)
-        self._metrics.mark_batch_seconds.observe(time.perf_counter() - began)
+            with self._traces.span("prices.batch", records=len(records), instants=len(taken.instants)):
+                await self._take(taken, received_ns, batches_waiting)
+        took_s = time.perf_counter() - began
+        self._metrics.mark_batch_seconds.observe(took_s)
+        if taken.instants:
+            newest_ns = max(instant.name.time_ns for instant in taken.instants)
+            polled_ns = received_ns if polled_ns is None else polled_ns
+            self._metrics.stage_seconds[Stage.RECEIVED].observe((polled_ns - newest_ns) / NANOSECONDS)
+            self._metrics.stage_seconds[Stage.JUDGED].observe(waited_s + took_s)
 
     def _ruled_until(self, decoded: Sequence[MarksRecord], received_ns: int) -> int | None:
         """Place of the first record at whose time another policy is in force; None where there is none. No date far ahead brings one on."""
@@ -164,7 +177,8 @@ class PriceDesk:
         self._metrics.mark_batches_total.labels(how).inc()
         self._metrics.mark_batch_marks.observe(marks_count)
         self._metrics.instants_conflated_total.inc(len(instants) - len(judged))
-        await self._judge(self._encoder.encode(judged))
+        with self._traces.span("judge", instants=len(judged)):
+            await self._judge(self._encoder.encode(judged))
 
     def _how(
         self, instants: Sequence[Instant], marks_count: int, received_ns: int, batches_waiting: int

@@ -105,6 +105,11 @@ class PriceReader:
         return now_ns if oldest_ns is None else max(min(oldest_ns, now_ns), now_ns - UNTAKEN_NS_MAX)
 
     @property
+    def polled_ns(self) -> int | None:
+        """When the batch was polled that is being taken (Unix ns)."""
+        return self._in_hand_ns
+
+    @property
     def batches_waiting(self) -> int:
         """How many batches nobody has taken yet."""
         return len(self._inbox)

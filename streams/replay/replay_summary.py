@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from engine.edition import ENGINE_VERSION
 from engine.events.effects import EventType
-from engine.events.saying import ENGINE_VERSION
 from streams.replay.digests import digests
 from streams.replay.replay_counts import Refused, Second
 from streams.replay.runner import Replay

@@ -15,9 +15,11 @@ What a crash loses is judged again by the next owner: no event was published, an
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import islice
+from typing import NamedTuple
 
 from streams.contract.commit import Commit, merge
 
@@ -32,33 +34,42 @@ PASSED_OVER_MAX = 3
 Acknowledge = Callable[[], object]
 
 
+class _Queued(NamedTuple):
+    part: Commit
+    since_s: float
+    """When its oldest part was added (monotonic)."""
+
+
 class CommitQueue:
     """The parts of one shard. One task takes commits: `next`, make it durable, `committed`."""
 
     def __init__(self) -> None:
         """Nothing waits."""
-        self._urgent: deque[Commit] = deque()
-        self._waiting: dict[str | int, Commit] = {}
+        self._urgent: deque[_Queued] = deque()
+        self._waiting: dict[str | int, _Queued] = {}
         """By account, and by a number what is said of none."""
         self._acknowledgements: deque[tuple[int, Acknowledge]] = deque()
         """With the number of urgent parts that have to be durable first."""
         self._added = self._taken = self._numbered = self._passed_over = 0
+        self.taken_since_s = 0.0
+        """When the oldest part was added of what `next` gave last (monotonic)."""
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
 
     def add(self, parts: Iterable[Commit]) -> None:
         """Take parts in the order in which they changed memory. One that is not urgent speaks of one account at most."""
+        now_s = time.monotonic()
         for part in parts:
             if part.urgent:
-                self._add_urgent(part)
+                self._add_urgent(_Queued(part, now_s))
             elif part:
-                self._wait(part)
+                self._wait(_Queued(part, now_s))
 
     def hurry(self) -> None:
         """All that waits becomes durable before what is added from now on."""
-        for part in self._waiting.values():
-            self._put_first(part)
+        for queued in self._waiting.values():
+            self._put_first(queued)
         self._waiting.clear()
 
     def acknowledge(self, calls: Iterable[Acknowledge]) -> None:
@@ -75,14 +86,14 @@ class CommitQueue:
             piece = self._piece()
             if piece or not self._urgent:
                 self._passed_over = 0
-                return merge([self._waiting.pop(account) for account in piece])
+                return self._take([self._waiting.pop(account) for account in piece])
         self._passed_over += bool(self._waiting)
         run = [self._urgent.popleft()]
-        size = _size(run[0])
-        while self._urgent and (size := size + _size(self._urgent[0])) <= COMMIT_ACCOUNTS_MAX:
+        size = _size(run[0].part)
+        while self._urgent and (size := size + _size(self._urgent[0].part)) <= COMMIT_ACCOUNTS_MAX:
             run.append(self._urgent.popleft())
         self._taken += len(run)
-        return merge(run)
+        return self._take(run)
 
     def committed(self) -> list[Acknowledge]:
         """What `next` gave last is durable; returns what may be acknowledged now."""
@@ -107,27 +118,33 @@ class CommitQueue:
         """Nothing more becomes durable here: nobody need wait for it."""
         self._idle.set()
 
-    def _add_urgent(self, part: Commit) -> None:
-        waited = [self._waiting.pop(account) for account in sorted(_accounts(part) & self._waiting.keys())]
-        self._put_first(merge([*waited, part]) if waited else part)
+    def _take(self, queued: list[_Queued]) -> Commit:
+        self.taken_since_s = min((it.since_s for it in queued), default=time.monotonic())
+        return merge([it.part for it in queued])
+
+    def _add_urgent(self, queued: _Queued) -> None:
+        accounts = sorted(_accounts(queued.part) & self._waiting.keys())
+        waited = [self._waiting.pop(account) for account in accounts]
+        self._put_first(_joined([*waited, queued]))
 
     def _piece(self) -> list[str | int]:
         """Who has waited longest; but of whom something urgent waits too, that was queued before and must not be overtaken."""
-        ahead = {account for part in self._urgent for account in _accounts(part)}
+        ahead = {account for queued in self._urgent for account in _accounts(queued.part)}
         return list(islice((it for it in self._waiting if it not in ahead), PIECE_ACCOUNTS_MAX))
 
-    def _put_first(self, part: Commit) -> None:
-        self._urgent.append(part)
+    def _put_first(self, queued: _Queued) -> None:
+        self._urgent.append(queued)
         self._added += 1
         self._stir()
 
-    def _wait(self, part: Commit) -> None:
-        if len(part.risks) > 1:
-            raise AssertionError(f"a part that can wait speaks of {len(part.risks)} accounts")
+    def _wait(self, queued: _Queued) -> None:
+        risks = queued.part.risks
+        if len(risks) > 1:
+            raise AssertionError(f"a part that can wait speaks of {len(risks)} accounts")
         self._numbered += 1
-        account = next(iter(part.risks), self._numbered)
+        account = next(iter(risks), self._numbered)
         before = self._waiting.get(account)
-        self._waiting[account] = merge([before, part]) if before else part
+        self._waiting[account] = _joined([before, queued] if before else [queued])
         self._stir()
 
     def _stir(self) -> None:
@@ -137,6 +154,11 @@ class CommitQueue:
 
     def _ripe(self) -> bool:
         return bool(self._acknowledgements) and self._acknowledgements[0][0] <= self._taken
+
+
+def _joined(queued: list[_Queued]) -> _Queued:
+    """One part with the effect of all, as old as the first."""
+    return queued[0] if len(queued) == 1 else _Queued(merge([it.part for it in queued]), queued[0].since_s)
 
 
 def _accounts(part: Commit) -> set[str]:

@@ -5,9 +5,11 @@ Records and judgements become `Commit` parts in the order in which they changed 
 relay of their lane.
 """
 
+import time
 from collections.abc import Callable
 
 from streams.contract.commit import Commit, Lane
+from streams.observe.metrics import Stage
 from streams.shards.account_copies import AccountCopies
 from streams.shards.crash import crash_only
 from streams.shards.shard_parts import ShardParts
@@ -21,7 +23,7 @@ class Committing:
         """`copies` hears what has become durable; `lose` is called when the shard is not ours any more."""
         self.processor, self._store, self._relays = parts.processor, parts.store, parts.relays
         self._queue, self._cascade, self._metrics = parts.queue, parts.cascade, parts.metrics
-        self._copies, self._lose = copies, lose
+        self._traces, self._copies, self._lose = parts.traces, copies, lose
 
     @crash_only
     async def commit_parts(self) -> None:
@@ -38,8 +40,10 @@ class Committing:
                 acknowledge()
 
     async def _commit(self, commit: Commit) -> None:
-        with self._metrics.commit_seconds.time():
+        traced = self._traces.goes_on("commit", commit.outbox, shard=self.processor.shard)
+        with traced, self._metrics.commit_seconds.time():
             await self._store.commit(commit)
+        self._metrics.stage_seconds[Stage.COMMITTED].observe(time.monotonic() - self._queue.taken_since_s)
         self.processor.on_committed(commit)
         self._copies.on_committed(commit)
         self._relays.offer(commit.outbox)

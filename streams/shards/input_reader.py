@@ -88,6 +88,11 @@ class InputReader:
         self._read[topic].clear()
         self._moved.set()
 
+    @property
+    def oldest_read_s(self) -> float:
+        """When the oldest batch was read that waits to be taken (monotonic); now, where none does."""
+        return min((it[0].read_s for it in self._handed.values() if it), default=time.monotonic())
+
     async def moves(self, watermarks: Mapping[Topic, int]) -> None:
         """Return when a record waits to be taken, or offsets above the watermarks turned out to hold none."""
         while not any(self._handed[it] or self._passed(it) > watermarks[it] for it in Topic):

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from engine.inputs import Topic
 from streams.contract.record import Record
 from streams.kafka.log_ends import LogLook
+from streams.observe.metrics import Stage
 from streams.shards.error_log import FloodNotice
 from streams.shards.input_reader import InputReader
 from streams.shards.judging import Judging
@@ -41,6 +42,7 @@ class InputSteps:
         self._topics, self._log_ends, self._standing = parts.topics, parts.log_ends, parts.standing
         self._turn, self._cascade, self._metrics = parts.turn, parts.cascade, parts.metrics
         self._rulings, self._marks = parts.rulings, parts.marks
+        self._traces = parts.traces
         self._judging, self._reader, self._memory = judging, reader, memory
         self._flood = FloodNotice(parts.metrics)
         self._looked_s = 0.0
@@ -56,12 +58,16 @@ class InputSteps:
         """Settle what comes until cancelled. Raises ShardStopped."""
         while True:
             await self._reader.moves(self.processor.watermarks)
-            await self.advance(APPLY_RECORDS_MAX)
-            async with self._turn:
-                # what is dated ahead of any present time waits for it
-                latest_ns = time.time_ns() + self._marks.ahead_ns
-                await self._rulings.reach(min(self.processor.applied_until_ns, latest_ns))
-                await self._judging.say(self.processor.settle())
+            read_s = self._reader.oldest_read_s
+            with self._traces.span("inputs.batch", shard=self.shard):
+                await self.advance(APPLY_RECORDS_MAX)
+                async with self._turn:
+                    # what is dated ahead of any present time waits for it
+                    latest_ns = time.time_ns() + self._marks.ahead_ns
+                    await self._rulings.reach(min(self.processor.applied_until_ns, latest_ns))
+                    with self._traces.span("judge", shard=self.shard):
+                        await self._judging.say(self.processor.settle())
+            self._metrics.stage_seconds[Stage.JUDGED].observe(time.monotonic() - read_s)
 
     async def look(self) -> LogLook:
         """Ask where the logs end and whether they are ours. Raises ShardStopped."""

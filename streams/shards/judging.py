@@ -36,7 +36,7 @@ class Judging:
     def __init__(self, parts: ShardParts, after_prices: AfterPrices) -> None:
         """`after_prices` is the turn to judge of what can wait."""
         self.processor, self._queue, self._standing = parts.processor, parts.queue, parts.standing
-        self._metrics, self._after_prices = parts.metrics, after_prices
+        self._metrics, self._after_prices, self._traces = parts.metrics, after_prices, parts.traces
         self._judged = asyncio.Event()
         """Somebody was judged whose reasons are due."""
         self._evaluations: Counter[str] = Counter()
@@ -56,7 +56,7 @@ class Judging:
 
     def take(self, parts: Sequence[Commit]) -> None:
         """Make durable what the processor has to say."""
-        self._queue.add(parts)
+        self._queue.add(self._traces.stamped(parts))
         self.tell_errors()
 
     def tell_errors(self) -> None:
@@ -104,8 +104,9 @@ class Judging:
         while True:
             await self._judged.wait()
             async with self._after_prices.turn():
-                parts = self.processor.reasons(REASONS_TOGETHER)
-                self.take(parts)
+                with self._traces.span("reasons", shard=self.shard):
+                    parts = self.processor.reasons(REASONS_TOGETHER)
+                    self.take(parts)
             if not parts:
                 self._judged.clear()
             await give_way()

@@ -422,7 +422,7 @@ class ShardProcessor:
             highest = {
                 it: max(sequences.get(it, 0), known.get(it, 0)) for it in {*sequences, *risk.sequences}
             }
-            words = newest.lost(risk, known, highest, self._policy)
+            words = newest.lost(risk, known, highest, self.policy)
             if words:
                 highest[Stream.MARGIN_EVENTS] = words[-1].sequence
             adopted = AccountRisk(account, pools, {it: highest[it] for it in Stream if it in highest})

@@ -12,6 +12,7 @@ from streams.kafka.log_ends import LogEnds
 from streams.kafka.log_reader import LogReader
 from streams.observe.cascade import Cascade
 from streams.observe.metrics import Metrics
+from streams.observe.traces import NO_TRACES, Traces
 from streams.outbox.relays import OutboxRelays
 from streams.shards.commit_queue import CommitQueue
 from streams.shards.processor import ShardProcessor
@@ -39,3 +40,4 @@ class ShardParts(NamedTuple):
     cascade: Cascade
     metrics: Metrics
     rulings: Rulings = OneRuling()
+    traces: Traces = NO_TRACES

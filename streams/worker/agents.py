@@ -36,7 +36,7 @@ def add_marks_agent(app: faust.App, channel: Any, reader: PriceReader, desk: Pri
     async def on_marks(stream: Any) -> None:
         async for _ in stream:
             for records in reader.take():
-                await desk.on_records(records, reader.batches_waiting)
+                await desk.on_records(records, reader.batches_waiting, reader.polled_ns)
                 await asyncio.sleep(
                     0
                 )  # commits, events and inputs have their turn after a batch that says nothing

@@ -19,7 +19,7 @@ from engine.inputs import Topic
 from engine.marks.intake import PriceIntake
 from engine.marks.mark_book import MarkBook
 from streams.config.problem import Problem
-from streams.config.settings import Settings, load_policy
+from streams.config.settings import Settings, SettingsError, load_policy
 from streams.contract.commit import Lane
 from streams.kafka.clients import account_partitioner, relay_producer
 from streams.kafka.fund_follower import FundFollower
@@ -33,6 +33,7 @@ from streams.observe.health_server import HealthServer
 from streams.observe.heat_map_gauges import HeatMapGauges
 from streams.observe.loop_lag import measure_loop_lag
 from streams.observe.metrics import Metrics
+from streams.observe.traces import NO_TRACES, Traces
 from streams.outbox.relays import OutboxRelays
 from streams.prices.operator_reader import OperatorReader
 from streams.prices.price_desk import PriceDesk
@@ -101,6 +102,7 @@ async def run_worker(settings: Settings, *, standby: bool = False) -> None:
     metrics = Metrics()
     metrics.worker_start_timestamp_seconds.set(time.time())
 
+    traces = _traces(settings)
     redis = client_of(settings)
     proofs = Proofs(settings, redis)
     follower = PolicyFollower(settings, policy)
@@ -130,12 +132,13 @@ async def run_worker(settings: Settings, *, standby: bool = False) -> None:
 
     partitions = await _unless(stopping, admitted())
     if partitions is not None:
-        room = Room(settings, topics, metrics, redis, gate, follower, health, stopping)
+        room = Room(settings, topics, metrics, redis, gate, follower, health, stopping, traces)
         await _serve(room, partitions, standby=standby)
     for task in following:
         task.cancel()
     await asyncio.gather(*following, return_exceptions=True)
     await redis.aclose()
+    await asyncio.to_thread(traces.close)
     await health.stop()
     if gate.closed and partitions is not None:
         raise Problem(gate.closed)
@@ -152,11 +155,13 @@ class Room(NamedTuple):
     follower: PolicyFollower
     health: HealthServer
     stopping: asyncio.Event
+    traces: Traces
 
 
 async def _serve(room: Room, partitions: int, *, standby: bool) -> None:
     """Build every part of an admitted worker, and run it until it is to stop."""
-    settings, topics, metrics, redis, gate, follower, health, stopping = room
+    settings, topics, metrics, redis, gate, follower, health, stopping, traces = room
+    metrics.shards_expected.set(partitions)
     timeline = await gate.timeline()
     ruling = timeline.at(time.time_ns())
     policy = ruling.policy
@@ -202,7 +207,9 @@ async def _serve(room: Room, partitions: int, *, standby: bool) -> None:
         parts = ShardParts(
             processor=processor,
             store=store,
-            relays=OutboxRelays(store, events, metrics, time.time_ns, partial(raise_shard_epoch, settings)),
+            relays=OutboxRelays(
+                store, events, metrics, time.time_ns, partial(raise_shard_epoch, settings), traces
+            ),
             queue=CommitQueue(),
             standing=Standing(),
             marks=marks,
@@ -214,6 +221,7 @@ async def _serve(room: Room, partitions: int, *, standby: bool) -> None:
             cascade=Cascade(rules, marks, metrics),
             metrics=metrics,
             rulings=switch,
+            traces=traces,
         )
         return ShardRunner(
             parts,
@@ -265,8 +273,11 @@ async def _serve(room: Room, partitions: int, *, standby: bool) -> None:
         turn=turn,
         conflates=settings.marks_judged == "conflate",
         rulings=switch,
+        traces=traces,
     )
-    member = StandIn(shards, desk, partitions) if standby else GroupMember(settings, topics, shards, desk)
+    member = (
+        StandIn(shards, desk, partitions) if standby else GroupMember(settings, topics, shards, desk, metrics)
+    )
     price_reader = PriceReader(settings, member.wake, prices_ready, lambda: watchdog.beat("prices"), metrics)
     health.not_ready = lambda: _closed(gate) or _not_ready(shards, prices_ready)
     health.standing = lambda: "standby" if shards.only_follows else "ready"
@@ -324,6 +335,7 @@ async def _serve(room: Room, partitions: int, *, standby: bool) -> None:
         standby=standby,
     )
     await stopping.wait()
+    health.not_ready = lambda: {"worker": "is stopping: it makes durable and publishes what it has"}
     _log.info("worker_stops", worker=settings.worker_id)
     await _shut_down(member, shards, tasks, events, within_seconds=settings.shutdown_seconds)
     watchdog.stop()
@@ -337,6 +349,19 @@ def _vigil(room: Room, partitions: int) -> Vigil:
         partial(remove_members, settings),
         patience_seconds=settings.owner_silence_seconds,
     )
+
+
+def _traces(settings: Settings) -> Traces:
+    """Raises `SettingsError` where traces are asked for and what they need is not installed."""
+    if not settings.traces_endpoint:
+        return NO_TRACES
+    try:
+        from streams.observe.otlp_traces import OtlpTraces  # noqa: PLC0415 - an extra, and half a second
+    except ImportError as error:
+        raise SettingsError(
+            f"UNIMARGIN_TRACES_ENDPOINT: install unimargin[traces] ({error.name} is missing)"
+        ) from error
+    return OtlpTraces(settings.traces_endpoint, settings.traces_share, settings.worker_id)
 
 
 async def _unless(stopping: asyncio.Event, work: Coroutine[Any, Any, _T]) -> _T | None:

@@ -16,6 +16,7 @@ from yarl import URL
 
 from engine.inputs import Topic
 from streams.config.settings import Settings
+from streams.observe.metrics import Metrics
 from streams.prices.price_desk import PriceDesk
 from streams.prices.price_reader import PriceReader
 from streams.shards.shards import Shards
@@ -105,7 +106,9 @@ def build_faust_app(settings: Settings) -> faust.App:
 class GroupMember:
     """Has the shards that the group assigns."""
 
-    def __init__(self, settings: Settings, topics: dict[Topic, str], shards: Shards, desk: PriceDesk) -> None:
+    def __init__(
+        self, settings: Settings, topics: dict[Topic, str], shards: Shards, desk: PriceDesk, metrics: Metrics
+    ) -> None:
         """Nothing joins before `start`."""
         self._app = build_faust_app(settings)
         self._channel = self._app.channel()
@@ -116,7 +119,7 @@ class GroupMember:
             # the group assigns partitions of what is subscribed to
             self._app.topics.add(self._app.topic(name, value_type=bytes, value_serializer="raw"))
             add_input_agent(self._app, topic, self._inputs[topic], shards)
-        self._app.on_partitions_assigned.connect(_assignment_handler(shards, topics), weak=False)
+        self._app.on_partitions_assigned.connect(_assignment_handler(shards, topics, metrics), weak=False)
 
     async def wake(self) -> None:
         """Have the prices judged that wait."""
@@ -138,8 +141,9 @@ class GroupMember:
         await self._app.stop()
 
 
-def _assignment_handler(shards: Shards, topics: dict[Topic, str]) -> Any:
+def _assignment_handler(shards: Shards, topics: dict[Topic, str], metrics: Metrics) -> Any:
     async def on_assigned(_: faust.App, assigned: set[Any], **_options: Any) -> None:
+        metrics.rebalances_total.inc()
         by_topic = {
             name: {place.partition for place in assigned if place.topic == name} for name in topics.values()
         }

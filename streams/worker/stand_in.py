@@ -46,5 +46,5 @@ class StandIn:
             await self._woken.wait()
             self._woken.clear()
             for records in reader.take():
-                await self._desk.on_records(records, reader.batches_waiting)
+                await self._desk.on_records(records, reader.batches_waiting, reader.polled_ns)
                 await asyncio.sleep(0)

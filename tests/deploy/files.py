@@ -2,13 +2,14 @@
 
 import json
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
-DASHBOARD = DEPLOY / "grafana" / "dashboards" / "overview.json"
+DASHBOARDS = sorted((DEPLOY / "grafana" / "dashboards").glob("*.json"))
 RULES = DEPLOY / "prometheus" / "rules" / "margin.yml"
 RUNBOOKS = DEPLOY / "runbooks"
 
@@ -17,6 +18,7 @@ def compose():
     return yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 
 
+@cache
 def rules():
     return [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
 
@@ -29,8 +31,9 @@ def recorded():
     return {rule["record"] for rule in rules() if "record" in rule}
 
 
-def dashboard():
-    return json.loads(DASHBOARD.read_text())
+def dashboards():
+    """By file name without its ending."""
+    return {path.stem: json.loads(path.read_text()) for path in DASHBOARDS}
 
 
 def topics():

@@ -4,10 +4,10 @@ import os
 import re
 import shutil
 import subprocess
-import tomllib
 
 import pytest
 
+from engine.edition import ENGINE_VERSION
 from streams.config.settings import Settings, load_policy, load_settings
 from streams.config.tls_context import tls_context
 from streams.desk.api_keys import load_keys
@@ -44,8 +44,7 @@ def test_command_of_a_container_is_one_the_program_has(name):
 
 
 def test_own_image_carries_the_version_of_the_package():
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    assert {service["image"] for service in OWN.values()} == {f"unimargin:{version}"}
+    assert {service["image"] for service in OWN.values()} == {f"unimargin:{ENGINE_VERSION}"}
 
 
 def test_every_service_that_stays_is_restarted_and_what_comes_to_an_end_is_not():
@@ -126,7 +125,8 @@ def test_settings_of_a_container_are_ones_the_program_accepts(name, monkeypatch,
 def test_secrets_that_a_container_is_given_are_those_it_names_and_none_of_another_role(secrets):
     for name, service in SERVICES.items():
         given = set(service.get("secrets", ()))
-        text = json.dumps([service.get("environment", {}), service.get("healthcheck", {})])
+        places = ("environment", "healthcheck", "command", "entrypoint")
+        text = json.dumps([service.get(place, "") for place in places])
         named = set(re.findall(r"/run/secrets/([\w.]+)", text))
         # start.sh of Redis names its own
         assert given == named or (name == "redis" and named < given), name

@@ -10,22 +10,24 @@ from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
 from engine.ladder import Band
 from engine.marks.notices import NoticeKind
-from streams.observe.metrics import Metrics
+from streams.observe.metrics import Metrics, Stage
 from streams.prices.price_desk import Judged
 from streams.shards.shard_standing import Condition
 from streams.shards.shards import RATIO_EDGES
-from tests.deploy.files import DASHBOARD, alerts
+from tests.deploy.files import DASHBOARDS, alerts
+from tests.deploy.promql import OF_KAFKA_EXPORTER
 from tests.support.prometheus_server import (
     QueryFailedError,
     RealPrometheus,
     check_all_queries,
     free_port,
 )
+from tests.support.redis_exporter import redis_exporter
 
 # Every label of a worker's metrics, with values it can take: a new label must be added here.
 LABEL_VALUES = {
     "step": ["apply", "judge"],
-    "version": ["0.1.0"],
+    "version": ["0.3.0"],
     "policy": ["default@1"],
     "symbol": ["BTC-USDT", "ETH-USDT"],
     "reason": ["malformed", "price_jump"],
@@ -44,6 +46,7 @@ LABEL_VALUES = {
     "kind": list(NoticeKind),
     "cause": ["instant", "batch", "window"],
     "group": ["all", "major"],
+    "stage": list(Stage),
 }
 
 
@@ -90,14 +93,18 @@ def worker_address():
 
 
 @pytest.fixture(scope="module")
-def prometheus(worker_address, tmp_path_factory):
-    with RealPrometheus([worker_address], tmp_path_factory.mktemp("prometheus")) as server:
+def prometheus(worker_address, real_redis, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("prometheus")
+    with (
+        redis_exporter(real_redis.url, directory) as exporter,
+        RealPrometheus([worker_address], directory, redis=exporter) as server,
+    ):
         server.wait_for_rates()
         yield server
 
 
 def test_every_panel_and_every_recorded_series_shows_numbers(prometheus):
-    results = check_all_queries(prometheus, DASHBOARD, may_be_empty=["Worker starts"])
+    results = check_all_queries(prometheus, DASHBOARDS, may_be_empty=["Worker starts", *OF_KAFKA_EXPORTER])
     assert len(results) > 50
     for expr, samples in results.items():
         assert all(math.isfinite(sample.value) for sample in samples), expr
@@ -105,7 +112,7 @@ def test_every_panel_and_every_recorded_series_shows_numbers(prometheus):
 
 def test_numbers_are_those_of_the_endpoint(prometheus, worker_address):
     assert prometheus.query("state:margin_accounts:sum{state='bankrupt'}")[0].value == 3
-    assert prometheus.query("fleet:margin_shards_expected")[0].value == 8
+    assert prometheus.query("fleet:margin_shards_expected")[0].value == 3
     p99 = prometheus.query("fleet:margin_tick_to_event_seconds:p99_5m")[0].value
     assert 0.003 < p99 <= 0.005, "observations of 4 ms lie in the bucket from 3 to 5 ms"
     (rate,) = prometheus.query("sum by (instance) (rate(margin_marks_accepted_total[5s]))")
@@ -139,4 +146,4 @@ def test_check_names_the_panels_without_series_when_a_target_exposes_nothing(tmp
         RealPrometheus([f"127.0.0.1:{free_port()}"], tmp_path) as empty,
         pytest.raises(AssertionError, match="Accounts by state: no series"),
     ):
-        check_all_queries(empty, DASHBOARD)
+        check_all_queries(empty, DASHBOARDS)

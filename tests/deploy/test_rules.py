@@ -7,7 +7,7 @@ import yaml
 
 from engine.ladder import Band
 from streams.shards.shard_standing import Condition
-from tests.deploy.files import DEPLOY, RULES, alerts, recorded, rules, topics
+from tests.deploy.files import DASHBOARDS, DEPLOY, RULES, alerts, recorded, rules
 from tests.deploy.promql import SCRAPE_LABELS, defined_samples, grouping_labels, selectors
 
 PROMETHEUS = DEPLOY / "prometheus"
@@ -98,13 +98,8 @@ def assert_values_exist(selector):
 
 def test_every_recorded_series_is_used_by_an_alert_or_a_panel():
     text = "\n".join(rule["expr"] for rule in rules())
-    text += (DEPLOY / "grafana" / "dashboards" / "overview.json").read_text()
+    text += "".join(path.read_text() for path in DASHBOARDS)
     assert [name for name in recorded() if name not in text] == []
-
-
-def test_number_of_shards_in_the_rules_is_the_number_of_partitions_of_fills():
-    expected = next(rule["expr"] for rule in rules() if rule.get("record") == "fleet:margin_shards_expected")
-    assert expected == f"vector({topics()['fills']['partitions']})"
 
 
 def test_selectors_of_an_expression_are_its_metrics_and_nothing_else():

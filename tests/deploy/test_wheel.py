@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from engine.edition import ENGINE_VERSION
+
 ROOT = Path(__file__).parents[2]
 UV = Path(sys.executable).with_name("uv")
 
@@ -38,6 +40,11 @@ def run(*words: object, cwd: Path) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_wheel_when_built_then_its_version_is_that_of_the_engine(program: Path, tmp_path: Path) -> None:
+    asked = "from importlib.metadata import version; print(version('unimargin'))"
+    assert run(program.with_name("python"), "-c", asked, cwd=tmp_path).strip() == ENGINE_VERSION
 
 
 def test_wheel_when_installed_elsewhere_then_its_own_code_runs(program: Path, tmp_path: Path) -> None:

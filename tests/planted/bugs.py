@@ -307,8 +307,8 @@ BUGS = (
     Bug(
         name="a liquidation overtakes what was said of its account before",
         file="streams/shards/commit_queue.py",
-        search="        self._put_first(merge([*waited, part]) if waited else part)\n",
-        replace="        self._put_first(part)\n        self.add(waited)\n",
+        search="        self._put_first(_joined([*waited, queued]))\n",
+        replace="        self._put_first(queued)\n        self.add(it.part for it in waited)\n",
         test="tests/streams/shards/test_commit_queue.py::"
         "test_next_when_parts_come_in_any_order_then_per_account_nothing_is_overtaken",
     ),
@@ -343,6 +343,30 @@ BUGS = (
         replace="        if records:\n            received_ns = time.time_ns()\n",
         test="tests/streams/prices/test_price_desk.py::"
         "test_desk_when_a_batch_comes_while_another_is_judged_then_it_waits_for_its_turn",
+    ),
+    Bug(
+        name="what waits for its commit is as old as what joined it last",
+        file="streams/shards/commit_queue.py",
+        search="merge([it.part for it in queued]), queued[0].since_s)",
+        replace="merge([it.part for it in queued]), queued[-1].since_s)",
+        test="tests/streams/shards/test_commit_queue.py::"
+        "test_next_when_parts_of_an_account_waited_together_then_the_commit_is_as_old_as_the_first",
+    ),
+    Bug(
+        name="an event does not name the span that it comes from",
+        file="streams/shards/judging.py",
+        search="        self._queue.add(self._traces.stamped(parts))\n",
+        replace="        self._queue.add(parts)\n",
+        test="tests/system/test_traces.py::"
+        "test_traces_when_asked_for_then_an_event_names_the_span_that_judged_and_its_commit_and_publication_go_on_with_it",
+    ),
+    Bug(
+        name="a worker that was told to stop says that it is ready",
+        file="streams/worker/app.py",
+        search='    health.not_ready = lambda: {"worker": "is stopping: it makes durable and publishes what it has"}\n',
+        replace="",
+        test="tests/streams/worker/test_draining.py::"
+        "test_readiness_when_a_worker_drains_then_503_says_so_until_it_has_ended",
     ),
     Bug(
         name="event numbers are not durable",

@@ -5,7 +5,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -32,14 +32,15 @@ class QueryFailedError(AssertionError):
 
 
 class RealPrometheus:
-    """`prometheus` as a child process: every second it scrapes `targets` ("host:port") and evaluates the rules.
+    """`prometheus` as a child process: every second it scrapes workers and `others` ("host:port") and evaluates the rules.
 
-    The configuration is `deploy/prometheus/prometheus.yml` with the intervals shortened, the workers' addresses
-    replaced and no Alertmanager. Use it as a context manager; `directory` takes its configuration, data and log.
+    The configuration is `deploy/prometheus/prometheus.yml` with the intervals shortened, the addresses of workers and, by job, of
+    `others` replaced, jobs without one left out, and no Alertmanager. Use it as a context manager; `directory` takes its configuration,
+    data and log.
     """
 
-    def __init__(self, targets: Sequence[str], directory: Path) -> None:
-        self._targets = list(targets)
+    def __init__(self, targets: Sequence[str], directory: Path, **others: str) -> None:
+        self._targets = {WORKER_JOB: list(targets), **{job: [address] for job, address in others.items()}}
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
         self.url = ""
@@ -111,10 +112,9 @@ class RealPrometheus:
 
     def wait_for_rates(self) -> None:
         """Wait until every target has been scraped six times (a rate needs two) and every rule has run since."""
-        scraped = f'count_over_time(up{{job="{WORKER_JOB}"}}[1m]) >= 6 and up{{job="{WORKER_JOB}"}} == 1'
-        self.wait_until(
-            lambda: len(self.query(scraped)) == len(self._targets), "all targets scraped six times"
-        )
+        scraped = "count_over_time(up[1m]) >= 6 and up == 1"
+        targets = sum(map(len, self._targets.values()))
+        self.wait_until(lambda: len(self.query(scraped)) == targets, "all targets scraped six times")
         since = datetime.now(tz=UTC)
         self.wait_until(
             lambda: all(datetime.fromisoformat(rule["lastEvaluation"]) > since for rule in self.rules()),
@@ -134,10 +134,11 @@ class RealPrometheus:
         config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
         config["rule_files"] = [str(DEPLOY / "prometheus" / path) for path in config["rule_files"]]
         del config["alerting"]
-        jobs = [job for job in config["scrape_configs"] if job["job_name"] == WORKER_JOB]
-        assert len(jobs) == 1, f"prometheus.yml has no job {WORKER_JOB}"
-        jobs[0]["static_configs"] = [{"targets": self._targets}]
-        config["scrape_configs"] = jobs
+        jobs = {job["job_name"]: job for job in config["scrape_configs"]}
+        assert set(self._targets) <= set(jobs), f"prometheus.yml has not all of {set(self._targets)}"
+        config["scrape_configs"] = [
+            {**jobs[job], "static_configs": [{"targets": targets}]} for job, targets in self._targets.items()
+        ]
         return config
 
     def _get(self, path: str, parameters: dict[str, str]) -> Any:
@@ -165,7 +166,7 @@ def dashboard_queries(dashboard_path: Path, rate_interval: str = "5s") -> list[t
 
 
 def check_all_queries(
-    prometheus: RealPrometheus, dashboard_path: Path, may_be_empty: Collection[str] = ()
+    prometheus: RealPrometheus, dashboards: Iterable[Path], may_be_empty: Collection[str] = ()
 ) -> dict[str, list[Sample]]:
     """Run every panel query and recorded series: each must parse, run and return at least one series.
 
@@ -178,7 +179,8 @@ def check_all_queries(
     failures = [
         f"{rule['name']}: {rule.get('lastError')}" for rule in prometheus.rules() if rule["health"] != "ok"
     ]
-    for name, expr in [*dashboard_queries(dashboard_path), *recorded]:
+    shown = [query for path in dashboards for query in dashboard_queries(path)]
+    for name, expr in [*shown, *recorded]:
         try:
             results[expr] = prometheus.query(expr)
         except QueryFailedError as error:

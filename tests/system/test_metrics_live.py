@@ -7,10 +7,13 @@ import pytest
 
 from engine.events.effects import EventType
 from engine.rejections import RejectionCode
-from tests.deploy.files import DASHBOARD
+from streams.observe.metrics import Stage
+from tests.deploy.files import DASHBOARDS
+from tests.deploy.promql import OF_KAFKA_EXPORTER
 from tests.support.cluster import PARTITIONS, Cluster
 from tests.support.inputs import deposit, fill
 from tests.support.prometheus_server import RealPrometheus, check_all_queries
+from tests.support.redis_exporter import redis_exporter
 from tests.support.sender import Sender
 from tests.support.settling import settle_and_audit
 from tests.support.traffic import Traffic
@@ -19,7 +22,7 @@ from tests.support.workers import Worker
 
 pytestmark = pytest.mark.system
 
-MAY_BE_EMPTY = ("Worker starts",)
+MAY_BE_EMPTY = ("Worker starts", "What happened to belief", *OF_KAFKA_EXPORTER)
 
 
 def test_every_panel_and_rule_when_a_worker_has_traffic_then_shows_numbers(
@@ -33,9 +36,12 @@ def test_every_panel_and_rule_when_a_worker_has_traffic_then_shows_numbers(
         _make_every_counter_move(worker, cluster)
         address = worker.address()
         assert address is not None
-        with RealPrometheus([address], directory) as prometheus:
+        with (
+            redis_exporter(cluster.redis.url, directory) as exporter,
+            RealPrometheus([address], directory, redis=exporter) as prometheus,
+        ):
             prometheus.wait_for_rates()
-            results = check_all_queries(prometheus, DASHBOARD, MAY_BE_EMPTY)
+            results = check_all_queries(prometheus, DASHBOARDS, MAY_BE_EMPTY)
             assert len(results) > 50
             # A quantile of no observations is NaN by Prometheus' rules; every other number is one.
             strange = {
@@ -45,7 +51,8 @@ def test_every_panel_and_rule_when_a_worker_has_traffic_then_shows_numbers(
                 if math.isinf(sample.value) or (math.isnan(sample.value) and "histogram_quantile" not in expr)
             }
             assert not strange
-            assert prometheus.query("fleet:margin_shards_running:sum")[0].value == PARTITIONS
+            for series in ("fleet:margin_shards_running:sum", "fleet:margin_shards_expected"):
+                assert prometheus.query(series)[0].value == PARTITIONS
             settle_and_audit(cluster, traffic)
             _check_totals(worker, cluster)
 
@@ -82,6 +89,8 @@ def _check_totals(worker: Worker, cluster: Cluster) -> None:
     assert accounts == stored
     assert worker.metric("margin_accounts_stopped") == 1
     assert worker.metric("margin_outbox_pending") == 0
+    for stage in Stage:
+        assert worker.metric("margin_stage_seconds_count", stage=stage) > 0, stage
     for event_type in EventType:
         committed = worker.metric("margin_events_committed_total", type=event_type)
         assert worker.metric("margin_events_published_total", type=event_type) == committed

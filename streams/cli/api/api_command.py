@@ -24,6 +24,6 @@ def api(config: ConfigOption = None) -> None:
         from streams.desk.api_server import run_api  # noqa: PLC0415 - the web server is an extra, and takes a second
     except ModuleNotFoundError as error:
         raise Problem(f"{error.name} is not installed; the API needs `pip install unimargin[desk]`") from None
-    configure_logs(settings.log_level)
+    configure_logs(settings.log_level, settings.log_levels)
     with asyncio.Runner() as runner:
         runner.run(run_api(settings, load_keys(settings.api_keys_file)))

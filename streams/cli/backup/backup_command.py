@@ -3,7 +3,6 @@
 import os
 import time
 from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +10,7 @@ import msgspec
 import typer
 from redis.asyncio import Redis
 
+from engine.edition import ENGINE_VERSION
 from streams.config.invocation import ConfigOption, JsonOption, run, tell_mistakes
 from streams.config.problem import Problem
 from streams.config.progress_bar import counting
@@ -128,7 +128,7 @@ async def _create(settings: Settings, file: Path) -> Written:
                     prefix,
                     shards,
                     out,
-                    edition=version("unimargin"),
+                    edition=ENGINE_VERSION,
                     now_ns=time.time_ns(),
                     on_accounts=on_accounts,
                 )

@@ -11,7 +11,7 @@ import msgspec
 import typer
 from rich.text import Text
 
-from engine.events.saying import ENGINE_VERSION
+from engine.edition import ENGINE_VERSION
 from streams.config.invocation import JsonOption
 from streams.config.terminal import console, json_out, printable, table
 

@@ -18,6 +18,7 @@ from streams.cli.doctor.doctor_failover import examine_failover
 from streams.cli.doctor.doctor_kafka import Logs
 from streams.cli.doctor.doctor_policy import examine_policy
 from streams.cli.doctor.doctor_prices import examine_prices
+from streams.cli.doctor.doctor_reserves import examine_memory
 from streams.config.problem import Problem
 from streams.config.settings import Settings
 from streams.config.terminal import printable
@@ -51,6 +52,7 @@ async def examine_redis(
             return [
                 *await _server(client, settings),
                 *await _of_each(client, _persistence),
+                await examine_memory(client),
                 *await _of_each(client, _clock),
                 *await examine_failover(client, settings),
                 *await examine_policy(client, settings, published),

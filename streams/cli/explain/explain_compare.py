@@ -11,12 +11,12 @@ from typing import Any
 
 import msgspec
 
+from engine.edition import ENGINE_VERSION
 from engine.events.dependencies import price_symbols_of
 from engine.events.effects import AccountRisk, InputOffsets, MarkUsed, RiskEvent, Stream
 from engine.events.judgement import Judgement, judge
 from engine.events.pools import CROSS
 from engine.events.reasons import BEHIND, reasons
-from engine.events.saying import ENGINE_VERSION
 from engine.inputs import Mark
 from engine.ledger.accounts import AccountState
 from engine.marks.mark_book import Prices

@@ -25,7 +25,7 @@ def mcp(config: ConfigOption = None) -> None:
         from streams.desk.mcp_tools import McpTools  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise Problem(f"{error.name} is not installed; it needs `pip install unimargin[desk]`") from None
-    configure_logs(settings.log_level)
+    configure_logs(settings.log_level, settings.log_levels)
     run(serve_mcp(McpTools(settings, _explain)))
 
 

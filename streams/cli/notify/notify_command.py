@@ -50,7 +50,7 @@ def run_command(
     """
     settings, found = load_settings(config), load_rules(rules)
     process = _process()
-    configure_logs(settings.log_level)
+    configure_logs(settings.log_level, settings.log_levels)
     work = process.run_dry(settings, found, json_out) if dry_run else process.run_notifier(settings, found)
     with asyncio.Runner() as runner:
         runner.run(work)

@@ -33,6 +33,6 @@ def worker(config: ConfigOption = None, standby: StandbyOption = False) -> None:
     from streams.worker.app import run_worker  # noqa: PLC0415 - Faust and numba take seconds, and other commands need neither
 
     settings = load_settings(config)
-    configure_logs(settings.log_level)
+    configure_logs(settings.log_level, settings.log_levels)
     with asyncio.Runner() as runner:
         runner.run(run_worker(settings, standby=standby))

@@ -2,13 +2,15 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from streams.observe.registry import process_registry
+
 
 class NotifyMetrics:
     """The instruments on a registry of its own; build one per process."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         """Register every metric on `registry` (a fresh one by default)."""
-        self.registry = r = registry or CollectorRegistry()
+        self.registry = r = registry or process_registry()
         self.events_read_total = Counter(
             "margin_notify_events_read_total", "Records read from the event topics.", registry=r
         )

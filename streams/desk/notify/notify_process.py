@@ -86,6 +86,7 @@ async def run_notifier(settings: Settings, rules: NotifyRules) -> None:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(it) for it in work]
             await stopping.wait()
+            health.not_ready = lambda: {"notifier": "is stopping"}
             for task in tasks:
                 task.cancel()
 

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from streams.config.settings import Settings
 from streams.contract.commit import Commit, Lane, OutboxEntry
 from streams.kafka.producer_epochs import raise_epoch
-from streams.observe.metrics import Metrics
+from streams.observe.metrics import Metrics, Stage
 from streams.outbox import relay as relay_module
 from streams.outbox.licence import Licence
 from streams.outbox.relay import OutboxRelay, RelayError
@@ -147,6 +147,28 @@ async def test_run_when_a_mark_caused_an_event_then_its_latency_is_observed(
     observed = metrics.registry.get_sample_value
     assert observed("margin_tick_to_event_seconds_count") == 1
     assert observed("margin_tick_to_event_seconds_sum") == pytest.approx(0.004)
+
+
+async def test_run_when_entries_fill_several_rounds_then_the_stages_of_one_at_a_time_are_observed(
+    store: ShardStore,
+    relay: OutboxRelay,
+    topics: Topics,
+    metrics: Metrics,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("streams.outbox.relay.ROUND_ENTRIES_MAX", 2)
+    await committed(store, relay, topics.entry(0))
+    await asyncio.sleep(0.05)
+    async with running(relay):
+        await relay.drained()
+        await committed(store, relay, *(topics.entry(number) for number in range(1, 6)))
+        await committed(store, relay, topics.entry(6))
+        await relay.drained()
+    observed = metrics.registry.get_sample_value
+    for stage in (Stage.PUBLISHED, Stage.ACKNOWLEDGED):
+        assert observed("margin_stage_seconds_count", {"stage": stage}) in {2, 3}
+    assert observed("margin_stage_seconds_sum", {"stage": Stage.PUBLISHED}) > 0.05
+    assert observed("margin_stage_seconds_bucket", {"stage": Stage.PUBLISHED, "le": "0.025"}) >= 1
 
 
 async def test_run_when_it_ends_between_publishing_and_cutting_then_the_next_owner_repeats_the_same_ids(

@@ -96,6 +96,17 @@ def test_desk_when_marks_come_in_time_then_every_one_is_judged():
     assert desk.counted("margin_marks_accepted_total", symbol=SYMBOL) == BEHIND_MARKS_MIN
 
 
+def test_desk_when_a_batch_has_waited_since_it_was_polled_then_that_is_of_the_judging_and_not_of_the_receiving():
+    desk = Desk()
+    now_ns = time.time_ns()
+    record = PriceRecord(
+        0, 0, b"k", msgspec.json.encode(Mark(SYMBOL, Decimal(100), 1, now_ns - 3_000_000_000))
+    )
+    asyncio.run(desk.desk.on_records([record], polled_ns=now_ns - 1_000_000_000))
+    assert desk.counted("margin_stage_seconds_sum", stage="received") == pytest.approx(2)
+    assert 1 <= desk.counted("margin_stage_seconds_sum", stage="judged") < 2
+
+
 def test_desk_when_a_large_batch_is_behind_then_only_its_extremes_and_last_are_judged_and_it_is_counted():
     desk = Desk()
     count = BEHIND_MARKS_MIN

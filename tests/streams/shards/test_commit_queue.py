@@ -1,6 +1,7 @@
 """What waits to become durable: the urgent first, and per account everything in order."""
 
 import asyncio
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -46,6 +47,23 @@ async def take_all(queue: CommitQueue) -> list[Commit]:
         except TimeoutError:
             return commits
         queue.committed()
+
+
+async def test_next_when_parts_of_an_account_waited_together_then_the_commit_is_as_old_as_the_first() -> None:
+    queue = CommitQueue()
+    queue.add([warning("alice", 1)])
+    first_s = time.monotonic()
+    await asyncio.sleep(0.002)
+    queue.add([warning("alice", 2)])
+    queue.add([liquidation("alice", 3)])
+    await queue.next()
+    assert queue.taken_since_s <= first_s
+
+    queue.committed()
+    added_s = time.monotonic()
+    queue.add([fill("bob", 0, 1)])
+    await queue.next()
+    assert added_s <= queue.taken_since_s <= time.monotonic()
 
 
 async def test_next_when_ten_thousand_updates_wait_then_a_liquidation_is_the_next_commit() -> None:

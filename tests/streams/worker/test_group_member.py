@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, Producer
 
 from engine.inputs import Topic
 from streams.config.settings import Settings
+from streams.observe.metrics import Metrics
 from streams.worker.group_member import GroupMember
 from tests.support.kafka_server import RealKafka
 
@@ -56,7 +57,7 @@ async def test_member_when_assigned_partitions_with_records_then_fetches_none_an
         kafka_session_timeout_seconds=6,
     )
     shards: Any = Assigned()
-    member = GroupMember(settings, topics, shards, None)  # type: ignore[arg-type]
+    member = GroupMember(settings, topics, shards, None, Metrics())  # type: ignore[arg-type]
     await member.start(None)  # type: ignore[arg-type]
     try:
         await asyncio.wait_for(shards.came.wait(), 30)
