@@ -58,6 +58,7 @@ class AccountsResume(_Command, frozen=True, tag="accounts_resume", kw_only=True)
     """Let stopped accounts go on, each from the place in its inputs at which its shard has written that it may."""
 
     stops: Annotated[tuple[NamedStop, ...], msgspec.Meta(min_length=1, max_length=STOPS_MAX)]
+    """Which accounts, in which topic, and by which record each was stopped."""
     next_account_seq: Count | None = None
     """Overrides which `account_seq` is expected next; None keeps the expectation."""
 
@@ -90,9 +91,13 @@ class OperatorOutcome(
     """What became of a command in one shard, on record beside it. The first of a command and shard counts, but `not_allowed` always does."""
 
     command_id: Name
+    """Which command."""
     shard: Count
+    """In which shard."""
     outcome: CommandOutcome
+    """Whether it acted."""
     code: CommandRefusal | None = None
+    """Why it did not, or not wholly."""
     detail: str = ""
     """For a person."""
 

@@ -17,6 +17,8 @@ PAGE = ROOT / "streams" / "contract" / "README.md"
 ROLES = ("prices", "fills", "ledger", "fund", "operator")
 SENT = ("prices", "fills", "ledger")
 """Roles that `unimargin send` sends to."""
+SAID = {"operator_outcome"}
+"""What workers write into such a topic."""
 AMBIGUOUS = "resume"
 """Goes to either account topic."""
 
@@ -24,7 +26,8 @@ AMBIGUOUS = "resume"
 def messages() -> list[str]:
     """Every message that the pipeline takes in, once, in the order of its topics."""
     channels = document()["channels"]
-    return list(dict.fromkeys(name for role in ROLES for name in channels[role]["messages"]))
+    names = dict.fromkeys(name for role in ROLES for name in channels[role]["messages"])
+    return [name for name in names if name not in SAID]
 
 
 def payload(name: str) -> dict[str, Any]:
