@@ -107,6 +107,8 @@ def _type(field: str, described: dict[str, Any]) -> str:
     if kind["type"] == "array":
         return f"list of {_type(field, kind['items'])}"
     if kind["type"] == "object":
+        if "stop_offset" in kind.get("properties", {}):
+            return "object of account, topic and stop_offset"
         return "`mark`" if "additionalProperties" not in kind or "properties" in kind else "asset to decimal"
     if field.endswith("_ns"):
         return "integer, ns"
