@@ -134,6 +134,7 @@ def test_role_when_it_writes_to_every_topic_then_taken_or_refused_as_the_table_s
         producer.produce(
             topic,
             b"x",
+            b"key",  # compacted topics want one
             partition=0,
             on_delivery=lambda error, message: outcome.update(
                 {message.topic(): None if error is None else error.name()}

@@ -309,7 +309,7 @@ def test_doctor_when_the_broker_does_not_know_us_then_told_as_that_and_not_as_aw
     settings = {
         **secure_kafka.scram("admin"),
         "KAFKA_SASL_PASSWORD": "hunter2",
-        "REDIS_URL": cluster.redis.url,
+        **cluster.redis.settings("operator"),
     }
     said = unimargin("doctor", "--json", env=variables(settings))
     assert said.code == PROBLEM
