@@ -70,7 +70,7 @@ class Commands(LazyGroup):
             "Judge a portfolio from a file: every margin model, every scenario, deltas, and how far the market may move.",
         ),
         "operator": Source(
-            "streams.cli.operator.operator_command:app",
+            "streams.cli.operator.operators_command:app",
             "What operators have said: who, when and why, and what became of it.",
         ),
         "explain": Source(
@@ -121,7 +121,7 @@ class Commands(LazyGroup):
         ),
         "format": Source(
             "streams.cli.format.format_command:app",
-            "The format of stored states: which is in force, and raise it once every worker is new.",
+            "The format of stored states: show it, raise it after an upgrade.",
         ),
         "policy": Source(
             "streams.cli.policy.policy_command:app", "Policy files: the rule book of an exchange."

@@ -139,7 +139,7 @@ def test_input_formats_when_made_anew_then_the_page_is_what_it_was():
 
 def test_input_formats_when_an_example_is_sent_then_the_program_takes_it():
     lines = [line for line in blocks(input_tables.PAGE) if is_command(line)]
-    assert len(lines) == len(input_tables.messages()) - 3
+    assert len(lines) == len(input_tables.messages()) - 4
     for line in lines:
         _, message, *options = words_of(line)
         role = options[1] if options else None

@@ -18,7 +18,7 @@ HELD_MS = 8_000
 def test_readiness_when_a_worker_drains_then_503_says_so_until_it_has_ended(
     redis_url_db: str, tmp_path: Path, unique: Callable[[str], str]
 ) -> None:
-    with EmbeddedBroker({"fills": 2, "ledger": 2, "prices": 1}) as broker:
+    with EmbeddedBroker({"fills": 2, "ledger": 2, "account-state": 2, "prices": 1}) as broker:
         environment = {
             "UNIMARGIN_GROUP": unique("group"),
             "UNIMARGIN_KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers,
