@@ -118,8 +118,16 @@ def _take(
     return Part(
         len(records) / took_s,
         (_processor_s(worker, client) - processor_s) / len(records) * 1e6,
-        client.info("memory")["used_memory"] / ACCOUNTS,
+        _redis_bytes(client) / ACCOUNTS,
         _rss_bytes(worker),
+    )
+
+
+def _redis_bytes(client: redis.Redis) -> int:
+    """All but the trails: these hold the newest 2,000 commits of a shard, however many accounts it has, and grow until they do."""
+    trails = (ShardKeys("unimargin", shard).trail for shard in range(PARTITIONS))
+    return int(client.info("memory")["used_memory"]) - sum(
+        client.memory_usage(it, samples=0) or 0 for it in trails
     )
 
 
