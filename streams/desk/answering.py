@@ -83,6 +83,7 @@ class Desk:
                 if found is not None and found.digest != self.policy.digest:
                     self.policy = await ruling_policy(client, self.settings.redis_prefix, self.policy)
                     self.ranking.rule_by(self.policy)
+                    self.cascade.rule_by(self.policy)
             except (Problem, RedisError, OSError) as error:
                 _log.warning("policy_not_read", error=str(error))
             await asyncio.sleep(POLICY_SECONDS)

@@ -72,6 +72,10 @@ class CascadeTotals:
         self._since_ns: int | None = None
         self._completed = 0
 
+    def rule_by(self, policy: Policy) -> None:
+        """Value by another policy from now on."""
+        self._policy = policy
+
     def take(self, event: bytes) -> None:
         """Count an event of the topic of liquidations; one that this version cannot read counts nothing."""
         try:

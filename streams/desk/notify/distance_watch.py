@@ -7,12 +7,13 @@ share (`near_store`). What was not told when a process died is found and told by
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 import msgspec
 import structlog
 from redis.exceptions import RedisError
 
+from engine.policy import Policy
 from streams.answers.account_report import believed
 from streams.config.problem import Problem
 from streams.desk.account_turns import AccountTurns, Turn
@@ -38,9 +39,11 @@ Tell = Callable[[Notice, Callable[[], bool], Callable[[], None]], None]
 class DistanceWatch:
     """Looks at everybody, in one process at a time."""
 
-    def __init__(self, looker: NearLooker, store: NearKeeper, tell: Tell) -> None:
-        """Nobody is known to be near."""
-        self._looker, self._store, self._tell = looker, store, tell
+    def __init__(
+        self, looker: NearLooker, store: NearKeeper, tell: Tell, ruling: Callable[[Policy], Awaitable[Policy]]
+    ) -> None:
+        """Nobody is known to be near. `ruling` says by which policy the workers judge now, who had judged by this one."""
+        self._looker, self._store, self._tell, self._ruling = looker, store, tell, ruling
         self._near: defaultdict[str, dict[NearKey, NearRecord]] = defaultdict(dict)
         """By account, what is near; also what is being told."""
         self._leaving: set[NearKey] = set()
@@ -85,10 +88,17 @@ class DistanceWatch:
                 if held and not self._held:
                     await self._go_on()
                 self._held = held
-            except (RedisError, OSError, TimeoutError) as error:
+                await self._follow_policy()
+            except (RedisError, OSError, TimeoutError, Problem) as error:
                 self._held = False
                 _log.warning("distance_watch_waits", error=type(error).__name__)
             await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _follow_policy(self) -> None:
+        policy = await self._ruling(self._looker.policy)
+        if policy.digest != self._looker.policy.digest:
+            self._looker.rule_by(policy)
+            self._markets.clear()
 
     async def _go_on(self) -> None:
         """Take over what is near and was told; what was not is found again, under the id that it has."""

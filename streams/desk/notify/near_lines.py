@@ -77,6 +77,10 @@ class NearLooker:
         self.policy, self._matcher = policy, Matcher(rules)
         self.rules = {name: it for name, it in rules.rules.items() if it.within_percent is not None}
 
+    def rule_by(self, policy: Policy) -> None:
+        """Look by another policy from now on; markets that were made before are not to be used any more."""
+        self.policy = policy
+
     def market(self, prices: Prices, now_ns: int) -> MovedMarket:
         """The market as it is and as the rules move it."""
         moved = {name: self._moved(prices, _within(rule)) for name, rule in self.rules.items()}

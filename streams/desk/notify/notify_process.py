@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -30,6 +31,7 @@ from streams.desk.notify.positions import PartitionPosition
 from streams.desk.notify.told_store import DeadLetter, Suppressed, ToldStore
 from streams.kafka.clients import open_reader, partition_counts
 from streams.observe.health_server import HealthServer
+from streams.store.policy_store import ruling_policy
 from streams.store.redis_access import client_of, open_redis
 
 DEAD_SECONDS = 5.0
@@ -123,7 +125,8 @@ def _watching(
     """What the distance rules need to be at work; nothing where there are none."""
     if all(it.within_percent is None for it in rules.rules.values()):
         return []
-    watch = DistanceWatch(NearLooker(load_policy(settings.policy_file), rules), near, tell)
+    looker = NearLooker(load_policy(settings.policy_file), rules)
+    watch = DistanceWatch(looker, near, tell, partial(ruling_policy, client, settings.redis_prefix))
     copy = BookCopy(client, settings.redis_prefix, REFRESH_SECONDS, watch.changed)
     metrics.near_lines.set_function(lambda: watch.near_count)
     metrics.distance_round_seconds.set_function(lambda: watch.round_s)

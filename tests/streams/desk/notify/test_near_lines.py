@@ -121,3 +121,14 @@ def test_notices_when_one_neighbourhood_opens_and_ends_then_one_episode_and_two_
         "0.148937",
         "20",
     )
+
+
+def test_rule_when_another_policy_is_in_force_then_its_lines_count() -> None:
+    rule = NotifyRule(within_percent=Decimal("14.8"), targets=("desk",))
+    looker = NearLooker(POLICY, NotifyRules(targets={}, rules={"near": rule}))
+    quotes = prices({"USDT-USD": 1, "BTC-USD": "50000", "BTC-PERP": "50000"})
+    assert not looker.look(LONG, looker.market(quotes, NOW), ()).changes
+    looker.rule_by(sample(("margin_call = 1.2", "margin_call = 1.3")))
+    # 10,000 + 50,000 m = 1.3 * 2,500 (1 + m): m = -6,750 / 46,750 = -14.4385 %
+    (change,) = looker.look(LONG, looker.market(quotes, NOW), ()).changes
+    assert change.found.distance == Decimal("0.144386")
