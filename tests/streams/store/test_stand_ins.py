@@ -22,7 +22,7 @@ from streams.store import redis_client
 from streams.store.backup import backup_restoring
 from streams.store.backup.backup_creating import write_backup
 from streams.store.backup.backup_restoring import look_around, restore
-from streams.store.policy_store import activate, policy_in_force
+from streams.store.policy_store import PolicyInForce, policy_in_force, put_first, put_in_force
 from streams.store.redis_access import shard_count
 from streams.store.redis_client import connect, repeat, scan_keys, servers
 from streams.store.shard_store import ShardStore
@@ -144,10 +144,10 @@ async def test_scripts_when_the_new_primary_knows_none_then_given_to_it(client: 
 
 async def test_policy_when_put_in_force_then_read_back_and_another_writer_is_seen(client: Redis) -> None:
     policy = parse(POLICY_FILE.read_text())
-    await activate(client, "unimargin", policy, who="me", why="test", now_ns=1)
-    found = await policy_in_force(client, "unimargin")
-    assert found is not None
-    assert found.digest == policy.digest
+    await put_first(client, "unimargin", policy, 1)
+    newer = PolicyInForce(policy.digest, policy.name, 1, 2, "me")
+    assert await put_in_force(client, "unimargin", policy, newer) == newer
+    assert await policy_in_force(client, "unimargin") == newer
     async with client.pipeline(transaction=True) as pipe:
         await pipe.watch("unimargin:{policy}:in-force")
         await client.set("unimargin:{policy}:in-force", b"other")
