@@ -37,7 +37,7 @@ def test_backup_when_redis_is_lost_and_the_log_trimmed_then_the_state_is_that_of
 ) -> None:
     env = {"UNIMARGIN_REDIS_URL": cluster.redis.url}
     file = str(tmp_path / "live.backup")
-    worker = cluster.worker()
+    worker = cluster.worker(ACCOUNT_STATE_MINUTES="0")  # the copies would bring it back too
     with Traffic(cluster.bootstrap, seed) as traffic:
         worker.wait_ready()
         wait_for("inputs", lambda: traffic.inputs_sent > 800)
