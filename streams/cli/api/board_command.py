@@ -61,6 +61,10 @@ def board(
     """Serve the HTTP API with its live board, and print the address with a key that lasts as long as this process.
 
     The same process and settings as `unimargin api`; keys of UNIMARGIN_API_KEYS_FILE let in as well.
+
+    Examples:
+      unimargin board --role risk
+      unimargin board --replay day.csv.gz --accounts 600
     """
     settings = load_settings(config)
     try:

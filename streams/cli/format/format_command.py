@@ -44,7 +44,11 @@ class Formats(msgspec.Struct, frozen=True):
 @app.command()
 @tell_mistakes
 def show(as_json: JsonOption = False, config: ConfigOption = None) -> None:  # noqa: FBT002 - an option of the command line
-    """Show the format in force, that of each shard, and what each worker knows."""
+    """Show the format in force, that of each shard, and what each worker knows.
+
+    Examples:
+      unimargin format show
+    """
     found = run(_look(load_settings(config)))
     if as_json:
         json_out(found)
@@ -69,6 +73,9 @@ def raise_command(
     """Put the highest format that this edition knows in force, once every worker knows it; a shard gets it when it is taken over next.
 
     From then on an older edition is refused: take a backup first (`unimargin backup create`).
+
+    Examples:
+      unimargin format raise --reason "every worker is new"
     """
     settings = load_settings(config)
     if not reason.strip():

@@ -75,7 +75,12 @@ def log(
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
     config: ConfigOption = None,
 ) -> None:
-    """Show every operator's command: when, who, what and why, and whether each shard has applied or refused it."""
+    """Show every operator's command: when, who, what and why, and whether each shard has applied or refused it.
+
+    Examples:
+      unimargin operator log
+      unimargin operator log --json
+    """
     settings, since_ns = load_settings(config), _moment(since)
     logged = [it for it in logged_commands(run(_read(settings))) if it.command.time_ns >= since_ns]
     if as_json:

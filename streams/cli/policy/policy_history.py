@@ -55,7 +55,11 @@ def history_command(
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
     config: ConfigOption = None,
 ) -> None:
-    """Show every version of the policy, with who published it and why. Before the first publication there is none: the settings' file rules."""
+    """Show every version of the policy, with who published it and why. Before the first publication there is none: the settings' file rules.
+
+    Examples:
+      unimargin policy history
+    """
     settings = load_settings(config)
     entries = history_of(run(_versions(settings)), time.time_ns())
     if as_json:
@@ -119,7 +123,11 @@ def diff_command(
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
     config: ConfigOption = None,
 ) -> None:
-    """Show what B says otherwise than A, by instrument and field. Exit code 1 if they differ."""
+    """Show what B says otherwise than A, by instrument and field. Exit code 1 if they differ.
+
+    Examples:
+      unimargin policy diff default.toml mine.toml
+    """
     settings = load_settings(config)
     named = [Path(it) for it in (before, after)]
     versions = [] if all(it.is_file() for it in named) else run(_versions(settings))

@@ -84,6 +84,10 @@ def publish_command(
 
     What is dated before is judged and booked by the one before, also in a replay or a rebuild. A version that is published later has the
     last word: one for the same moment, or an earlier one, takes the place of what was to come.
+
+    Examples:
+      unimargin policy publish mine.toml --why "lists a contract" --dry-run
+      unimargin policy publish mine.toml --why "lists a contract" --at 2030-01-01T00:00:00Z
     """
     settings = load_settings(config)
     try:

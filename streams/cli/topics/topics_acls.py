@@ -47,7 +47,11 @@ def apply(
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
     config: ConfigOption = None,
 ) -> None:
-    """Allow the principals of the table what it says, and take from them what it does not say. Others are left as they are."""
+    """Allow the principals of the table what it says, and take from them what it does not say. Others are left as they are.
+
+    Examples:
+      unimargin topics acls apply
+    """
     settings = load_settings(config)
     found = run(_apply(settings, _table(file, settings), dry_run=dry_run))
     words = ("missing", "surplus") if dry_run else ("added", "removed")
@@ -61,7 +65,11 @@ def show(
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
     config: ConfigOption = None,
 ) -> None:
-    """Compare the table with what the broker holds; exit code 1 where they differ."""
+    """Compare the table with what the broker holds; exit code 1 where they differ.
+
+    Examples:
+      unimargin topics acls show --json
+    """
     settings = load_settings(config)
     found = run(_compare(settings, _table(file, settings)))
     _say(_rows(found, "missing", "surplus"), as_json=as_json)
