@@ -7,10 +7,12 @@ import msgspec
 
 from engine.events.effects import AccountRisk
 from engine.ledger.accounts import AccountState, decode
-from streams.store.redis_client import connect
+from streams.store.redis_client import connect, repeat
 from streams.store.store_keys import ShardMeta
 from streams.store.store_reader import StoreReader
 from tests.support.cluster import PARTITIONS
+
+READ_S = 30.0
 
 
 class Stored(NamedTuple):
@@ -45,7 +47,10 @@ async def _read_account(url: str, account: str) -> AccountState | None:
 async def _read_all(url: str) -> Stored:
     client = connect(url)
     try:
-        return await read_shards(StoreReader(client), PARTITIONS)
+        # a busy machine may have the sentinels elect another primary than the one that a test has just seen
+        return await repeat(
+            lambda: read_shards(StoreReader(client), PARTITIONS), "reading all shards", retry_for_s=READ_S
+        )
     finally:
         await client.aclose()
 

@@ -41,11 +41,10 @@ def wait_for_return(worker: Worker) -> None:
     wait_for(
         "every shard sees that Redis was rewound",
         lambda: len(worker.events("shard_fenced")) >= PARTITIONS,
-        10,
     )
     lost = worker.events("shard_fenced")
     assert all(it["returns"] for it in lost), lost
-    wait_for("and begins anew", lambda: len(worker.events("shard_begun_anew")) >= PARTITIONS, 10)
+    wait_for("and begins anew", lambda: len(worker.events("shard_begun_anew")) >= PARTITIONS)
     worker.wait_ready()
     assert worker.statuses == []
 

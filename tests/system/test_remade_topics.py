@@ -79,7 +79,7 @@ def cut_to_nothing(cluster: Cluster, _: Sender) -> None:
 
 
 def grown(cluster: Cluster, sender: Sender) -> None:
-    for topic in ("fills", "ledger"):
+    for topic in ("fills", "ledger", "account-state"):
         grow(cluster, topic, 2 * PARTITIONS)
     send_fills(Sender(cluster.bootstrap), 2)
     sender.flush()
