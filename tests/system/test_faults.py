@@ -12,7 +12,7 @@ from engine.inputs import Topic
 from tests.support.cluster import PARTITIONS, Cluster
 from tests.support.inputs import deposit, fill
 from tests.support.kafka_log import ends, read_topic
-from tests.support.redis_view import read_account
+from tests.support.redis_view import read_account, read_all
 from tests.support.sender import Sender
 from tests.support.settling import settle_and_audit
 from tests.support.traffic import Traffic
@@ -33,6 +33,17 @@ def wait_for_events(cluster: Cluster, more_than: int = EVENTS_MIN) -> int:
         f"more than {more_than} margin events",
         lambda: (count := sum(ends(cluster.bootstrap, "margin-events").values())) > more_than and count,
         seconds_max=120,
+    )
+
+
+def wait_for_commits(cluster: Cluster) -> None:
+    """Wait until each shard has committed since now: one that has not does not see that Redis is rewound to now."""
+    before = [it.commit for it in read_all(cluster.redis.url).metas]
+    wait_for(
+        "every shard commits",
+        lambda: all(
+            it.commit > was for it, was in zip(read_all(cluster.redis.url).metas, before, strict=True)
+        ),
     )
 
 
@@ -143,6 +154,7 @@ def test_redis_when_rewound_to_an_older_copy_then_the_worker_catches_up(cluster:
         cluster.redis.stop()
         copy = cluster.copy_redis("older")
         cluster.redis.start()
+        wait_for_commits(cluster)
         count = wait_for_events(cluster, sum(ends(cluster.bootstrap, "margin-events").values()) + EVENTS_MIN)
         cluster.redis.stop()
         cluster.restore_redis(copy)
@@ -170,6 +182,7 @@ def test_redis_when_rewound_to_another_owners_fence_then_both_workers_are_back_a
         wait_for_shards(second, PARTITIONS // 2)
         wait_for_shards(first, PARTITIONS // 2)
         pids = first.pid, second.pid
+        wait_for_commits(cluster)
         count = wait_for_events(cluster, sum(ends(cluster.bootstrap, "margin-events").values()) + EVENTS_MIN)
         cluster.redis.stop()
         cluster.restore_redis(copy)
