@@ -26,4 +26,4 @@ def reaches(
 def _below(state: AccountState, pool: str, point: MarketPoint, line: Decimal, policy: Policy) -> bool:
     standing = pool_at(state, pool, point.prices, policy).standing
     with exact():
-        return standing.bankrupt or standing.gap(line) < 0
+        return not standing.out(line)

@@ -84,6 +84,20 @@ def refuse_unsafe(settings: ConnectionSettings) -> None:
         check(settings)
 
 
+def kafka_in_clear(settings: ConnectionSettings) -> list[str]:
+    """Brokers on other machines to which everything would be sent in clear."""
+    if "SSL" in settings.kafka_security_protocol:
+        return []
+    addresses = [address.strip() for address in settings.kafka_bootstrap_servers.split(",")]
+    return [it for it in addresses if not _on_this_machine(it.rpartition(":")[0])]
+
+
+def redis_in_clear(settings: ConnectionSettings) -> list[str]:
+    """Hosts on other machines to which everything would be sent in clear. Raises ValueError for an address that is none."""
+    place = read_address(settings.redis_url.get_secret_value())
+    return [host for host, _ in place.hosts if place.transport == "redis" and not _on_this_machine(host)]
+
+
 def variable(field: str) -> str:
     """The environment variable of a setting."""
     return f"UNIMARGIN_{field.upper()}"
@@ -107,8 +121,8 @@ def _check_kafka_address(it: ConnectionSettings) -> None:
                 "kafka_address_malformed",
                 f"UNIMARGIN_KAFKA_BOOTSTRAP_SERVERS: {address!r} is not host:port (several: comma between them)",
             )
-    away = [it for it in addresses if not _on_this_machine(it.rpartition(":")[0])]
-    if away and "SSL" not in it.kafka_security_protocol and not it.kafka_plaintext_allowed:
+    away = kafka_in_clear(it)
+    if away and not it.kafka_plaintext_allowed:
         raise _refused(
             "kafka_plaintext_refused",
             f"UNIMARGIN_KAFKA_SECURITY_PROTOCOL {it.kafka_security_protocol} would send everything in clear to {', '.join(away)}; "
@@ -170,8 +184,8 @@ def _check_redis(it: ConnectionSettings) -> None:
         raise _refused("redis_credentials_missing", "UNIMARGIN_REDIS_USERNAME needs UNIMARGIN_REDIS_PASSWORD")
     if place.transport != "rediss":
         _refuse_unused("redis_tls_unused", _tls_given(it, "redis"), "with an address that is not rediss://")
-    away = [host for host, _ in place.hosts if not _on_this_machine(host)]
-    if place.transport == "redis" and away and not it.redis_plaintext_allowed:
+    away = redis_in_clear(it)
+    if away and not it.redis_plaintext_allowed:
         raise _refused(
             "redis_plaintext_refused",
             f"UNIMARGIN_REDIS_URL would send everything in clear to {', '.join(away)}; use rediss://, or say "

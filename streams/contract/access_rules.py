@@ -3,7 +3,6 @@
 One principal a role; a role is allowed what the table says and nothing else.
 """
 
-import tomllib
 from collections.abc import Iterable
 from enum import IntEnum
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from streams.config.settings import Settings, SettingsError, shipped_file
+from streams.config.toml_file import read_toml
 from streams.contract.topic_layout import by_name
 
 
@@ -74,14 +74,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def load_access_rules(file: Path | None, settings: Settings) -> dict[str, frozenset[AccessRule]]:
     """The rights of each role, with the names that the settings give topics and group. Raises `SettingsError` naming the file."""
     path = file or shipped_file("default_acls.toml", "kafka/acls.toml")
-    try:
-        parsed = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), _File)
-    except OSError as error:
-        raise SettingsError(f"access file {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise SettingsError(f"access file {path}: not UTF-8 text") from None
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise SettingsError(f"access file {path}: {error}") from None
+    parsed = read_toml(path, _File, "access file")
     principals = [it.principal for it in parsed.roles.values()]
     if len(set(principals)) < len(principals):
         raise SettingsError(f"access file {path}: two roles have one principal")

@@ -4,7 +4,6 @@ The file speaks of topics by their role; the settings may give `prices`, `fills`
 `operator` and `fund` other names.
 """
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -13,6 +12,7 @@ import msgspec
 
 from engine.events.effects import Stream
 from streams.config.settings import Settings, SettingsError, shipped_file
+from streams.config.toml_file import read_toml
 
 T = TypeVar("T")
 
@@ -82,14 +82,7 @@ def load_layout(file: Path | None, settings: Settings, partitions: int | None = 
     Those that the settings switch off are left out. Raises `SettingsError` naming the file and the rule it breaks.
     """
     path = file or shipped_file("default_topics.toml", "kafka/topics.toml")
-    try:
-        parsed = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), _File)
-    except OSError as error:
-        raise SettingsError(f"topics file {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise SettingsError(f"topics file {path}: not UTF-8 text") from None
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise SettingsError(f"topics file {path}: {error}") from None
+    parsed = read_toml(path, _File, "topics file")
     layout = by_name(settings, parsed.topics)
     keyed = account_keyed(settings)
     if partitions is not None:

@@ -15,7 +15,6 @@ tells nothing of which names exist. Keys are taken from the header `Authorizatio
 import hashlib
 import hmac
 import secrets
-import tomllib
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -25,6 +24,7 @@ import msgspec
 
 from engine.inputs import Name
 from streams.config.settings import SettingsError
+from streams.config.toml_file import read_toml
 
 KEY_BYTES = 32
 KEY_PREFIX = "um_"
@@ -107,14 +107,7 @@ def load_keys(file: Path | None) -> ApiKeys:
     """Read the file; no keys without one. Raises `SettingsError` naming the file and the rule it breaks, never a line of it."""
     if file is None:
         return ApiKeys({})
-    try:
-        found = msgspec.convert(tomllib.loads(file.read_text(encoding="utf-8")), _File)
-    except OSError as error:
-        raise SettingsError(f"UNIMARGIN_API_KEYS_FILE {file}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise SettingsError(f"UNIMARGIN_API_KEYS_FILE {file}: not UTF-8 text") from None
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise SettingsError(f"UNIMARGIN_API_KEYS_FILE {file}: {error}") from None
+    found = read_toml(file, _File, "UNIMARGIN_API_KEYS_FILE")
     hashes = [it.sha256 for it in found.keys.values()]
     if len(set(hashes)) < len(hashes):
         raise SettingsError(f"UNIMARGIN_API_KEYS_FILE {file}: two names have the same key; give each its own")

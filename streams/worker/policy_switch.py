@@ -12,11 +12,11 @@ Rules
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from importlib.metadata import version
 from typing import Protocol
 
 import structlog
 
+from engine.edition import ENGINE_VERSION
 from engine.marks.mark_book import MarkBook
 from engine.policy import Policy
 from engine.policy.timeline import PolicyTimeline, Ruling
@@ -111,7 +111,7 @@ class PolicySwitch:
 
     def _tell(self) -> None:
         self._metrics.worker_info.clear()
-        self._metrics.worker_info.labels(version("unimargin"), self.now.policy.digest).set(1)
+        self._metrics.worker_info.labels(ENGINE_VERSION, self.now.policy.digest).set(1)
 
     def _learn(self, ruling: Ruling) -> None:
         """A version that comes too late is in force at once: every worker hears of it, and goes by the log."""

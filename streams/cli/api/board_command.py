@@ -73,7 +73,7 @@ def board(
         raise Problem(
             f"{error.name} is not installed; the board needs `pip install unimargin[desk]`"
         ) from None
-    configure_logs(settings.log_level)
+    configure_logs(settings.log_level, settings.log_levels)
     key, _ = new_key("board", role)
     keys = load_keys(settings.api_keys_file).with_key(key, ApiCaller("board", role, REQUESTS_PER_MINUTE))
 

@@ -56,7 +56,9 @@ async def client_facts(server: Any) -> dict[str, Any]:
     info = await server.info("replication")
     replicas = sum(1 for name, it in info.items() if name.startswith("slave") and "online" in str(it))
     try:
-        wanted = {_text(name): _text(value) for name, value in (await server.config_get(ISOLATED)).items()}
+        wanted = {
+            text_of(name): text_of(value) for name, value in (await server.config_get(ISOLATED)).items()
+        }
     except ResponseError:
         wanted = {}
     return {"role": info["role"], "replicas": replicas, ISOLATED: wanted.get(ISOLATED, "not told")}
@@ -84,5 +86,6 @@ async def _found_by(client: Any, kind: Kind) -> tuple[str, list[tuple[str, str]]
     return "one address", []
 
 
-def _text(value: bytes | str) -> str:
+def text_of(value: bytes | str) -> str:
+    """What Redis says of its configuration, which the client decodes in some answers and not in others."""
     return value.decode() if isinstance(value, bytes) else value

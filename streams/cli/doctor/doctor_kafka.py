@@ -7,7 +7,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
 from streams.cli.doctor.check import Check, failed, ok, warn
-from streams.cli.doctor.doctor_reserves import encryption, examine_copies, examine_group
+from streams.cli.doctor.doctor_reserves import examine_copies, examine_group
 from streams.config.problem import Problem
 from streams.config.settings import Settings
 from streams.contract.topic_layout import account_keyed, count_fault, pipeline_topics
@@ -43,7 +43,6 @@ async def examine_kafka(settings: Settings) -> tuple[list[Check], Logs]:
             }
             checks = [
                 await _broker(admin, settings),
-                encryption(settings),
                 _topics_exist(settings, counts),
                 _equal_counts(settings, counts),
                 *await _retention(admin, settings, counts),

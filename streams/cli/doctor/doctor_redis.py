@@ -14,7 +14,7 @@ from engine.inputs import Topic
 from streams.answers.account_report import resume_hint, stops
 from streams.cli.doctor.check import Check, failed, ok, warn
 from streams.cli.doctor.doctor_copies import examine_copies
-from streams.cli.doctor.doctor_failover import examine_failover
+from streams.cli.doctor.doctor_failover import examine_failover, text_of
 from streams.cli.doctor.doctor_kafka import Logs
 from streams.cli.doctor.doctor_policy import examine_policy
 from streams.cli.doctor.doctor_prices import examine_prices
@@ -93,7 +93,7 @@ async def _persistence(client: Any) -> list[Check]:
             answer = await client.config_get(name)
         except ResponseError:
             answer = {}
-        told |= {_text(key): _text(value) for key, value in answer.items()}
+        told |= {text_of(key): text_of(value) for key, value in answer.items()}
     checks = [
         _setting(
             told, "appendonly", {"yes"}, "account states are lost with the server: set `appendonly yes`"
@@ -214,7 +214,3 @@ async def _stopped_accounts(client: Redis, settings: Settings) -> list[Check]:
         return [ok("stopped accounts", f"none of {count}")]
     summary = warn("stopped accounts", f"{len(stopped)} of {count}", "runbook MarginAccountStopped")
     return [summary, *[stopped[account] for account in sorted(stopped)[:STOPPED_SHOWN_MAX]]]
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value

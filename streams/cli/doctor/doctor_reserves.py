@@ -1,9 +1,7 @@
-"""The checks of `unimargin doctor` that ask what is left when something fails: copies, memory, encryption, workers in the group."""
+"""The checks of `unimargin doctor` that ask what is left when something fails: copies, memory, workers in the group."""
 
 from collections.abc import Mapping, Sequence
-from ipaddress import ip_address
 from typing import Any
-from urllib.parse import urlsplit
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
@@ -19,31 +17,6 @@ COPIES_MIN = 2
 """One that is lost is then not the last."""
 STABLE, NEVER, NOBODY = "Stable", "Dead", "Empty"
 """States of a group, as Kafka names them: of one that nobody ever joined too."""
-
-
-def encryption(settings: Settings) -> Check:
-    """Whether what goes to another machine is encrypted."""
-    plain = []
-    brokers = [it.strip().rpartition(":")[0] for it in settings.kafka_bootstrap_servers.split(",")]
-    if not settings.kafka_security_protocol.endswith("SSL") and not all(map(_is_here, brokers)):
-        plain.append("to Kafka")
-    redis = urlsplit(settings.redis_url.get_secret_value())
-    if redis.scheme == "redis" and not _is_here(redis.hostname or ""):
-        plain.append("to Redis")
-    if plain:
-        return warn(
-            "encryption",
-            f"none {' and '.join(plain)}, on another machine",
-            "UNIMARGIN_KAFKA_SECURITY_PROTOCOL with SSL, a rediss:// address; or a network that nobody else is on",
-        )
-    return ok("encryption", "whatever leaves this machine is encrypted")
-
-
-def _is_here(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 async def examine_copies(admin: AIOKafkaAdminClient, settings: Settings) -> Check:

@@ -1,6 +1,7 @@
 """The check of `unimargin doctor` that looks at how both connections are secured; what breaks a rule is refused before it comes here."""
 
 from streams.cli.doctor.check import Check, ok, warn
+from streams.config.connection_settings import kafka_in_clear, redis_in_clear
 from streams.config.redis_address import read_address
 from streams.config.settings import Settings
 
@@ -8,7 +9,7 @@ CHECK = "encryption"
 
 
 def examine_security(settings: Settings) -> Check:
-    """Whether anything may leave this machine in clear."""
+    """Whether anything leaves this machine in clear, or may."""
     protocol = settings.kafka_security_protocol
     redis = read_address(settings.redis_url.get_secret_value()).transport
     how = f" ({settings.kafka_sasl_mechanism})" if "SASL" in protocol else ""
@@ -21,7 +22,16 @@ def examine_security(settings: Settings) -> Check:
         )
         if clear and may
     ]
-    if allowed:
-        action = f"use TLS, and switch {' and '.join(allowed)} off: SECURITY.md"
-        return warn(CHECK, f"{found}; what is in clear may leave this machine", action)
-    return ok(CHECK, found)
+    if not allowed:
+        return ok(CHECK, found)
+    leaves = [
+        words
+        for words, hosts in (("to Kafka", kafka_in_clear(settings)), ("to Redis", redis_in_clear(settings)))
+        if hosts
+    ]
+    said = (
+        f"none {' and '.join(leaves)}, on another machine"
+        if leaves
+        else "what is in clear may leave this machine"
+    )
+    return warn(CHECK, f"{found}; {said}", f"use TLS, and switch {' and '.join(allowed)} off: SECURITY.md")

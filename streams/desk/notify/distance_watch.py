@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import suppress
 
 import msgspec
 import structlog
@@ -79,7 +80,9 @@ class DistanceWatch:
                     group.create_task(work)
         finally:
             if self._held:
-                await asyncio.shield(self._store.let_go())
+                # where Redis is away the hold ends by itself
+                with suppress(RedisError, OSError, TimeoutError):
+                    await asyncio.shield(self._store.let_go())
 
     async def _keep_hold(self) -> None:
         while True:

@@ -1,13 +1,17 @@
 """What `unimargin doctor` says of copies, memory, encryption and the group."""
 
+from typing import Any
+
 import pytest
 import redis
 
-from streams.cli.doctor.doctor_reserves import copies, encryption
+from streams.cli.doctor.doctor_reserves import copies
+from streams.cli.doctor.doctor_security import examine_security
 from streams.config.settings import Settings
 from tests.support.cli import unimargin
 
 FILLS = "fills"
+ALLOWED = {"kafka_plaintext_allowed": True, "redis_plaintext_allowed": True}
 
 
 def topic(replicas: int, in_step: int) -> list[dict[str, object]]:
@@ -40,17 +44,28 @@ def test_copies_when_a_topic_does_not_outlive_a_broker_then_warns_which_and_why(
     [
         ({}, ""),
         ({"kafka_bootstrap_servers": "[::1]:9092,localhost:9092", "redis_url": "redis://127.0.0.2/0"}, ""),
-        ({"kafka_bootstrap_servers": "127.0.0.1:9092,kafka:9092"}, "none to Kafka,"),
         (
-            {"kafka_bootstrap_servers": "kafka:9092", "redis_url": "redis://:secret@10.0.0.1/0"},
+            {"kafka_bootstrap_servers": "127.0.0.1:9092,kafka:9092", "kafka_plaintext_allowed": True},
+            "none to Kafka,",
+        ),
+        (
+            {"kafka_bootstrap_servers": "kafka:9092", "redis_url": "redis://:secret@10.0.0.1/0", **ALLOWED},
+            "none to Kafka and to Redis",
+        ),
+        (
+            {
+                "kafka_bootstrap_servers": "kafka:9092",
+                "redis_url": "redis+cluster://:secret@127.0.0.1,10.0.0.1",
+                **ALLOWED,
+            },
             "none to Kafka and to Redis",
         ),
     ],
 )
 def test_encryption_when_plain_text_leaves_the_machine_then_warns_where_to(
-    given: dict[str, str], plain: str
+    given: dict[str, Any], plain: str
 ) -> None:
-    check = encryption(Settings(**given, kafka_plaintext_allowed=True, redis_plaintext_allowed=True))
+    check = examine_security(Settings(**given))
     assert check.status == ("warn" if plain else "ok")
     assert plain in check.found
     assert "secret" not in check.found
