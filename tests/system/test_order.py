@@ -1,5 +1,8 @@
 """The two input topics come in no fixed order; an account is judged only when both have been read to one instant."""
 
+import os
+import signal
+
 import msgspec
 import pytest
 
@@ -21,7 +24,7 @@ ACCOUNTS = [f"owner-{number}" for number in range(40)]
 def test_fill_when_read_long_before_the_deposit_that_paid_for_it_then_nobody_is_called(
     cluster: Cluster,
 ) -> None:
-    worker = cluster.worker()
+    worker = cluster.worker(KAFKA_SESSION_TIMEOUT_SECONDS="30")
     sender = Sender(cluster.bootstrap)
 
     def quote() -> None:
@@ -30,11 +33,14 @@ def test_fill_when_read_long_before_the_deposit_that_paid_for_it_then_nobody_is_
 
     quote()
     worker.wait_ready()
+    # else it would keep up with their sending
+    os.kill(worker.pid, signal.SIGSTOP)
     for number in range(FILLERS):
         filler = deposit(f"filler-{number % 500}", "1", entry_id=f"f-{number}")
         sender.send(Topic.LEDGER, filler.account.encode(), msgspec.json.encode(filler))
     sender.inputs(*(deposit(account, "2000") for account in ACCOUNTS))
     sender.inputs(*(fill(account, "0.1") for account in ACCOUNTS))
+    os.kill(worker.pid, signal.SIGCONT)
     late = dict.fromkeys(ACCOUNTS, 0)
 
     def all_applied() -> bool:
