@@ -751,8 +751,8 @@ BUGS = (
     Bug(
         name="a password goes to another machine in clear",
         file="streams/config/connection_settings.py",
-        search='    if away and "SSL" not in it.kafka_security_protocol and not it.kafka_plaintext_allowed:\n',
-        replace='    if away and it.kafka_security_protocol == "PLAINTEXT" and not it.kafka_plaintext_allowed:\n',
+        search='    if "SSL" in settings.kafka_security_protocol:\n',
+        replace='    if settings.kafka_security_protocol != "PLAINTEXT":\n',
         test=f"{CONNECTION_TESTS}::test_settings_when_unsafe_or_impossible_together_then_refused_with_a_code_and_no_secret",
     ),
     Bug(
