@@ -20,7 +20,7 @@ from streams.kafka.producer_epochs import ProducerEpoch
 from streams.store.shard_store import ShardStore
 
 FRESH_SECONDS = 0.02
-"""For so long an answer is taken to hold. Rounds that follow each other closely need not ask: cutting the outbox was an answer."""
+"""For so long an answer is taken to hold. Rounds that follow a commit or each other closely need not ask: writing it and cutting the outbox were answers."""
 ANSWER_SECONDS_MAX = 1.0
 """An answer that came later, to a process that was paused or from a Redis that is hardly there, is asked for again."""
 SEQUENCE_END = 2**31

@@ -86,6 +86,10 @@ class OutboxRelays:
         if self._older_edition:
             await self._relays[Lane.ORDINARY].drained()
 
+    async def committed_by(self, commit: Callable[[], Awaitable[None]]) -> None:
+        """Await `commit`, which fails unless the shard is ours: what it makes durable is published without asking once more."""
+        await self._licence.proved_by(commit)
+
     def offer(self, entries: Sequence[OutboxEntry]) -> None:
         """Take what has become durable, in the order of the outbox."""
         for lane, relay in self._relays.items():

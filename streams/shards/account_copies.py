@@ -33,7 +33,7 @@ from engine.ledger.remembering import generations
 from streams.contract.account_copy import SHARD_KEY, ShardCovered, copy_entry
 from streams.contract.commit import Commit, OutboxEntry
 from streams.shards.crash import crash_only
-from streams.shards.giving_way import give_way
+from streams.shards.giving_way import give_way, let_pass
 from streams.shards.log_memory import LogMemory
 from streams.shards.shard_parts import ShardParts
 from streams.store.copy_source import Covered
@@ -45,15 +45,18 @@ FIRST_SWEEP_SECONDS = 10.0
 """After a shard has begun to run here, where nothing of it is covered yet."""
 LOOK_SECONDS = 1.0
 """Between two looks whether a sweep is due; also the pause after a service did not answer."""
-PORTION_ACCOUNTS_MAX = 64
-PORTION_BYTES_MAX = 128 * 1024
-"""Copied without giving way: some 5 ms of the event loop. An account alone may be larger."""
+PORTION_ACCOUNTS_MAX = 32
+PORTION_BYTES_MAX = 64 * 1024
+"""Copied without giving way: some 2 ms of the event loop. An account alone may be larger."""
+PASSED_SECONDS_MAX = 1.0
+"""How long a portion lets accounts be judged: a crowd is then through, and a load without end does not keep copies from being written."""
 ACCOUNT_BYTES = 1_000
 """About what an account takes without its ids and orders."""
 ID_BYTES, ORDER_BYTES = 22, 100
 WAITING_ENTRIES_MAX = 1_000
 """While so many events wait for Kafka, copies would only make it worse."""
-LOOKED_AT_TOGETHER = 500
+LOOKED_AT_TOGETHER = 100
+"""Some 2 ms of the event loop."""
 
 _log = structlog.get_logger()
 
@@ -99,7 +102,7 @@ class AccountCopies:
             parts.open_log,
             pace,
         )
-        self.topic, self._within_s = topic, within_seconds
+        self._turn, self.topic, self._within_s = parts.turn, topic, within_seconds
         self._changed: dict[str, None] = {}
         """Since the sweep that is under way, or was last, began."""
         self._left: dict[str, None] = {}
@@ -235,7 +238,7 @@ class AccountCopies:
                 state = self._processor.state(name)
                 if covered is None or state is None or _may_have_changed(state, covered):
                     self._changed[name] = None
-            await give_way()
+            await self._let_judging_pass()
         return covered
 
     async def _copy_all(self) -> None:
@@ -244,6 +247,7 @@ class AccountCopies:
                 await asyncio.sleep(LOOK_SECONDS)
                 continue
             async with self._pace.turn() as sizes:
+                await self._let_judging_pass()
                 copied = await self._store.copies().read(self._portion(), self._store.format)
                 entries = [copy_entry(self.topic, self.shard, it) for it in copied.values() if it is not None]
                 sizes += [len(it.key or b"") + len(it.value) for it in entries]
@@ -254,6 +258,11 @@ class AccountCopies:
                 await asyncio.sleep(LOOK_SECONDS)  # all of them are moving
             self._metrics.account_state_copies_total.inc(len(entries))
             self._metrics.account_state_copied_bytes_total.inc(sum(sizes))
+
+    async def _let_judging_pass(self) -> None:
+        """What is said of accounts is worth more than that it is copied soon."""
+        await give_way()
+        await let_pass(self._turn.locked, PASSED_SECONDS_MAX)
 
     def _portion(self) -> list[AccountState]:
         """The next accounts to be copied, as they are known here."""

@@ -42,7 +42,7 @@ class Committing:
     async def _commit(self, commit: Commit) -> None:
         traced = self._traces.goes_on("commit", commit.outbox, shard=self.processor.shard)
         with traced, self._metrics.commit_seconds.time():
-            await self._store.commit(commit)
+            await self._relays.committed_by(lambda: self._store.commit(commit))
         self._metrics.stage_seconds[Stage.COMMITTED].observe(time.monotonic() - self._queue.taken_since_s)
         self.processor.on_committed(commit)
         self._copies.on_committed(commit)

@@ -22,7 +22,7 @@ from streams.contract.commit import Commit, OutboxEntry
 from streams.contract.operator_command import OperatorCommand, OperatorOutcome
 from streams.contract.rulings import OneRuling, Rulings
 from streams.observe.metrics import Metrics
-from streams.shards.giving_way import give_way
+from streams.shards.giving_way import give_head_start, give_way
 from streams.shards.price_watch import PriceWatch, Told
 from streams.shards.processor import ShardProcessor
 from streams.shards.shard import ShardRunner
@@ -220,9 +220,14 @@ class Shards:
         return [it.processor for it in self.runners if it.condition is Condition.RUNNING]
 
     async def _take(self, told: Iterable[Told]) -> None:
+        is_first_urgent = True
         for processor, parts in told:
             self._runners[processor.shard].take(parts)
-            await give_way()
+            if is_first_urgent and any(part.urgent for part in parts):
+                is_first_urgent = False
+                await give_head_start()
+            else:
+                await give_way()
         for runner in self.runners:
             runner.seek_reasons()
 

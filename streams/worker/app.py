@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 
 from engine.book.columnar_book import ColumnarBook
 from engine.book.instant_batch import InstantEncoder
+from engine.events.effects import Stream
 from engine.inputs import Topic
 from engine.marks.intake import PriceIntake
 from engine.marks.mark_book import MarkBook
@@ -24,6 +25,7 @@ from streams.contract.commit import Lane
 from streams.kafka.clients import account_partitioner, relay_producer
 from streams.kafka.fund_follower import FundFollower
 from streams.kafka.group_removal import remove_members
+from streams.kafka.kept_connections import keep_connected
 from streams.kafka.log_ends import LogEnds
 from streams.kafka.log_reader import FOLLOW_WAIT_MS, open_log
 from streams.kafka.policy_follower import PolicyFollower
@@ -322,6 +324,8 @@ async def _serve(room: Room, partitions: int, *, standby: bool) -> None:
             ("funds", funds.run),
             ("adl", adl.run),
             ("format", keep_saying_known(redis, settings)),
+            ("liquidations-producer", keep_connected(events[Lane.LIQUIDATIONS], [Stream.LIQUIDATIONS])),
+            ("events-producer", keep_connected(events[Lane.ORDINARY], [Stream.MARGIN_EVENTS])),
             ("policy", lambda: _stop_when(partial(gate.left, switch, turn), stopping)),
             *([] if standby else [("vigil", _vigil(room, partitions).run)]),
         )

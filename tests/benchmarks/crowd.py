@@ -6,7 +6,8 @@ reduce-only and liquidation. Before it all are healthy.
     ratio at the fallen price = (margin - quantity * (price - fallen)) * index / (rate * quantity * fallen * index)
     margin                    = ratio * rate * quantity * fallen + quantity * (price - fallen)
 
-First, last and rate are of verdicts (`entered` is set), from the moment the one price record is sent; the rate of plans from the first verdict.
+First, last and rate are of verdicts (`entered` is set) that this instant has caused, also of others who hold the contract, from the moment the
+one price record is sent; the rate of plans from the first verdict.
 """
 
 import threading
@@ -71,9 +72,8 @@ class Crowd:
         """Fills that leave every account flat."""
         return [self._fill(self._account(number), "sell", self.price) for number in range(self.count)]
 
-    def fall(self, sequence: int) -> bytes:
+    def fall(self, sequence: int, now_ns: int) -> bytes:
         """One record: the contract and its index at the lower price."""
-        now_ns = time.time_ns()
         return load.encode(
             MarkBatch(
                 (
@@ -103,6 +103,7 @@ class _Heard(msgspec.Struct):
     type: str
     account: str = ""
     entered: str | None = None
+    cause_time_ns: int | None = None
 
 
 def measure(worker: Worker, bootstrap: str, crowd: Crowd, sequence: int) -> dict[str, float]:
@@ -150,8 +151,8 @@ def _listen(bootstrap: str, crowd: Crowd, sequence: int) -> tuple[list[float], l
     listener = threading.Thread(target=listen, daemon=True)
     listener.start()
     producer.list_topics(timeout=DEADLINE_S)  # connected: what it takes to connect is not the worker's
-    began = time.perf_counter()
-    producer.produce("prices", crowd.fall(sequence), crowd.symbol.encode())
+    began, fell_ns = time.perf_counter(), time.time_ns()
+    producer.produce("prices", crowd.fall(sequence, fell_ns), crowd.symbol.encode())
     producer.flush()
     verdicts: list[float] = []
     plans: list[float] = []
@@ -165,12 +166,11 @@ def _listen(bootstrap: str, crowd: Crowd, sequence: int) -> tuple[list[float], l
         for at, value in records[read:]:
             read += 1
             heard = decoder.decode(value)
-            if not heard.account.startswith(crowd.name):
-                continue
-            if heard.entered is not None:
+            is_ours = heard.account.startswith(crowd.name)
+            if heard.entered is not None and heard.cause_time_ns == fell_ns:
                 verdicts.append(at - began)
-                accounts.add(heard.account)
-            elif heard.type == EventType.LIQUIDATION_REQUESTED:
+                accounts |= {heard.account} if is_ours else set()
+            elif is_ours and heard.type == EventType.LIQUIDATION_REQUESTED:
                 plans.append(at - began)
     done.set()
     listener.join()

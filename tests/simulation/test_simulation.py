@@ -216,7 +216,7 @@ FOUND_BY: dict[Callable[[pytest.MonkeyPatch], None], tuple[int, tuple[str, ...] 
     adoption_is_skipped: (4, None),
     contradictions_are_published: (96, ("rewind", "lanes", "broker")),
     old_owners_are_not_shut_out: (38, None),
-    what_waits_overtakes: (328, ("lossy", "redis", "kill")),
+    what_waits_overtakes: (507, ("lossy", "redis", "kill", "clock")),
     details_overtake_verdicts: (7, ("lanes", "kill", "broker")),
     what_one_topic_has_lost_stays_unsaid: (7, ("lanes", "empty")),
 }

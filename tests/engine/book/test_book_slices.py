@@ -95,6 +95,15 @@ def test_instant_when_a_crowd_falls_then_a_slice_comes_after_few_judgements_and_
 
 
 @pytest.mark.parametrize("book_of", BOOKS)
+def test_instant_when_it_takes_a_crowd_into_liquidation_then_the_first_is_said_after_two_were_judged(book_of):
+    book = opened(book_of(sample()), crowd())
+    before = book.exact
+    part = next(part for part in book.on_instants([together(*quotes(56_000, 2))]) if part)
+    assert all(is_liquidation(it) for it in part)
+    assert book.exact - before <= hearing.FIRST_SLICE_ACCOUNTS
+
+
+@pytest.mark.parametrize("book_of", BOOKS)
 @pytest.mark.parametrize(
     ("accounts_min", "accounts_share_max", "waits"),
     [(10, "0.3", True), (100, "0.3", False), (10, "0.35", False)],

@@ -13,6 +13,7 @@ from streams.contract.commit import Commit, Lane, OutboxEntry
 from streams.kafka.clients import relay_producer
 from streams.kafka.producer_epochs import ProducerEpoch, raise_epoch
 from streams.observe.metrics import Metrics
+from streams.outbox import licence
 from streams.outbox import relay as relay_module
 from streams.outbox.relays import OutboxRelays, RaiseEpoch
 from streams.shards.commit_queue import PIECE_ACCOUNTS_MAX, CommitQueue
@@ -164,6 +165,32 @@ async def test_run_when_what_was_published_is_not_adopted_yet_then_nothing_is_pu
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_run_when_its_commit_was_answered_a_moment_ago_then_published_without_asking_redis_once_more(
+    store: ShardStore, producer: AIOKafkaProducer, updates_topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    whole = store.ask
+
+    async def ask() -> None:
+        asked.append(1)
+        await whole()
+
+    monkeypatch.setattr(store, "ask", ask)
+    monkeypatch.setattr(licence, "FRESH_SECONDS", 5.0)  # of a machine that is busy with other things
+    relays = made(store, producer)
+    relays.inherit((await store.take_over()).outboxes)
+    await relays.shut_out()
+    relays.adopted()
+    said = entry(updates_topic, "alice", 1)
+    await relays.committed_by(lambda: store.commit(Commit(outbox=(said,))))
+    relays.offer([said])
+    task = asyncio.create_task(relays.run(Lane.ORDINARY))
+    await relays.drained()
+    assert not asked
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_withdraw_when_some_ids_have_another_meaning_then_only_the_others_are_published(

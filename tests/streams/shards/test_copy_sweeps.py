@@ -14,6 +14,7 @@ from engine.inputs import Topic
 from streams.contract.account_copy import SHARD_KEY, ShardCovered, read_copy
 from streams.contract.commit import Commit
 from streams.observe.metrics import Metrics
+from streams.shards import account_copies
 from streams.shards.account_copies import AccountCopies, CopyPace
 from streams.shards.commit_queue import CommitQueue
 from streams.shards.log_memory import LogMemory
@@ -39,6 +40,7 @@ class Owner(Shard):
         self.queue, self.durable = CommitQueue(), dict[Topic, int]()
         self.memory = LogMemory(0, INPUTS, 1)
         self.memory.load(dict.fromkeys(Topic, str(HERE)))
+        self.turn = asyncio.Lock()
         parts = SimpleNamespace(
             processor=self.processor,
             store=self.store,
@@ -47,6 +49,7 @@ class Owner(Shard):
             standing=SimpleNamespace(durable=self.durable),
             metrics=Metrics(),
             open_log=logs.open,
+            turn=self.turn,
         )
         self.copies = AccountCopies(parts, CopyPace(1e9), topic=COPIES, within_seconds=600)  # type: ignore[arg-type]
 
@@ -119,6 +122,26 @@ def reached(written: dict[bytes, bytes]) -> tuple[int, int] | None:
 
 def one_more(logs: Logs, account: str) -> None:
     logs.add(Topic.LEDGER, account.encode(), msgspec.json.encode(deposit(account)))
+
+
+async def test_sweep_when_accounts_are_judged_then_it_waits_for_that_but_not_without_end(
+    client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs = Logs()
+    traded(random.Random(4), logs, 300)
+    async with owning(client, logs) as owner:
+        await owner.take(300)
+        async with owner.turn:
+            sweep = asyncio.create_task(owner.sweep())
+            await asyncio.sleep(0.3)
+            assert not logs.records[COPIES]
+        assert names(await sweep)
+
+        one_more(logs, "acct-1")
+        await owner.take(301)
+        monkeypatch.setattr(account_copies, "PASSED_SECONDS_MAX", 0.05)
+        async with owner.turn:
+            assert names(await owner.sweep()) == {"acct-1"}
 
 
 async def test_sweep_when_another_owner_makes_it_then_who_has_changed_since_is_copied_and_all_can_be_rebuilt(
