@@ -1,7 +1,6 @@
-"""The checks of `unimargin doctor` that ask Redis: the server, the shards, the stopped accounts."""
+"""The checks of `unimargin doctor` that ask Redis: the server, the shards, the accounts."""
 
 import re
-import shlex
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -11,8 +10,8 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from engine.inputs import Topic
-from streams.answers.account_report import resume_hint, stops
 from streams.cli.doctor.check import Check, failed, ok, warn
+from streams.cli.doctor.doctor_accounts import examine_accounts
 from streams.cli.doctor.doctor_copies import examine_copies
 from streams.cli.doctor.doctor_failover import examine_failover, text_of
 from streams.cli.doctor.doctor_kafka import Logs
@@ -25,7 +24,7 @@ from streams.config.terminal import printable
 from streams.contract.policy_version import PolicyVersion
 from streams.kafka.topic_access import LogBounds
 from streams.store.format_store import format_in_force
-from streams.store.redis_access import address, open_redis, read_state, shard_count
+from streams.store.redis_access import address, open_redis, shard_count
 from streams.store.redis_client import servers
 from streams.store.store_format import FORMAT, newer
 from streams.store.store_keys import ShardMeta
@@ -38,9 +37,6 @@ CLOCK_DIFFERENCE_MAX_S = 1.0
 LAG_RECORDS_MAX = 1000
 """A running worker works off so many in a fraction of a second."""
 OUTBOX_ENTRIES_MAX = 1000
-STOPPED_SHOWN_MAX = 20
-STOP = b'"stop":'
-"""In every state that says it is stopped: a search for it spares decoding a million healthy accounts."""
 
 
 async def examine_redis(
@@ -59,7 +55,7 @@ async def examine_redis(
                 await _format_in_force(client, settings),
                 *await _shards(client, settings, logs),
                 *await examine_copies(client, settings, logs),
-                *await _stopped_accounts(client, settings),
+                *await examine_accounts(client, settings, published),
                 *await examine_prices(client, settings),
             ]
     except Problem as problem:
@@ -189,28 +185,3 @@ def _shard(shard: int, meta: ShardMeta, outbox: int, logs: dict[Topic, LogBounds
     if outbox > OUTBOX_ENTRIES_MAX:
         return warn(name, found, "events wait to be published: runbook MarginOutboxStuck")
     return ok(name, found)
-
-
-async def _stopped_accounts(client: Redis, settings: Settings) -> list[Check]:
-    store = StoreReader(client, settings.redis_prefix)
-    names = {"fills": settings.topic_fills, "ledger": settings.topic_ledger}
-    stopped: dict[str, Check] = {}
-    count = 0
-    for shard in range(await shard_count(client, settings.redis_prefix)):
-        async for account, data in store.accounts(shard):
-            count += 1
-            why = stops(read_state(account, data)) if STOP in data else {}
-            if not why:
-                continue
-            found = "; ".join(
-                f"{names[topic]}/{shard} at offset {stop.offset}: {stop.code}" for topic, stop in why.items()
-            )
-            action = (
-                f"`unimargin quarantine list --account {shlex.quote(printable(account))}`, repair the cause, "
-                + ", ".join(f"`{resume_hint(account, topic)}`" for topic in why)
-            )
-            stopped[account] = warn(f"account {printable(account)}", f"stopped in {found}", action)
-    if not stopped:
-        return [ok("stopped accounts", f"none of {count}")]
-    summary = warn("stopped accounts", f"{len(stopped)} of {count}", "runbook MarginAccountStopped")
-    return [summary, *[stopped[account] for account in sorted(stopped)[:STOPPED_SHOWN_MAX]]]

@@ -1,6 +1,10 @@
 """`unimargin doctor` against a real Kafka and a real Redis, healthy and in trouble."""
 
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -9,13 +13,14 @@ import redis
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from engine.ledger.accounts import Position
 from streams.contract.commit import OutboxEntry
 from streams.store.copy_source import Covered
 from streams.store.store_keys import COPIED, ShardKeys
 from tests.streams.cli.test_cli_account import stopped
 from tests.streams.cli.test_cli_events import publish
 from tests.streams.conftest import SHARDS
-from tests.support.builders import account
+from tests.support.builders import account, sample_text
 from tests.support.cli import NOWHERE, Said, unimargin
 from tests.support.cli_state import OWNER, leave_state
 from tests.support.kafka_server import RealKafka
@@ -133,6 +138,34 @@ def test_doctor_when_accounts_are_stopped_then_topic_partition_offset_and_reason
         checks["account dora"]["found"]
         == f"stopped in {env['UNIMARGIN_TOPIC_FILLS']}/2 at offset 6: sequence_gap"
     )
+
+
+def test_doctor_when_what_accounts_hold_is_not_listed_or_will_not_be_then_says_what_and_how_many_hold_it(
+    env: dict[str, str], cli_kafka: RealKafka, redis_url_db: str, unique: Callable[[str], str], tmp_path: Path
+) -> None:
+    env["UNIMARGIN_TOPIC_POLICIES"] = unique("policies")
+    cli_kafka.create_topics({env["UNIMARGIN_TOPIC_POLICIES"]: 1})
+    long = Position(Decimal(1), Decimal(100))
+    leave_state(redis_url_db, 1, [account({"USD": 1}, {"ETH-PERP": long}, name=f"e-{it}") for it in range(2)])
+    _, checks = examined(env)
+    assert checks["holdings"]["status"] == "ok", checks["holdings"]
+    assert "1 contracts and 1 assets" in checks["holdings"]["found"]
+
+    without = tmp_path / "without.toml"
+    without.write_text(sample_text(("[instruments.ETH-PERP]", "[instruments.SOL-PERP]")))
+    at = datetime.fromtimestamp(time.time() + 3600, UTC).isoformat()
+    words = ("policy", "publish", str(without), "--who", "desk", "--why", "listed SOL", "--at", at)
+    assert unimargin(*words, env=env).code == 0
+    _, checks = examined(env)
+    assert checks["holdings"]["status"] == "ok"
+    assert checks["holdings, version 1"]["status"] == "warn"
+    assert "ETH-PERP (held by 2 accounts)" in checks["holdings, version 1"]["found"]
+
+    leave_state(redis_url_db, 2, [account({"USD": 1, "OLD": 3}, {"GONE-PERP": long}, name="g")])
+    said, checks = examined(env)
+    assert said.code == 1
+    assert checks["holdings"]["status"] == "FAIL"
+    assert "GONE-PERP (held by 1 account), OLD (held by 1 account)" in checks["holdings"]["found"]
 
 
 def test_doctor_when_records_are_in_quarantine_then_warns(env: dict[str, str], cli_kafka: RealKafka) -> None:
