@@ -143,7 +143,7 @@ def test_secrets_are_files_that_others_put_there_and_never_variables(overlay):
             assert "unimargin-settings" in named
             assert container(overlay, name)["args"][-2:] == ["--config", "/etc/unimargin/settings.env"]
     text = (PLACE / "README.md").read_text()
-    assert all(f"kubectl create secret generic {name}" in text for name in SECRETS)
+    assert all(f"kubectl create secret generic {name} --namespace unimargin " in text for name in SECRETS)
 
 
 SECRETS = ("unimargin-settings", "unimargin-api-keys", "unimargin-notify-targets")
@@ -177,6 +177,25 @@ def test_at_most_one_worker_and_one_api_is_taken_away_at_a_time(overlay):
     covered = [labelled(overlay, it["spec"]["selector"]["matchLabels"]) for it in budgets]
     assert sorted(covered, key=sorted) == [{"api"}, {"worker"}]
     assert {it["spec"]["maxUnavailable"] for it in budgets} == {1}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_rollout_leaves_as_many_of_a_deployment_as_there_were(overlay):
+    strategies = [
+        it["spec"]["strategy"] for (kind, _), it in resources(overlay).items() if kind == "Deployment"
+    ]
+    assert (
+        strategies == [{"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}] * 2
+    )
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_worker_of_a_drained_host_finds_another_though_all_have_one(overlay):
+    (spread,) = pod(overlay, "worker")["topologySpreadConstraints"]
+    assert spread["nodeTaintsPolicy"] == "Honor"
+    assert (
+        spread["whenUnsatisfiable"] == {"staging": "ScheduleAnyway", "production": "DoNotSchedule"}[overlay]
+    )
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
