@@ -301,7 +301,7 @@ BUGS = (
         name="an account is judged after a fill without waiting for the other topic",
         file="streams/shards/input_steps.py",
         search="        self._queue.add([outcome.commit])\n",
-        replace="        self._queue.add([outcome.commit, *self.processor.settle()])\n",
+        replace="        self._queue.add([outcome.commit, *(it for parts in self.processor.settle() for it in parts)])\n",
         test="tests/system/test_order.py::test_fill_when_read_long_before_the_deposit_that_paid_for_it_then_nobody_is_called",
     ),
     Bug(
