@@ -35,7 +35,7 @@ from streams.shards.succession import Succession
 from streams.shards.taking_over import TakingOver
 from streams.store.redis_client import passes
 from streams.store.shard_follower import TrailLost
-from streams.store.shard_store import FenceLost, ShardLost
+from streams.store.shard_ownership import FenceLost, ShardLost
 
 _log = structlog.get_logger()
 

@@ -39,7 +39,7 @@ from streams.shards.rebuilding import Rebuilding, rebuilt_to
 from streams.shards.shard_parts import ShardParts
 from streams.shards.shard_standing import Condition, ShardStopped
 from streams.shards.succession import Succession, decoded_risks
-from streams.store.shard_store import StoreRefused
+from streams.store.shard_ownership import StoreRefused
 from streams.store.snapshot_store import Snapshot
 
 CATCH_UP_PASSES = 2

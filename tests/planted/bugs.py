@@ -162,12 +162,12 @@ BUGS = (
     Bug(
         name="the watermark is a write of its own",
         file="streams/store/shard_store.py",
-        search="            self._check(answer)\n            self._commits += 1\n",
+        search="            self._ownership.check(answer)\n            self._ownership.commits += 1\n",
         replace="""\
-            self._check(answer)
+            self._ownership.check(answer)
             for topic, (_, new) in commit.advance.items():
-                await self._redis.hset(keys.meta, WATERMARK + topic, new)
-            self._commits += 1
+                await self._redis.hset(self._keys.meta, "watermark:" + topic, new)
+            self._ownership.commits += 1
 """,
         test="tests/system/test_one_write.py::test_commit_when_it_carries_everything_then_it_is_one_command",
     ),
@@ -409,7 +409,7 @@ BUGS = (
     ),
     Bug(
         name="a rewound Redis is taken for another owner",
-        file="streams/store/shard_store.py",
+        file="streams/store/shard_ownership.py",
         search="                if int(details[0]) < self._taken_ms:\n",
         replace="                if int(details[0]) < 0:\n",
         test=f"{STORE_TESTS}::test_beat_when_redis_was_rewound_to_another_owner_then_told_from_a_take_over",
