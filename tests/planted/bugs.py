@@ -362,8 +362,8 @@ BUGS = (
     ),
     Bug(
         name="a worker that was told to stop says that it is ready",
-        file="streams/worker/app.py",
-        search='    health.not_ready = lambda: {"worker": "is stopping: it makes durable and publishes what it has"}\n',
+        file="streams/worker/serving.py",
+        search="        room.health.not_ready = lambda: STOPPING\n",
         replace="",
         test="tests/streams/worker/test_draining.py::"
         "test_readiness_when_a_worker_drains_then_503_says_so_until_it_has_ended",

@@ -12,9 +12,9 @@ from engine.policy import Policy
 from engine.rejections import RejectionCode
 from streams.contract.commit import AppliedId, Commit, SoughtId, merge
 from streams.contract.record import Record
+from streams.kafka.clients import account_partitioner
 from streams.shards.input_batch import Outcome
 from streams.shards.processor import ShardProcessor
-from streams.worker.app import account_partitioner
 from tests.support.builders import sample, seconds
 from tests.support.inputs import deposit, fill
 
