@@ -1,6 +1,7 @@
 """What is at stake in all accounts of the columns, and in those that the columns cannot express."""
 
 from collections import defaultdict
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,10 +14,23 @@ from engine.policy import Policy
 from engine.position_keys import symbol_of
 
 
-class ShardStakes:
-    """Sums over the columns in one pass of compiled code; those of routed accounts, which have no terms, are carried along.
+class _Held(NamedTuple):
+    """What the columns hold together."""
 
-    What is carried is off by a rounding for every change, far less than the breaker cares for.
+    accounts: int
+    exposed: int
+    """How many of them hold or owe anything."""
+    contracts: list[float]
+    """Gross, by symbol."""
+    wallets: dict[str, float]
+    """By asset, its twin that is no collateral included."""
+
+
+class ShardStakes:
+    """Sums over the columns in one pass of compiled code, made again once an account has changed: prices change nothing that is held.
+
+    Those of routed accounts, which have no terms, are carried along; what is carried is off by a rounding for every change, far less than
+    the breaker cares for.
     """
 
     def __init__(self, policy: Policy, stakes: Stakes) -> None:
@@ -25,6 +39,7 @@ class ShardStakes:
         self._traded = frozenset(policy.instruments)
         self._armed = policy.breaker is not None
         self._routed: dict[int, list[Holding]] = {}
+        self._held: _Held | None = None
         self._exposed = 0
         self._contracts: defaultdict[str, float] = defaultdict(float)
         self._wallets: defaultdict[str, float] = defaultdict(float)
@@ -33,6 +48,7 @@ class ShardStakes:
         """An account that is new or changed; `state` may be a reading as floats."""
         if not self._armed:
             return
+        self._held = None
         before = self._routed.pop(number, None)
         if before is not None:
             self._add(before, -1)
@@ -42,21 +58,27 @@ class ShardStakes:
 
     def stake(self, columns: Columns, accounts: int, prices: PriceOf) -> Stake:
         """Of the first `accounts` accounts and all that are routed at `prices`."""
-        contracts, wallets = np.zeros(len(self._symbols)), np.zeros(2 * len(self._assets))
-        exposed = kernels.holdings(columns, accounts, contracts, wallets)
+        if self._held is None or self._held.accounts != accounts:
+            self._held = self._summed(columns, accounts)
+        held = self._held
         interest = sum(
             self._stakes.interest(symbol, size, prices)
-            for symbol, size in zip(self._symbols, contracts.tolist(), strict=True)
+            for symbol, size in zip(self._symbols, held.contracts, strict=True)
             if symbol in self._traded
         )
         interest += sum(
             self._stakes.interest(symbol, size, prices) for symbol, size in self._contracts.items()
         )
+        equity = self._stakes.worth(Holding({}, held.wallets), prices)
+        equity += self._stakes.worth(Holding({}, self._wallets), prices)
+        return Stake(held.exposed + self._exposed, interest, equity)
+
+    def _summed(self, columns: Columns, accounts: int) -> _Held:
+        contracts, wallets = np.zeros(len(self._symbols)), np.zeros(2 * len(self._assets))
+        exposed = kernels.holdings(columns, accounts, contracts, wallets)
         # each asset, and its twin that is no collateral
         coins = dict(zip(self._assets, wallets.reshape(2, -1).sum(axis=0).tolist(), strict=True))
-        equity = self._stakes.worth(Holding({}, coins), prices)
-        equity += self._stakes.worth(Holding({}, self._wallets), prices)
-        return Stake(int(exposed) + self._exposed, interest, equity)
+        return _Held(accounts, int(exposed), contracts.tolist(), coins)
 
     def _add(self, holdings: list[Holding], sign: int) -> None:
         self._exposed += sign * any(it.exposed for it in holdings)

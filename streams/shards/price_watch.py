@@ -15,6 +15,10 @@ from engine.policy import Policy
 from streams.contract.commit import Commit
 from streams.shards.processor import ShardProcessor, Slices
 
+SILENT_SLICES_MAX = 4
+"""Of one shard in a row: before its first word it puts in order whom to judge. Were each a turn of its own, the first shard to speak would
+wait for all others to be ready too; a shard with much to order does not keep one from speaking that has little."""
+
 Told = tuple[ShardProcessor, list[Commit]]
 """A shard, and what a slice of its judging has to make durable."""
 
@@ -98,11 +102,16 @@ class PriceWatch:
 
 
 def _in_turn(shards: Iterable[tuple[ShardProcessor, Slices]]) -> Iterator[Told]:
-    """One slice of each, then the next of each."""
+    """One slice of each that says something, or a few that do not, then the next of each."""
     waiting = deque(shards)
     while waiting:
         processor, slices = waiting.popleft()
-        parts = next(slices, None)
+        parts: list[Commit] | None = []
+        for _ in range(SILENT_SLICES_MAX):
+            parts = next(slices, None)
+            if parts is not None:
+                yield processor, parts
+            if parts != []:
+                break
         if parts is not None:
             waiting.append((processor, slices))
-            yield processor, parts

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ import redis
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from engine.ledger.accounts import Position
 from streams.contract.commit import OutboxEntry
 from streams.store.copy_source import Covered
 from streams.store.store_keys import COPIED, ShardKeys
@@ -145,7 +143,7 @@ def test_doctor_when_what_accounts_hold_is_not_listed_or_will_not_be_then_says_w
 ) -> None:
     env["UNIMARGIN_TOPIC_POLICIES"] = unique("policies")
     cli_kafka.create_topics({env["UNIMARGIN_TOPIC_POLICIES"]: 1})
-    long = Position(Decimal(1), Decimal(100))
+    long = (1, 100)
     leave_state(redis_url_db, 1, [account({"USD": 1}, {"ETH-PERP": long}, name=f"e-{it}") for it in range(2)])
     _, checks = examined(env)
     assert checks["holdings"]["status"] == "ok", checks["holdings"]

@@ -19,7 +19,8 @@ from engine.marks.outages import OutageKind
 from streams.contract.cloudevents import read_event
 from streams.contract.commit import Commit, merge
 from streams.contract.record import Record
-from streams.shards.price_watch import PriceWatch
+from streams.shards import price_watch
+from streams.shards.price_watch import SILENT_SLICES_MAX, PriceWatch
 from streams.shards.processor import ShardProcessor
 from tests.support.builders import account, mark, sample, seconds
 from tests.support.inputs import deposit
@@ -214,6 +215,18 @@ def test_shards_when_an_instant_makes_all_of_them_speak_then_they_do_so_slice_by
     spoke = [processor.shard for processor, commits in told if commits]
     assert len(spoke) >= 6
     assert spoke == [0, 1] * (len(spoke) // 2)
+
+
+def test_shards_when_one_has_much_to_put_in_order_then_it_speaks_as_soon_as_it_can_and_keeps_no_other_waiting():
+    slow = [[]] * (2 * SILENT_SLICES_MAX + 1) + [["slow"], ["slow"]]
+    quick = [[], ["quick"], ["quick"], ["quick"]]
+    turns = [name for name, _ in price_watch._in_turn([("slow", iter(slow)), ("quick", iter(quick))])]
+    many = ["slow"] * SILENT_SLICES_MAX
+    assert turns == [*many, "quick", "quick", *many, "quick", "slow", "slow", "quick", "slow"]
+    ready = [[], ["a"], ["a"]]
+    assert [
+        name for name, parts in price_watch._in_turn([("a", iter(ready)), ("b", iter(ready))]) if parts
+    ] == list("abab")
 
 
 def test_processor_when_an_input_is_applied_between_two_slices_then_it_is_judged_only_when_it_is_settled():
