@@ -4,7 +4,7 @@ import asyncio
 
 from streams.config.invocation import ConfigOption, tell_mistakes
 from streams.config.logs import configure_logs
-from streams.config.problem import Problem
+from streams.config.problem import desk_extra
 from streams.config.settings import load_settings
 
 
@@ -19,11 +19,9 @@ def api(config: ConfigOption = None) -> None:
       UNIMARGIN_API_OPEN_ON_LOOPBACK=true unimargin api
     """
     settings = load_settings(config)
-    try:
+    with desk_extra("the API"):
         from streams.desk.api_keys import load_keys  # noqa: PLC0415 - with it
         from streams.desk.api_server import run_api  # noqa: PLC0415 - the web server is an extra, and takes a second
-    except ModuleNotFoundError as error:
-        raise Problem(f"{error.name} is not installed; the API needs `pip install unimargin[desk]`") from None
     configure_logs(settings.log_level, settings.log_levels)
     with asyncio.Runner() as runner:
         runner.run(run_api(settings, load_keys(settings.api_keys_file)))

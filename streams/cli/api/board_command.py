@@ -12,7 +12,7 @@ from streams.cli.simulate.feed_command import unix_ms
 from streams.cli.simulate.recording_options import ColumnsOption, MapOption, SymbolOption, reading_of
 from streams.config.invocation import ConfigOption, tell_mistakes
 from streams.config.logs import configure_logs
-from streams.config.problem import Problem
+from streams.config.problem import desk_extra
 from streams.config.progress_bar import progress_bar
 from streams.config.settings import Settings, SettingsError, load_policy, load_settings
 from streams.desk.api_keys import ApiCaller, ApiKeys, ApiRole, board_address, load_keys, new_key
@@ -67,12 +67,8 @@ def board(
       unimargin board --replay day.csv.gz --accounts 600
     """
     settings = load_settings(config)
-    try:
+    with desk_extra("the board"):
         from streams.desk.api_server import run_api  # noqa: PLC0415 - the web server is an extra, and takes a second
-    except ModuleNotFoundError as error:
-        raise Problem(
-            f"{error.name} is not installed; the board needs `pip install unimargin[desk]`"
-        ) from None
     configure_logs(settings.log_level, settings.log_levels)
     key, _ = new_key("board", role)
     keys = load_keys(settings.api_keys_file).with_key(key, ApiCaller("board", role, REQUESTS_PER_MINUTE))

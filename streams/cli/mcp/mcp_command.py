@@ -5,7 +5,7 @@ from streams.cli.explain.explain_read import stream_of
 from streams.cli.explain.explain_report import Explanation
 from streams.config.invocation import ConfigOption, run, tell_mistakes
 from streams.config.logs import configure_logs
-from streams.config.problem import Problem
+from streams.config.problem import desk_extra
 from streams.config.settings import Settings, load_settings
 
 
@@ -20,11 +20,9 @@ def mcp(config: ConfigOption = None) -> None:
       UNIMARGIN_REDIS_URL=redis://127.0.0.1:6379/0 unimargin mcp
     """
     settings = load_settings(config)
-    try:
+    with desk_extra("MCP"):
         from streams.desk.mcp_server import serve_mcp  # noqa: PLC0415 - an extra, and takes a second
         from streams.desk.mcp_tools import McpTools  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise Problem(f"{error.name} is not installed; it needs `pip install unimargin[desk]`") from None
     configure_logs(settings.log_level, settings.log_levels)
     run(serve_mcp(McpTools(settings, _explain)))
 

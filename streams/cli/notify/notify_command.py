@@ -10,7 +10,7 @@ import typer
 
 from streams.config.invocation import EXIT_PROBLEM, ConfigOption, run, tell_mistakes
 from streams.config.logs import configure_logs
-from streams.config.problem import Problem
+from streams.config.problem import desk_extra
 from streams.config.settings import SettingsError, load_settings
 from streams.config.terminal import json_out
 from streams.desk.notify.notify_rules import NotifyRules
@@ -98,8 +98,6 @@ def _tell(attempts: Sequence["Attempt"]) -> None:
 
 
 def _process() -> "ModuleType":
-    try:
+    with desk_extra("the notifier"):
         from streams.desk.notify import notify_process  # noqa: PLC0415 - its libraries are an extra
-    except ModuleNotFoundError as error:
-        raise Problem(f"{error.name} is not installed; it needs `pip install unimargin[desk]`") from None
     return notify_process
