@@ -124,7 +124,7 @@ class ExampleShard:
             pass
         prices = self._marks.prices
         exposures = fund_exposures([book.unpaid], self._funds, prices, self._policy)
-        self._publish([self._processor.tell_adl(exposures, (0,), prices.time_ns)])
+        self._publish([self._processor.adl.tell(exposures, (0,), prices.time_ns)])
 
     def quote(self, prices: Mapping[str, str] = MappingProxyType({})) -> None:
         """A second later every symbol is quoted, those named at a new price."""

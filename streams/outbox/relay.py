@@ -47,7 +47,8 @@ from streams.contract.operator_command import OUTCOME_TYPE, RESUME_TYPE
 from streams.observe.metrics import Metrics, Stage
 from streams.observe.traces import NO_TRACES, Traces
 from streams.outbox.licence import Licence
-from streams.store.shard_store import EpochLost, ShardStore, StoreRewound
+from streams.store.shard_ownership import EpochLost, StoreRewound
+from streams.store.shard_store import ShardStore
 
 T = TypeVar("T")
 

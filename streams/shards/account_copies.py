@@ -38,7 +38,7 @@ from streams.shards.log_memory import LogMemory
 from streams.shards.shard_parts import ShardParts
 from streams.store.copy_source import Covered
 from streams.store.redis_client import StoreUnavailable
-from streams.store.shard_store import ShardLost
+from streams.store.shard_ownership import ShardLost
 from streams.store.store_keys import COPIED
 
 FIRST_SWEEP_SECONDS = 10.0

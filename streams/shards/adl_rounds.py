@@ -81,7 +81,7 @@ class AdlRounds:
             if (
                 runner.processor.policy is self._policy
             ):  # while another comes into force it is a shard after the other's
-                runner.take([runner.processor.tell_adl(exposures, shards, prices.time_ns)])
+                runner.take([runner.processor.adl.tell(exposures, shards, prices.time_ns)])
         self._tell(exposures)
 
     @property
@@ -93,7 +93,7 @@ class AdlRounds:
         for gauge in (metrics.adl_risk, metrics.fund_value, metrics.fund_expected_shortfall):
             gauge.clear()
         for runner in self._running:
-            for symbol, level in runner.processor.adl_levels(exposures).items():
+            for symbol, level in runner.processor.adl.levels(exposures).items():
                 metrics.adl_risk.labels(symbol).set(_VALUES[level])
         for it in exposures.values():
             metrics.fund_value.labels(it.group).set(float(it.fund))

@@ -13,7 +13,7 @@ from streams.observe.metrics import Stage
 from streams.shards.account_copies import AccountCopies
 from streams.shards.crash import crash_only
 from streams.shards.shard_parts import ShardParts
-from streams.store.shard_store import EpochLost, ShardLost
+from streams.store.shard_ownership import EpochLost, ShardLost
 
 
 class Committing:

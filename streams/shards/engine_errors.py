@@ -5,7 +5,6 @@ account that cannot be *judged* is stopped in both topics where it stands. Nothi
 set aside is the account as it was, in an `account.stopped` record of the quarantine topic.
 """
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from engine.book.failures import Failure
@@ -14,6 +13,7 @@ from engine.ledger.accounts import AccountState, encode
 from engine.rejections import Rejection, RejectionCode
 from streams.contract.commit import OutboxEntry
 from streams.contract.quarantine_record import stopped_entry
+from streams.shards.shard_identity import ShardIdentity
 
 
 class EngineError(NamedTuple):
@@ -32,26 +32,24 @@ def rejection_of(error: Exception) -> Rejection:
     return Rejection(RejectionCode.ENGINE_ERROR, f"the engine failed: {error!r}")
 
 
-def stop_told(
-    failure: Failure, shard: int, topics: Mapping[Topic, str], quarantine_topic: str
-) -> OutboxEntry:
+def stop_told(failure: Failure, identity: ShardIdentity) -> OutboxEntry:
     """The record that says an account is not judged any more."""
     state = failure.state
     topic = Topic.LEDGER if state.fills.offset < 0 else Topic.FILLS
     offset = max(state.fills.offset, 0) if topic is Topic.FILLS else max(state.ledger.offset, 0)
-    detail = (
-        f"the engine failed to judge the account after {place_of(state, shard, topics)}: {failure.error!r}"
-    )
+    detail = f"the engine failed to judge the account after {place_of(state, identity)}: {failure.error!r}"
     return stopped_entry(
-        quarantine_topic,
-        (topics[topic], shard, offset),
+        identity.quarantine_topic,
+        (identity.topics[topic], identity.shard, offset),
         state.account,
         encode(state),
         Rejection(RejectionCode.ENGINE_ERROR, detail),
     )
 
 
-def place_of(state: AccountState, shard: int, topics: Mapping[Topic, str]) -> str:
+def place_of(state: AccountState, identity: ShardIdentity) -> str:
     """Which inputs the account is the result of."""
     offsets = {Topic.FILLS: state.fills.offset, Topic.LEDGER: state.ledger.offset}
-    return ", ".join(f"{topics[topic]}/{shard} {offset}" for topic, offset in offsets.items())
+    return ", ".join(
+        f"{identity.topics[topic]}/{identity.shard} {offset}" for topic, offset in offsets.items()
+    )

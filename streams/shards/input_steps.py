@@ -19,10 +19,10 @@ from streams.contract.record import Record
 from streams.kafka.log_ends import LogLook
 from streams.observe.metrics import Stage
 from streams.shards.error_log import FloodNotice
+from streams.shards.input_batch import Outcome
 from streams.shards.input_reader import InputReader
 from streams.shards.judging import Judging
 from streams.shards.log_memory import LogMemory
-from streams.shards.processor import Outcome
 from streams.shards.shard_parts import ShardParts
 
 APPLY_RECORDS_MAX = 256
@@ -127,7 +127,7 @@ class InputSteps:
     def _count(self, topic: Topic, outcome: Outcome) -> None:
         self._judging.tell_errors()
         name, metrics = self._topics[topic], self._metrics
-        self._flood.tell(name, self.processor.quarantine_budget.places)
+        self._flood.tell(name, self.processor.inputs.quarantine_budget.places)
         metrics.inputs_applied_total.labels(name).inc(outcome.applied)
         metrics.inputs_duplicate_total.labels(name).inc(outcome.duplicates)
         self._cascade.on_executed(outcome.executed)

@@ -62,8 +62,8 @@ class Judging:
     def tell_errors(self) -> None:
         """Log and count whom the engine has failed on since."""
         if self.processor.errors:
-            errors, self.processor.errors = self.processor.errors, []
-            tell(errors, self.shard, self._metrics)
+            tell(self.processor.errors, self.shard, self._metrics)
+            self.processor.errors.clear()
 
     def seek_reasons(self) -> None:
         """Judging has come to its end: find the reasons that are due. A new plan may be due without a word having been said."""

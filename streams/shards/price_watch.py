@@ -89,7 +89,7 @@ class PriceWatch:
 
     def _look(self, prices: Prices, running: Sequence[ShardProcessor]) -> Iterator[Told]:
         for turn in self._outages.look(prices):
-            home = next((it for it in running if it.is_home_of(subject_of(turn.symbol))), None)
+            home = next((it for it in running if it.identity.is_home_of(subject_of(turn.symbol))), None)
             if home is not None:
                 yield home, [self._said(turn, home, running)]
 
@@ -97,7 +97,8 @@ class PriceWatch:
         concerned = [it.concerned(turn.symbol) for it in running]
         shards = tuple(sorted(it.shard for it in running))
         accounts, equity = sum(it.accounts for it in concerned), sum(it.equity for it in concerned)
-        return home.say_of_prices(price_event(turn, accounts, equity, shards, self._policy.digest))
+        event = price_event(turn, accounts, equity, shards, self._policy.digest)
+        return Commit(outbox=(home.identity.said(event),))
 
 
 def _in_turn(shards: Iterable[tuple[ShardProcessor, Slices]]) -> Iterator[Told]:

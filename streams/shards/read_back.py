@@ -22,7 +22,7 @@ from streams.contract.published_event import UnreadableEvent, decode_event, read
 from streams.contract.record import Record
 from streams.observe.metrics import Metrics
 from streams.shards.newest import Newest
-from streams.shards.processor import ShardProcessor
+from streams.shards.shard_identity import ShardIdentity
 
 QUARANTINED_MAX = 100
 """Foreign records of a take-over that are put into quarantine; more are counted. Somebody who floods a topic must not flood another."""
@@ -34,11 +34,11 @@ _log = structlog.get_logger()
 class ReadBack:
     """One shard's. `take` pages in the order of the log, then look at the rest."""
 
-    def __init__(self, processor: ShardProcessor, metrics: Metrics) -> None:
+    def __init__(self, identity: ShardIdentity, metrics: Metrics) -> None:
         """Nothing is read, and nothing was inherited."""
         self.newest = Newest()
         self.quarantined: list[OutboxEntry] = []
-        self._processor, self._metrics = processor, metrics
+        self._identity, self._metrics = identity, metrics
         self._inherited: dict[tuple[str, bytes], tuple[Lane, int, OutboxEntry]] = {}
         self._contradicted: set[tuple[str, bytes]] = set()
         self._repeated: set[tuple[str, bytes]] = set()
@@ -56,7 +56,7 @@ class ReadBack:
         """Take the next page of a topic."""
         for record in records:
             event = read_published(stream, record.key, record.value, dict(record.headers))
-            if isinstance(event, RiskEvent | UnreadableEvent) and not self._processor.is_home_of(
+            if isinstance(event, RiskEvent | UnreadableEvent) and not self._identity.is_home_of(
                 event.account
             ):
                 said = f"account {event.account!r} belongs to another partition"
@@ -86,12 +86,12 @@ class ReadBack:
                 self.newest.withdraw(event)
         if self._contradicted:
             _log.warning(
-                "outbox_contradicts_published", shard=self._processor.shard, events=len(self._contradicted)
+                "outbox_contradicts_published", shard=self._identity.shard, events=len(self._contradicted)
             )
         for (topic, reason), count in self._foreign.items():
             _log.warning(
                 "foreign_events_passed_over",
-                shard=self._processor.shard,
+                shard=self._identity.shard,
                 topic=topic,
                 reason=reason,
                 records=count,
@@ -119,4 +119,4 @@ class ReadBack:
         self._foreign[stream.value, why.code] += 1
         self._metrics.quarantined_total.labels(stream.value, why.code).inc()
         if len(self.quarantined) < QUARANTINED_MAX:
-            self.quarantined.append(self._processor.quarantined(stream, record, why))
+            self.quarantined.append(self._identity.quarantined(stream, record, why))

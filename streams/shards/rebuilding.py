@@ -30,7 +30,7 @@ from streams.kafka.log_ends import LogEnds
 from streams.kafka.log_reader import LogReader
 from streams.kafka.topic_identity import TopicIdentity
 from streams.shards.log_memory import LogMemory
-from streams.shards.processor import ShardProcessor
+from streams.shards.shard_identity import ShardIdentity
 from streams.shards.shard_standing import ShardStopped
 from streams.store.shard_store import ShardStore
 from streams.store.store_format import FORMAT, newer
@@ -59,7 +59,7 @@ class Rebuilding:
 
     def __init__(
         self,
-        processor: ShardProcessor,
+        identity: ShardIdentity,
         store: ShardStore,
         log_ends: LogEnds,
         open_log: Callable[[], AbstractAsyncContextManager[LogReader]],
@@ -68,7 +68,7 @@ class Rebuilding:
         topic: str,
     ) -> None:
         """`topic` is that of the copies; "" where there are none."""
-        self._processor, self._store, self._log_ends = processor, store, log_ends
+        self._identity, self._store, self._log_ends = identity, store, log_ends
         self._open_log, self._inputs, self._topic = open_log, inputs, topic
 
     def copies_among(self, outboxes: Mapping[Lane, Sequence[OutboxEntry]]) -> dict[Lane, list[int]]:
@@ -90,7 +90,7 @@ class Rebuilding:
         if not self._topic:
             return False
         async with self._open_log() as log:
-            begin, end = await log.bounds(self._topic, self._processor.shard)
+            begin, end = await log.bounds(self._topic, self._identity.shard)
             try:
                 scan = await self._scan(log, begin, end)
                 covered = scan.whole()
@@ -100,7 +100,7 @@ class Rebuilding:
             offsets = {Topic.FILLS: covered.fills, Topic.LEDGER: covered.ledger}
             of_copies = memory.of(covered.logs)
             try:
-                of_copies.check(await self._log_ends.of(self._processor.shard), offsets)
+                of_copies.check(await self._log_ends.of(self._identity.shard), offsets)
                 of_copies.check_begins(await self._begins(log), offsets)
             except ShardStopped as stop:
                 raise ShardStopped(
@@ -119,7 +119,7 @@ class Rebuilding:
         await self._store.commit(Commit(advance={topic: (0, offset) for topic, offset in offsets.items()}))
         _log.warning(
             "shard_rebuilt_from_copies",
-            shard=self._processor.shard,
+            shard=self._identity.shard,
             accounts=len(scan.accounts),
             fills=covered.fills,
             ledger=covered.ledger,
@@ -127,7 +127,7 @@ class Rebuilding:
         return True
 
     async def _begins(self, log: LogReader) -> dict[Topic, int]:
-        shard = self._processor.shard
+        shard = self._identity.shard
         return {topic: (await log.bounds(name, shard))[0] for topic, name in self._inputs.items()}
 
     async def _leave_to_log(self, log: LogReader, memory: LogMemory, why: str) -> None:
@@ -136,11 +136,11 @@ class Rebuilding:
             memory.check_begins(await self._begins(log), dict.fromkeys(Topic, 0))
         except ShardStopped as stop:
             raise ShardStopped(f"{stop}; and the copies in {self._topic} are not enough: {why}") from None
-        _log.info("account_copies_not_used", shard=self._processor.shard, why=why)
+        _log.info("account_copies_not_used", shard=self._identity.shard, why=why)
 
     async def _scan(self, log: LogReader, begin: int, end: int) -> "_Scan":
-        scan = _Scan(self._processor)
-        async for records in log.read(self._topic, self._processor.shard, begin, end):
+        scan = _Scan(self._identity)
+        async for records in log.read(self._topic, self._identity.shard, begin, end):
             for record in records:
                 scan.add(record)
         return scan
@@ -149,7 +149,7 @@ class Rebuilding:
         """Write the newest copies; returns by topic the offset below which any of them has every input."""
         ahead: dict[str, int] = dict.fromkeys(Topic, 0)
         piece, size = list[AccountCopy](), 0
-        async for records in log.read(self._topic, self._processor.shard, begin, end):
+        async for records in log.read(self._topic, self._identity.shard, begin, end):
             for record in records:
                 found = scan.accounts.get(account_of_key(record.key) or "")
                 if found is None or found.offset != record.offset:
@@ -189,8 +189,8 @@ class Rebuilding:
 class _Scan:
     """What the topic of copies holds of one shard."""
 
-    def __init__(self, processor: ShardProcessor) -> None:
-        self._processor = processor
+    def __init__(self, identity: ShardIdentity) -> None:
+        self._identity = identity
         self.accounts: dict[str, _Found] = {}
         self.format = 0
         """The highest of any account."""
@@ -224,7 +224,7 @@ class _Scan:
         if faults:
             name, fault = next(iter(faults.items()))
             raise ShardStopped(
-                f"shard {self._processor.shard}: {len(faults)} second copies are of no use, the first of {name!r}: {fault}"
+                f"shard {self._identity.shard}: {len(faults)} second copies are of no use, the first of {name!r}: {fault}"
             )
         if self._covered is None:
             raise _NotWhole("no record of the shard says how far they reach")
@@ -236,8 +236,8 @@ class _Scan:
 
     def _fault_of(self, said: AccountCopy | ShardCovered, key: bytes | None) -> str:
         if isinstance(said, ShardCovered):
-            return "" if (said.shard, key) == (self._processor.shard, SHARD_KEY) else "it is of another shard"
-        if said.account.encode() != key or not self._processor.is_home_of(said.account):
+            return "" if (said.shard, key) == (self._identity.shard, SHARD_KEY) else "it is of another shard"
+        if said.account.encode() != key or not self._identity.is_home_of(said.account):
             return "it is of another account or shard"
         state = said.read_state()
         if state.account != said.account:

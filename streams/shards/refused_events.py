@@ -67,12 +67,12 @@ class RefusedEvents:
             await self._queue.durable()
             return
         rejection = Rejection(RejectionCode.EVENT_REFUSED, f"Kafka does not take it: {error!r}")
-        set_aside = refused_entry(self._processor.quarantine_topic, entry, rejection)
+        set_aside = refused_entry(self._processor.identity.quarantine_topic, entry, rejection)
         # a head without a value that is refused as well says no more than the log does
         if entry.value:
             self._queue.add([Commit(outbox=(set_aside,))])
         account = account_of_key(entry.key)
-        if account is not None and topic != self._processor.quarantine_topic:
+        if account is not None and topic != self._processor.identity.quarantine_topic:
             async with self._turn:
                 for parts in self._processor.stop(account, error):
                     self._queue.add(parts)

@@ -35,7 +35,7 @@ from streams.shards.succession import Succession
 from streams.shards.taking_over import TakingOver
 from streams.store.redis_client import passes
 from streams.store.shard_follower import TrailLost
-from streams.store.shard_store import FenceLost, ShardLost
+from streams.store.shard_ownership import FenceLost, ShardLost
 
 _log = structlog.get_logger()
 
@@ -73,7 +73,12 @@ class ShardRunner:
         self._reader = InputReader(parts.open_inputs, self.shard, parts.topics, wake)
         self._inputs = InputSteps(parts, self._judging, self._reader, memory)
         rebuilding = Rebuilding(
-            parts.processor, parts.store, parts.log_ends, parts.open_log, parts.topics, topic=copies.topic
+            parts.processor.identity,
+            parts.store,
+            parts.log_ends,
+            parts.open_log,
+            parts.topics,
+            topic=copies.topic,
         )
         self._taking_over = TakingOver(
             parts,

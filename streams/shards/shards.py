@@ -181,7 +181,8 @@ class Shards:
     def _is_published(self, entry: OutboxEntry) -> bool:
         place = dict(entry.headers)["ce_id"].decode()
         return any(
-            it.processor.is_home_of(place) and it.take_along(Commit(outbox=(entry,))) for it in self.runners
+            it.processor.identity.is_home_of(place) and it.take_along(Commit(outbox=(entry,)))
+            for it in self.runners
         )
 
     def _publish_kept(self) -> None:

@@ -23,7 +23,8 @@ from engine.strict_decoding import StrictDecoder
 from streams.shards.processor import ShardProcessor
 from streams.store.redis_client import passes, repeat
 from streams.store.shard_follower import Changes, ShardFollower
-from streams.store.shard_store import RETRY_FOR_S, ShardImage, ShardStore
+from streams.store.shard_image import ShardImage
+from streams.store.shard_store import RETRY_FOR_S, ShardStore
 
 LOOK_SECONDS = 0.25
 """Between two looks at a shard that is followed: two for each beat of its owner."""

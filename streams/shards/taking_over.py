@@ -39,7 +39,7 @@ from streams.shards.rebuilding import Rebuilding, rebuilt_to
 from streams.shards.shard_parts import ShardParts
 from streams.shards.shard_standing import Condition, ShardStopped
 from streams.shards.succession import Succession, decoded_risks
-from streams.store.shard_store import StoreRefused
+from streams.store.shard_ownership import StoreRefused
 from streams.store.snapshot_store import Snapshot
 
 CATCH_UP_PASSES = 2
@@ -74,7 +74,7 @@ class TakingOver:
         self._rebuilt: Mapping[str, str] = {}
         self._copies: Mapping[Lane, Sequence[int]] = {}
         """Second copies that were found in the outboxes: places."""
-        self._read_back = ReadBack(parts.processor, parts.metrics)
+        self._read_back = ReadBack(parts.processor.identity, parts.metrics)
 
     @property
     def shard(self) -> int:
@@ -93,7 +93,7 @@ class TakingOver:
             ) from error
         async with self._open_log() as log:
             await self._check_logs(log, known)
-            self.processor.rebuilt_to |= rebuilt_to(self._rebuilt, self._memory.stored)
+            self.processor.inputs.rebuilt_to |= rebuilt_to(self._rebuilt, self._memory.stored)
             self._begin_reading()
             for _ in range(CATCH_UP_PASSES):
                 count = await self._inputs.advance(RECOVER_RECORDS_MAX)
@@ -141,7 +141,7 @@ class TakingOver:
                 list(stored.values()), risks, watermarks, breaker, snapshot.parts, outdated
             ):
                 await give_way()
-            self.processor.load_adl({} if image.adl is None else _adl_decoder.decode(image.adl))
+            self.processor.adl.load({} if image.adl is None else _adl_decoder.decode(image.adl))
         _log.info(
             "shard_loaded",
             shard=self.shard,

@@ -1,4 +1,25 @@
-"""The names of a shard's keys in Redis and of the fields of its meta hash; `streams.store.shard_store` says what they hold."""
+"""The names of a shard's keys in Redis and of the fields of its meta hash, and what they hold.
+
+    unimargin:{shard-N}:fence                  number of take-overs
+    unimargin:{shard-N}:meta                   hash: owner, token, role, format, taken_ms, beat, commit, watermark:<topic>, log:<topic>,
+                                               published:<topic>, outbox_head, liquidations_head, withdrawn:<lane>, copied,
+                                               rebuilt:<topic>
+    unimargin:{shard-N}:accounts               hash: account -> state
+    unimargin:{shard-N}:orders:<account>       hash: order id -> open order, of accounts with many
+    unimargin:{shard-N}:risks                  hash: account -> risk record
+    unimargin:{shard-N}:outbox-liquidations    list of entries in MessagePack, oldest first
+    unimargin:{shard-N}:outbox                 the same, of all other topics; an older edition has all of them here
+    unimargin:{shard-N}:marks                  hash: price symbol -> mark
+    unimargin:{shard-N}:breaker                state of the breaker
+    unimargin:{shard-N}:adl                    where the contracts stand whose deleveraging risk the shard tells
+    unimargin:{shard-N}:trail                  stream: which accounts each of the newest commits changed, and take-overs
+    unimargin:{shard-N}:ids:<topic>:<generation>:<bucket>:<account>
+                                               hash: digest of an input id -> digest of what the input said
+    unimargin:{shard-N}:seen:<topic>:<account> list of input ids of an edition before generations; it counts as generation 0,
+                                               is read as such, and goes with it
+
+Beside these lie a snapshot of the accounts and what has changed since, which `streams.store.snapshot_store` explains.
+"""
 
 import sys
 from collections.abc import Mapping

@@ -47,7 +47,7 @@ EXCHANGE_TESTS = "tests/streams/exchange/test_simulate.py"
 BUGS = (
     Bug(
         name="inputs that a copy of an account has are applied again",
-        file="streams/shards/processor.py",
+        file="streams/shards/input_booking.py",
         search="        return state is not None and offset <= state.progress(topic).offset\n",
         replace="        return state is None\n",
         test=f"{REBUILD_TESTS}::test_rebuild_when_copies_are_of_many_moments_then_what_was_there_before_to_the_byte",
@@ -162,12 +162,12 @@ BUGS = (
     Bug(
         name="the watermark is a write of its own",
         file="streams/store/shard_store.py",
-        search="            self._check(answer)\n            self._commits += 1\n",
+        search="            self._ownership.check(answer)\n            self._ownership.commits += 1\n",
         replace="""\
-            self._check(answer)
+            self._ownership.check(answer)
             for topic, (_, new) in commit.advance.items():
-                await self._redis.hset(keys.meta, WATERMARK + topic, new)
-            self._commits += 1
+                await self._redis.hset(self._keys.meta, "watermark:" + topic, new)
+            self._ownership.commits += 1
 """,
         test="tests/system/test_one_write.py::test_commit_when_it_carries_everything_then_it_is_one_command",
     ),
@@ -219,12 +219,12 @@ BUGS = (
     ),
     Bug(
         name="a record that cannot be decoded is dropped",
-        file="streams/shards/processor.py",
+        file="streams/shards/input_batch.py",
         search="""\
         if isinstance(message, Rejection):
-            self._set_aside(topic, record, message, batch)
-            for named in self._concerned(topic, record, message, batch):
-                self._stop_topic(named, topic, record, message, batch)
+            self._set_aside(record, message)
+            for named in self._concerned(record, message):
+                self._stop_topic(named, record, message)
             return
 """,
         replace="        if isinstance(message, Rejection):\n            return\n",
@@ -301,7 +301,7 @@ BUGS = (
         name="an account is judged after a fill without waiting for the other topic",
         file="streams/shards/input_steps.py",
         search="        self._queue.add([outcome.commit])\n",
-        replace="        self._queue.add([outcome.commit, *self.processor.settle()])\n",
+        replace="        self._queue.add([outcome.commit, *(it for parts in self.processor.settle() for it in parts)])\n",
         test="tests/system/test_order.py::test_fill_when_read_long_before_the_deposit_that_paid_for_it_then_nobody_is_called",
     ),
     Bug(
@@ -362,8 +362,8 @@ BUGS = (
     ),
     Bug(
         name="a worker that was told to stop says that it is ready",
-        file="streams/worker/app.py",
-        search='    health.not_ready = lambda: {"worker": "is stopping: it makes durable and publishes what it has"}\n',
+        file="streams/worker/serving.py",
+        search="        room.health.not_ready = lambda: STOPPING\n",
         replace="",
         test="tests/streams/worker/test_draining.py::"
         "test_readiness_when_a_worker_drains_then_503_says_so_until_it_has_ended",
@@ -409,7 +409,7 @@ BUGS = (
     ),
     Bug(
         name="a rewound Redis is taken for another owner",
-        file="streams/store/shard_store.py",
+        file="streams/store/shard_ownership.py",
         search="                if int(details[0]) < self._taken_ms:\n",
         replace="                if int(details[0]) < 0:\n",
         test=f"{STORE_TESTS}::test_beat_when_redis_was_rewound_to_another_owner_then_told_from_a_take_over",
@@ -424,7 +424,7 @@ BUGS = (
     Bug(
         name="whoever takes a shard over does not know which deleveraging risks were said",
         file="streams/shards/taking_over.py",
-        search="            self.processor.load_adl({} if image.adl is None else _adl_decoder.decode(image.adl))\n",
+        search="            self.processor.adl.load({} if image.adl is None else _adl_decoder.decode(image.adl))\n",
         replace="",
         test=f"{ADL_TESTS}::test_risk_when_an_account_owes_more_than_the_fund_has_then_told_once_and_over_when_the_fund_is_filled",
     ),
@@ -562,7 +562,7 @@ BUGS = (
     ),
     Bug(
         name="an input that the engine fails on is passed over",
-        file="streams/shards/processor.py",
+        file="streams/shards/input_booking.py",
         search="        return rejection_of(error)\n",
         replace='        return Duplicate("")\n',
         test=f"{ERROR_TESTS}::test_input_when_applying_it_raises_then_quarantined_and_its_account_stopped_and_the_batch_goes_on",
@@ -576,8 +576,8 @@ BUGS = (
     ),
     Bug(
         name="a mis-keyed record makes an account of its key",
-        file="streams/shards/processor.py",
-        search="            return [it for it in named if it in batch.states or self.state(it) is not None]\n",
+        file="streams/shards/input_batch.py",
+        search="            return [it for it in named if self._newest(it) is not None]\n",
         replace="            return named\n",
         test=f"{ERROR_TESTS}::test_record_when_under_another_accounts_key_then_who_is_known_of_both_is_stopped_and_nobody_is_made",
     ),
@@ -611,9 +611,9 @@ BUGS = (
     ),
     Bug(
         name="an input is booked by what is listed when it is booked",
-        file="streams/shards/processor.py",
-        search="            booking = self._booking(message.time_ns)\n",
-        replace="            booking = self._booking(2**63 - 1)\n",
+        file="streams/shards/input_booking.py",
+        search="            terms = self._terms(message.time_ns)\n",
+        replace="            terms = self._terms(2**63 - 1)\n",
         test=f"{POLICY_TESTS}::test_fill_when_its_contract_is_listed_from_its_event_time_on_then_booked_whatever_judges_now",
     ),
     Bug(
@@ -820,7 +820,7 @@ BUGS = (
     ),
     Bug(
         name="a pool stays where events that were withdrawn have brought it",
-        file="streams/shards/processor.py",
+        file="streams/shards/adoption.py",
         search="in {**risk.pools, **was, **told}.items()",
         replace="in {**risk.pools, **told}.items()",
         test=f"{READ_BACK_TESTS}::test_conclude_when_the_outbox_goes_on_behind_what_contradicts_it_then_its_rest_goes_too",

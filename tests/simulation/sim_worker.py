@@ -1,4 +1,4 @@
-"""A worker as `streams.worker.app` builds it, of one shard, without Faust: what the group tells it the scenario tells it here."""
+"""A worker as `streams.worker.serving` builds it, of one shard, without Faust: what the group tells it the scenario tells it here."""
 
 import asyncio
 import random

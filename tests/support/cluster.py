@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from engine.policy import Policy, parse
 from streams.embedded.embedded_redis import EmbeddedRedis
-from streams.worker.app import account_partitioner
+from streams.kafka.clients import account_partitioner
 from tests.support.kafka_server import RealKafka
 from tests.support.waiting import wait_for
 from tests.support.workers import TREE, WORKER_COMMAND, Worker

@@ -16,7 +16,7 @@ from typing import Any
 
 from engine.book import columnar_book
 from streams.cli import unimargin
-from streams.shards import commit_queue, processor
+from streams.shards import commit_queue, input_booking
 
 COMMAND = (sys.executable, "-m", "tests.support.faulty_worker", "worker")
 PLANTED = "planted: the engine cannot do this"
@@ -48,7 +48,7 @@ def main() -> None:
         return faulty
 
     if step == "apply":
-        processor.apply = of_account(processor.apply)
+        input_booking.apply = of_account(input_booking.apply)
     elif step == "judge":
         columnar_book.judge = of_account(columnar_book.judge)
     else:

@@ -13,9 +13,10 @@ from engine.ledger.accounts import decode
 from engine.rejections import RejectionCode
 from streams.contract.commit import Commit, merge
 from streams.contract.record import Record
+from streams.kafka.clients import account_partitioner
+from streams.shards.input_batch import Outcome
 from streams.shards.newest import Newest
-from streams.shards.processor import Outcome, ShardProcessor
-from streams.worker.app import account_partitioner
+from streams.shards.processor import ShardProcessor
 from tests.support.builders import mark, prices, sample
 from tests.support.inputs import deposit, fill
 from tests.support.instants import singly

@@ -64,7 +64,7 @@ class AccountReplay:
         return None
 
     def _is_concerned(self, topic: Topic, record: Record, rejection: Rejection) -> bool:
-        """As `ShardProcessor._concerned`: under another account's key both are, where they are known."""
+        """As `InputBatch._concerned`: under another account's key both are, where they are known."""
         if rejection.code is RejectionCode.KEY_MISMATCH:
             known = self.state != AccountState(self.state.account)
             return known and self.state.account in accounts_of_mismatch(topic, record.key, record.value)

@@ -16,7 +16,8 @@ from streams.observe.metrics import Metrics, Stage
 from streams.outbox import relay as relay_module
 from streams.outbox.licence import Licence
 from streams.outbox.relay import OutboxRelay, RelayError
-from streams.store.shard_store import FenceLost, ShardStore
+from streams.store.shard_ownership import FenceLost
+from streams.store.shard_store import ShardStore
 from streams.store.store_reader import StoreReader
 from tests.support.kafka_server import RealKafka
 

@@ -17,7 +17,8 @@ from streams.outbox import licence
 from streams.outbox import relay as relay_module
 from streams.outbox.relays import OutboxRelays, RaiseEpoch
 from streams.shards.commit_queue import PIECE_ACCOUNTS_MAX, CommitQueue
-from streams.store.shard_store import EpochLost, ShardStore
+from streams.store.shard_ownership import EpochLost
+from streams.store.shard_store import ShardStore
 from streams.store.store_reader import StoreReader
 from tests.support.kafka_server import RealKafka
 

@@ -64,7 +64,7 @@ class Runner:
             source="/test",
         )
         self.processor.book.put_all(states)
-        self.processor.load_adl(msgspec.json.decode(durable.adl or b"{}", type=dict[str, AdlState]))
+        self.processor.adl.load(msgspec.json.decode(durable.adl or b"{}", type=dict[str, AdlState]))
 
     def take(self, parts: list[Commit]) -> None:
         self.durable = merge([self.durable, *parts])

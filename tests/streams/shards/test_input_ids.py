@@ -12,8 +12,9 @@ from engine.policy import Policy
 from engine.rejections import RejectionCode
 from streams.contract.commit import AppliedId, Commit, SoughtId, merge
 from streams.contract.record import Record
-from streams.shards.processor import Outcome, ShardProcessor
-from streams.worker.app import account_partitioner
+from streams.kafka.clients import account_partitioner
+from streams.shards.input_batch import Outcome
+from streams.shards.processor import ShardProcessor
 from tests.support.builders import sample, seconds
 from tests.support.inputs import deposit, fill
 
@@ -108,9 +109,11 @@ def test_ids_when_the_store_has_them_then_none_are_kept_in_memory(shard: Shard) 
     first, again = at(0, "d-1"), at(1, "d-2")
     shard.take(first)
     shard.take(again)
-    assert len(shard.processor._ids) == 1, "the newest batch: the store is asked before its commit is known"
+    assert len(shard.processor.inputs.ids) == 1, (
+        "the newest batch: the store is asked before its commit is known"
+    )
     assert told(shard.take(first, again)) == (0, 2, 0)
-    assert len(shard.processor._ids) == 0
+    assert len(shard.processor.inputs.ids) == 0
 
 
 def test_duplicate_when_the_first_is_not_durable_yet_then_found(shard: Shard) -> None:
@@ -239,7 +242,7 @@ def test_numbered_when_it_begins_then_what_was_remembered_is_dropped_and_stays_s
     assert told(shard.take(at(2, "d-2", account_seq=1))) == (0, 1, 0)
     shard.store.asked.clear()
     shard.take(at(3, "d-3", account_seq=2))
-    assert (shard.store.asked, shard.store.ids, len(shard.processor._ids)) == ([], {}, 0)
+    assert (shard.store.asked, shard.store.ids, len(shard.processor.inputs.ids)) == ([], {}, 0)
     assert told(shard.take(at(1, "d-1"))) == (0, 0, 1), "no id is known any more: not applied twice"
 
 
@@ -298,7 +301,7 @@ def test_replay_when_nothing_is_stored_then_memory_is_bounded_and_says_the_same(
         record = Record(number, b"alice", msgspec.json.encode(message))
         of_replay = alone.processor.apply(LEDGER, alone.processor.decode(LEDGER, [record]))
         assert told(of_replay) == told(shard.take(message))
-        assert len(alone.processor._ids) <= 4
+        assert len(alone.processor.inputs.ids) <= 4
     assert alone.state() == shard.state()
 
 

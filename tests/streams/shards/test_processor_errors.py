@@ -11,7 +11,7 @@ from engine.ledger.accounts import AccountState, decode
 from engine.rejections import RejectionCode
 from streams.contract.quarantine_record import STOPPED_TYPE
 from streams.contract.record import Record
-from streams.shards import processor
+from streams.shards import input_booking
 from tests.streams.shards.test_processor_breaker import Shard, parts_of
 from tests.support.builders import mark
 from tests.support.inputs import deposit, fill, resume
@@ -71,7 +71,7 @@ def test_input_when_applying_it_raises_then_quarantined_and_its_account_stopped_
         "apply": lambda state: state.account == GUILTY,
         "decode_account_input": lambda _: False,
     }[where]
-    sound = getattr(processor, where)
+    sound = getattr(input_booking, where)
     if where == "decode_account_input":
 
         def faulty(topic, key, *rest):
@@ -81,7 +81,7 @@ def test_input_when_applying_it_raises_then_quarantined_and_its_account_stopped_
     else:
         faulty = raising(sound, concerns, error)
     with monkeypatch.context() as planted:
-        planted.setattr(processor, where, faulty)
+        planted.setattr(input_booking, where, faulty)
         outcome = send(shard, *(fill(name, "0.5") for name in (OTHERS[0], GUILTY, OTHERS[1])))
     assert (outcome.applied, outcome.quarantined) == (2, {RejectionCode.ENGINE_ERROR: 1})
     (entry,) = outcome.commit.outbox

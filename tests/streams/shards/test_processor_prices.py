@@ -8,7 +8,8 @@ from engine.inputs import Topic
 from engine.policy import Policy
 from engine.rejections import RejectionCode
 from streams.contract.record import Record
-from streams.shards.processor import Outcome, ShardProcessor
+from streams.shards.input_batch import Outcome
+from streams.shards.processor import ShardProcessor
 from tests.support.builders import trade
 from tests.support.oil import oil
 

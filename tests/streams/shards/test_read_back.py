@@ -43,7 +43,7 @@ class Shard:
         known = {} if risk is None else {risk.account: risk}
         self.processor.load([encode(AccountState(account)) for account in known], known, {})
         self.metrics = Metrics()
-        self.read_back = ReadBack(self.processor, self.metrics)
+        self.read_back = ReadBack(self.processor.identity, self.metrics)
 
     def adopt(self, *records: Record) -> list[AccountRisk]:
         self.read_back.take(STREAM, records)

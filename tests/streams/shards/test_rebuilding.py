@@ -118,12 +118,14 @@ class Shard:
     async def rebuild(self) -> bool:
         """Take the shard over and rebuild it; what is in Redis is loaded."""
         await self.store.take_over()
-        rebuilding = Rebuilding(self.processor, self.store, self.logs, self.logs.open, INPUTS, topic=COPIES)  # type: ignore[arg-type]
+        rebuilding = Rebuilding(
+            self.processor.identity, self.store, self.logs, self.logs.open, INPUTS, topic=COPIES
+        )  # type: ignore[arg-type]
         done = await rebuilding.rebuild(LogMemory(0, INPUTS, 1))
         image = await self.store.take_over()
         marks = {Topic(topic): offset for topic, offset in image.watermarks.items()}
         self.processor.load(image.accounts.values(), {}, marks)
-        self.processor.rebuilt_to |= rebuilt_to(image.rebuilt, image.logs)
+        self.processor.inputs.rebuilt_to |= rebuilt_to(image.rebuilt, image.logs)
         return done
 
     async def contents(self) -> dict[bytes, object]:

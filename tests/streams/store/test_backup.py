@@ -18,7 +18,8 @@ from streams.store.backup import backup_restoring, shard_imaging
 from streams.store.backup.backup_creating import Written, write_backup
 from streams.store.backup.backup_restoring import RestoreRefused, look_around, restore
 from streams.store.backup.shard_imaging import ImageRefused
-from streams.store.shard_store import ShardStore, StoreRefused, StoreRewound
+from streams.store.shard_ownership import StoreRefused, StoreRewound
+from streams.store.shard_store import ShardStore
 from streams.store.store_format import FORMAT
 from streams.store.store_keys import OUTBOX_HEAD, ShardKeys
 

@@ -7,7 +7,8 @@ from streams.contract.commit import Commit
 from streams.observe.metrics import Metrics
 from streams.store import shard_store
 from streams.store.shard_follower import Changes, Role, ShardFollower, TrailLost
-from streams.store.shard_store import FenceLost, ShardStore
+from streams.store.shard_ownership import FenceLost
+from streams.store.shard_store import ShardStore
 
 NOTHING = Changes({}, {})
 

@@ -9,7 +9,8 @@ from redis.asyncio import Redis
 from streams.contract.commit import Commit
 from streams.observe.metrics import Metrics
 from streams.store.redis_client import connect
-from streams.store.shard_store import ShardImage, ShardStore
+from streams.store.shard_image import ShardImage
+from streams.store.shard_store import ShardStore
 from streams.store.snapshot_store import NAMES_TOGETHER, PARTS_TOGETHER, SnapshotLost
 from streams.store.store_keys import ShardKeys
 

@@ -12,7 +12,8 @@ from streams.contract.commit import AppliedId, Commit, ForgottenIds, Lane, Outbo
 from streams.embedded.embedded_redis import EmbeddedRedis
 from streams.observe.metrics import Metrics
 from streams.store.redis_client import StoreUnavailable, connect
-from streams.store.shard_store import FenceLost, ShardStore, StoreRewound, WatermarkMismatch
+from streams.store.shard_ownership import FenceLost, StoreRewound, WatermarkMismatch
+from streams.store.shard_store import ShardStore
 from streams.store.store_keys import ShardKeys
 from streams.store.store_reader import StoreReader
 

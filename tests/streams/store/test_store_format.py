@@ -8,7 +8,8 @@ from engine.ledger.accounts import AccountState, encode
 from streams.contract.commit import Commit
 from streams.observe.metrics import Metrics
 from streams.store.format_store import FormatInForce, HigherInForce, format_key, put_format_in_force
-from streams.store.shard_store import ShardStore, StoreRefused
+from streams.store.shard_ownership import StoreRefused
+from streams.store.shard_store import ShardStore
 from streams.store.store_format import FORMAT, FORMAT_FIRST, FORMATS
 from streams.store.store_keys import ShardKeys
 
