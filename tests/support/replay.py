@@ -4,7 +4,8 @@ It remembers every id for ever, commits nothing, judges nothing; what it gives i
 """
 
 import copy
-from collections import defaultdict
+from bisect import bisect_right
+from collections import defaultdict, deque
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
@@ -22,6 +23,9 @@ from streams.contract.codec import account_of_key, accounts_of_mismatch, decode_
 from tests.support.cluster import Cluster
 from tests.support.kafka_log import LogRecord, read_topic
 
+PREFIXES_KEPT = 4
+"""Of an account: the events of both topics, each in order, and who asks twice."""
+
 Place = tuple[str, int, int]
 """Topic, partition, offset."""
 
@@ -32,6 +36,14 @@ class Step(NamedTuple):
     offset: int
     message: AccountInput | Rejection
     account_seq: int | None
+
+
+class _Prefix(NamedTuple):
+    """An account after its inputs up to these offsets, each inclusive."""
+
+    fills: int
+    ledger: int
+    state: AccountState
 
 
 class Scene(Protocol):
@@ -75,7 +87,8 @@ class Replay:
         self.partitions: dict[str, int] = {}
         self._steps: defaultdict[tuple[str, Topic], list[Step]] = defaultdict(list)
         self._ids: dict[tuple[Topic, str, type, str], AccountInput] = {}
-        self._prefixes: dict[tuple[str, int, int], AccountState] = {}
+        self._prefixes: defaultdict[str, deque[_Prefix]] = defaultdict(lambda: deque(maxlen=PREFIXES_KEPT))
+        """By account, those asked for last."""
         for topic in Topic:
             for record in scene.read_topic(topic):
                 self.records[record.topic, record.partition, record.offset] = record
@@ -83,15 +96,25 @@ class Replay:
 
     def prefix(self, account: str, inputs: InputOffsets) -> AccountState:
         """The account after its inputs up to these offsets, each inclusive."""
-        key = (account, inputs.fills, inputs.ledger)
-        if key not in self._prefixes:
-            state = AccountState(account)
-            for topic, last in ((Topic.FILLS, inputs.fills), (Topic.LEDGER, inputs.ledger)):
-                for step in self._steps[account, topic]:
-                    if step.offset <= last:
-                        state = _after(state, topic, step, self.timeline)
-            self._prefixes[key] = state
-        return self._prefixes[key]
+        kept = self._prefixes[account]
+        before = [it for it in kept if it.fills <= inputs.fills and it.ledger <= inputs.ledger]
+        # events come in order: from the last one on there is little to apply, from the beginning ever more
+        newest = max(
+            before, default=_Prefix(-1, -1, AccountState(account)), key=lambda it: it.fills + it.ledger
+        )
+        state = newest.state
+        for topic, first, last in (
+            (Topic.FILLS, newest.fills, inputs.fills),
+            (Topic.LEDGER, newest.ledger, inputs.ledger),
+        ):
+            steps = self._steps[account, topic]
+            for step in steps[
+                bisect_right(steps, first, key=_offset) : bisect_right(steps, last, key=_offset)
+            ]:
+                state = _after(state, topic, step, self.timeline)
+        if (newest.fills, newest.ledger) != (inputs.fills, inputs.ledger):
+            kept.append(_Prefix(inputs.fills, inputs.ledger, state))
+        return state
 
     def under(self, policy: Policy) -> "Replay":
         """The same accounts, to be judged by another policy."""
@@ -161,6 +184,10 @@ class Replay:
         self.partitions[account] = record.partition
         before = self.states.get(account, AccountState(account))
         self.states[account] = _after(before, topic, step, self.timeline)
+
+
+def _offset(step: Step) -> int:
+    return step.offset
 
 
 def _kind(message: AccountInput) -> type:
