@@ -364,5 +364,10 @@ def test_tethered_process_when_the_command_does_not_exist_says_so(tmp_path: Path
         process.start()
 
 
+def test_free_port_when_asked_before_the_last_ones_are_bound_then_others() -> None:
+    found = [free_port() for _ in range(100)]
+    assert len(set(found)) == len(found)
+
+
 def test_free_port_when_asked_lies_below_the_ports_of_outgoing_connections() -> None:
     assert free_port() in PORTS
