@@ -5,6 +5,7 @@ While the feed is silent nobody is judged; at the first instant after which it i
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 from engine.events.price_events import price_event, subject_of
 from engine.marks.instants import Instant
@@ -106,12 +107,11 @@ def _in_turn(shards: Iterable[tuple[ShardProcessor, Slices]]) -> Iterator[Told]:
     waiting = deque(shards)
     while waiting:
         processor, slices = waiting.popleft()
-        parts: list[Commit] | None = []
-        for _ in range(SILENT_SLICES_MAX):
-            parts = next(slices, None)
-            if parts is not None:
-                yield processor, parts
-            if parts != []:
+        goes_on = False
+        for parts in islice(slices, SILENT_SLICES_MAX):
+            goes_on = True
+            yield processor, parts
+            if parts:
                 break
-        if parts is not None:
+        if goes_on:
             waiting.append((processor, slices))

@@ -13,6 +13,7 @@ from engine.policy.timeline import Ruling
 from engine.position_keys import symbol_of
 from streams.answers.account_report import resume_hint, stops
 from streams.cli.doctor.check import Check, failed, ok, warn
+from streams.config.problem import Problem
 from streams.config.settings import Settings, SettingsError, load_policy
 from streams.config.terminal import printable
 from streams.contract.cloudevents import rfc3339
@@ -24,7 +25,8 @@ from streams.store.store_reader import StoreReader
 
 STOPPED = "stopped accounts"
 HOLDINGS = "holdings"
-STOPPED_SHOWN_MAX = 20
+ACCOUNTS_SHOWN_MAX = 20
+RESTORE = "no worker takes its shard over: deploy/redis/backup-and-restore.md"
 NAMES_SHOWN_MAX = 5
 STOP = b'"stop":'
 """In every state that says it is stopped: a search for it spares decoding a million healthy accounts."""
@@ -47,6 +49,7 @@ class _Accounts:
     def __init__(self, settings: Settings) -> None:
         self._names = {"fills": settings.topic_fills, "ledger": settings.topic_ledger}
         self.count = 0
+        self.unreadable: list[Check] = []
         self.stopped: dict[str, Check] = {}
         self.contracts: Counter[str] = Counter()
         """By how many accounts each is held."""
@@ -54,10 +57,17 @@ class _Accounts:
 
     def add(self, account: str, shard: int, data: bytes) -> None:
         self.count += 1
-        held = _held_decoder.decode(data)
+        try:
+            held = _held_decoder.decode(data)
+            why = stops(read_state(account, data)) if STOP in data else {}
+        except (msgspec.MsgspecError, Problem) as error:
+            name = f"account {printable(account)}"
+            self.unreadable.append(
+                failed(name, f"its state cannot be read: {printable(str(error))}", RESTORE)
+            )
+            return
         self.contracts.update({symbol_of(key) for key in (*held.positions, *held.isolated)})
         self.assets.update(held.balances.keys())
-        why = stops(read_state(account, data)) if STOP in data else {}
         if not why:
             return
         found = "; ".join(
@@ -85,14 +95,18 @@ async def examine_accounts(
     for shard in range(await shard_count(client, settings.redis_prefix)):
         async for account, data in store.accounts(shard):
             found.add(account, shard, data)
-    return [*_stopped(found), *await _holdings(client, settings, found, published)]
+    return [
+        *found.unreadable[:ACCOUNTS_SHOWN_MAX],
+        *_stopped(found),
+        *await _holdings(client, settings, found, published),
+    ]
 
 
 def _stopped(found: _Accounts) -> list[Check]:
     if not found.stopped:
         return [ok(STOPPED, f"none of {found.count}")]
     summary = warn(STOPPED, f"{len(found.stopped)} of {found.count}", "runbook MarginAccountStopped")
-    return [summary, *[found.stopped[account] for account in sorted(found.stopped)[:STOPPED_SHOWN_MAX]]]
+    return [summary, *[found.stopped[account] for account in sorted(found.stopped)[:ACCOUNTS_SHOWN_MAX]]]
 
 
 async def _holdings(

@@ -166,6 +166,19 @@ def test_doctor_when_what_accounts_hold_is_not_listed_or_will_not_be_then_says_w
     assert "GONE-PERP (held by 1 account), OLD (held by 1 account)" in checks["holdings"]["found"]
 
 
+@pytest.mark.parametrize("data", [b"{", b'{"positions":7}', b'{"fills":{"stop":7}}'])
+def test_doctor_when_a_state_cannot_be_read_then_names_it_and_goes_on(
+    env: dict[str, str], redis_url_db: str, data: bytes
+) -> None:
+    with redis.Redis.from_url(redis_url_db) as client:
+        client.hset(ShardKeys("unimargin", 1).accounts, "broken", data)
+    said, checks = examined(env)
+    assert said.code == 1
+    assert checks["account broken"]["status"] == "FAIL"
+    assert "cannot be read" in checks["account broken"]["found"]
+    assert checks["holdings"]["status"] == "ok"
+
+
 def test_doctor_when_records_are_in_quarantine_then_warns(env: dict[str, str], cli_kafka: RealKafka) -> None:
     publish(cli_kafka, [OutboxEntry(env["UNIMARGIN_TOPIC_QUARANTINE"], 0, b"k", b"v", (), "none")])
     _, checks = examined(env)
