@@ -137,11 +137,21 @@ async def test_sweep_when_accounts_are_judged_then_it_waits_for_that_but_not_wit
             assert not logs.records[COPIES]
         assert names(await sweep)
 
+        # whom to copy is known by now
         one_more(logs, "acct-1")
         await owner.take(301)
+        before = len(logs.records[COPIES])
+        async with owner.turn:
+            sweep = asyncio.create_task(owner.sweep())
+            await asyncio.sleep(0.3)
+            assert len(logs.records[COPIES]) == before
+        assert names(await sweep) == {"acct-1"}
+
+        one_more(logs, "acct-2")
+        await owner.take(302)
         monkeypatch.setattr(account_copies, "PASSED_SECONDS_MAX", 0.05)
         async with owner.turn:
-            assert names(await owner.sweep()) == {"acct-1"}
+            assert names(await owner.sweep()) == {"acct-2"}
 
 
 async def test_sweep_when_another_owner_makes_it_then_who_has_changed_since_is_copied_and_all_can_be_rebuilt(
