@@ -102,6 +102,7 @@ class ShardRunner:
         self._returns = False
         """Whether the shard, which was lost, is to be begun anew whoever has it."""
         self._reading: asyncio.Task[None] | None = None
+        self._explaining: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -124,11 +125,10 @@ class ShardRunner:
         self._tasks = [asyncio.create_task(self._run())]
 
     def take_no_more(self) -> None:
-        """No new records; the caller holds `turn`, so no judging is cut short."""
-        if self._tasks:
-            self._tasks[0].cancel()
-        if self._reading is not None:
-            self._reading.cancel()
+        """No new records, and no reasons: what is due is found by the next owner. The caller holds `turn`, so no judging is cut short."""
+        for task in (*self._tasks[:1], self._explaining, self._reading):
+            if task is not None:
+                task.cancel()
 
     async def stop(self, *, within_seconds: float) -> None:
         """Finish what is in memory (bounded), then stop. Nothing is lost if the bound is hit."""
@@ -214,9 +214,10 @@ class ShardRunner:
     @crash_only
     async def _run(self) -> None:
         self._standing.began_s = time.monotonic()
+        self._explaining = asyncio.create_task(self._judging.explain())
         self._tasks += [
+            self._explaining,
             asyncio.create_task(self._committing.commit_parts()),
-            asyncio.create_task(self._judging.explain()),
             *(asyncio.create_task(self._committing.publish(lane)) for lane in Lane),
         ]
         try:

@@ -48,7 +48,8 @@ REST_S_MAX = 120.0
 FAULTS = (
     "kill", "two", "pause", "redis", "broker", "lossy", "rewind", "empty", "fence", "clock", "trim", "lanes",
 )  # fmt: skip
-META = ShardKeys("unimargin", SHARD).meta.encode()
+KEYS = ShardKeys("unimargin", SHARD)
+META = KEYS.meta.encode()
 JUNK = (b"", b"{", b'{"type":"fill"}')
 
 
@@ -256,6 +257,31 @@ class Scenario:
         for it in self.workers:
             it.dead = True
         await asyncio.sleep(self._rng.choice((0, 0.3)))
+        self._begin_worker()
+
+    async def _end(self) -> None:
+        """As at an upgrade. Not among `FAULTS`: only where nothing else goes wrong must nothing be left to its successor."""
+        worker, ended = self.workers[-1], asyncio.Event()
+
+        async def is_so(look: Callable[[], bool], seconds: float) -> None:
+            until_s = self.loop.time() + seconds
+            while not look() and self.loop.time() < until_s:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.001)
+
+        await is_so(lambda: worker.shards.ready, REST_S_MAX)
+        # the hardest moment
+        await is_so(lambda: any(it.processor.reasons_due for it in worker.shards.runners), TRADED_S / 6)
+
+        async def stop() -> None:
+            await worker.shards.stop()
+            ended.set()
+
+        worker.do(crash.crash_only(stop)())
+        await ended.wait()
+        worker.dead = True
+        left = [it for it in KEYS.outboxes.values() if self.server.data.get(it.encode())]
+        if left:
+            self.broken.append(f"{worker.name} came to its end and left {left}")
         self._begin_worker()
 
     async def _two(self) -> None:

@@ -56,6 +56,15 @@ def test_life_when_anything_goes_wrong_then_everything_is_said_once_and_nothing_
     assert len(seen) > len(FAULTS) / 2, f"hardly anything went wrong: {seen}"
 
 
+ENDED = 100
+"""Lives in which workers end in order: some 300 ends."""
+
+
+def test_life_when_workers_end_in_order_then_they_leave_nothing_unpublished() -> None:
+    ends = sum(len(live(seed, ("end",)).faults) for seed in range(ENDED))
+    assert ends > ENDED
+
+
 LOSSES = ("empty", "clock", "lossy", "broker", "rewind")
 ONCE_FAILED: dict[int, tuple[str, ...] | None] = {
     243: None,  # the last owner was fenced by a take-over that came late, and waited for ever
