@@ -40,7 +40,9 @@ class Layout:
         """`symbol_in_name` finds the symbol in a file's name. Raises `RecordingError` for a layout that is not known."""
         self._path = path
         lines = numbered_lines(text)
-        head = next((it for it in lines if not is_heading(it[1])), (1, ""))
+        head = next((it for it in lines if not is_heading(it[1])), None)
+        if head is None:
+            raise self.fault(1, "the file has no rows")
         self._delimiter = delimiter_of(head[1])
         _, first = next(self._parsed([head]), (1, [""]))
         try:
@@ -49,9 +51,11 @@ class Layout:
             raise self.fault(head[0], str(fault)) from None
         self.symbol = self._symbol(head[0], reading, symbol_in_name)
         """Of all rows; empty where each names its own."""
+        if self.columns.headed:  # files written one behind the other repeat it
+            lines = (it for it in lines if it[1] != head[1])
+        else:
+            lines = itertools.chain((head,), lines)
         looked_at = list(itertools.islice(lines, ROWS_LOOKED_AT))
-        if not self.columns.headed:
-            looked_at.insert(0, head)
         self._clock: Clock | None = None
         self.newest_first = self._runs_back(looked_at)
         """Then the whole file is held, to be read from its end."""

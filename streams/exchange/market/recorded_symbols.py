@@ -3,7 +3,9 @@
     recorded                                                             read as
     a price symbol of the policy                                         itself
     BTC, BTCUSDT, btcusdt, BTC-USDT, BTC_USDT, BTC/USDT, BTC/USDT:USDT   the coin in a dollar
+    BTC:USDT, tBTCUSD, BINANCE:BTCUSDT                                   the same, as Bitfinex and charts write it
     BTC-USDT-SWAP, BTC-PERPETUAL, BTCUSD_PERP, BTCUSDT.P, PF_XBTUSD      the same, of a perpetual
+    BTCUSDTPERP, BTCUSDT_UMCBL, XBTUSDTM, tBTCF0:USTF0                   the same
     XBTUSD, XXBTZUSD, XDGUSD                                             the same, by an alias
     1000SHIBUSDT, SHIB1000USDT, kSHIB, 1MBABYDOGEUSDT                    so many of a coin: the price is scaled
     ETHBTC, ETH-BTC                                                      the coin in another asset
@@ -59,9 +61,13 @@ ACCEPTED = (
     "a price symbol of the policy, its coin (BTC), or the coin and a dollar as BTCUSDT, BTC-USDT, BTC_USDT, BTC/USDT:USDT, "
     "BTC-USDT-SWAP, BTC-PERPETUAL, XBTUSD or PF_XBTUSD; anything else: --map FROM=TO"
 )
-_PERPETUAL = frozenset(("PERP", "PERPETUAL", "SWAP", "P", "SPOT"))
+_PERPETUAL = frozenset(("PERP", "PERPETUAL", "SWAP", "P", "SPOT", "INTX", "UMCBL", "DMCBL", "CMCBL"))
+_PERPETUAL_BEHIND = ("PERP", "M")
+"""Of perpetuals whose name is one word: BTCUSDTPERP, and KuCoin's XBTUSDTM."""
 _PREFIXES = ("PF_", "PI_", "PV_")
 """Of perpetuals at Kraken Futures."""
+_BITFINEX = re.compile(r"t([A-Z0-9]{3,}?)(F0)?:?(USD|UST|EUR|BTC)(F0)?")
+"""Its names of pairs: UST is the dollar of Tether, F0 stands behind both parts of a perpetual's."""
 _POWERS = {"1000": 3, "10000": 4, "100000": 5, "1000000": 6, "1M": 6, "k": 3}
 _MULTIPLE = re.compile(r"(1M|10{3,6}|k)([A-Z][A-Z0-9]*)")
 _MULTIPLE_BEHIND = re.compile(r"([A-Z][A-Z0-9]*?)(10{3,6})")
@@ -124,7 +130,7 @@ class RecordedSymbols:
 
         A coin alone counts only where nothing else but times and kinds of rows is there: ETH-EUR-1h is no price in dollars.
         """
-        words = [it for it in re.split(r"([-_ ])", _DATE.sub(" ", stem)) if it]
+        words = [it for it in re.split(r"([-_ ,])", _DATE.sub(" ", stem)) if it]
         found: dict[Driven, str] = {}
         taken: set[int] = set()
         for begin, end in _runs(len(words)):
@@ -136,7 +142,9 @@ class RecordedSymbols:
         if found:
             return next(iter(found.values())) if len(found) == 1 else None
         left = [
-            it for it in words if it not in "-_ " and it.upper() not in _KINDS and not _INTERVAL.fullmatch(it)
+            it
+            for it in words
+            if it not in "-_ ," and it.upper() not in _KINDS and not _INTERVAL.fullmatch(it)
         ]
         return left[0] if len(left) == 1 and self.driven(left[0]) else None
 
@@ -203,27 +211,48 @@ def _core(coin: str) -> tuple[str, int]:
 
 def _readings(name: str, currencies: frozenset[str]) -> Iterator[tuple[str, str | None]]:
     """What a name may mean, the likeliest first: a coin, and the currency where it names one."""
-    left, colon, right = name.partition(":")
-    if colon and "/" not in left:  # VENUE:SYMBOL
-        left = right
-    elif colon and not right.isalpha():  # a date after the settle asset
+    bitfinex = _BITFINEX.fullmatch(name)
+    if bitfinex is not None and bitfinex[2] == bitfinex[4]:
+        yield bitfinex[1], "USDT" if bitfinex[3] == "UST" else bitfinex[3]
         return
-    for prefix in _PREFIXES:
-        left = left.removeprefix(prefix)
-    words = re.split(r"[-/_ .]", left)
+    words = _words(name, currencies)
     while len(words) > 1 and words[-1].upper() in _PERPETUAL:
         words.pop()
     if len(words) == 2 and words[1].upper() in currencies:  # noqa: PLR2004 - a coin and its currency
         yield words[0], words[1].upper()
-    if len(words) != 1:
-        return
-    word = words[0]
-    for currency in sorted(currencies, key=len):
-        if word.upper().endswith(currency) and len(word) > len(currency):
-            yield word[: -len(currency)], currency
+    if len(words) == 1:
+        yield from _of_one_word(words[0], currencies)
+
+
+def _words(name: str, currencies: frozenset[str]) -> list[str]:
+    """The parts of a name without the venue and the settle asset beside it; none where it is of a dated contract."""
+    left, colon, right = name.partition(":")
+    if colon and right.upper() in currencies and "/" not in left:  # COIN:CURRENCY
+        return [left, right]
+    if colon and "/" not in left:  # VENUE:SYMBOL
+        left = right
+    elif colon and not right.isalpha():  # a date after the settle asset
+        return []
+    if left.upper().startswith(_PREFIXES):
+        left = left.partition("_")[2]
+    return re.split(r"[-/_ .]", left)
+
+
+def _of_one_word(word: str, currencies: frozenset[str]) -> Iterator[tuple[str, str | None]]:
+    yield from _in_a_currency(word, currencies)
     yield word, None
     if word.upper().endswith("PERP"):
         yield word[: -len("PERP")], _DOLLAR
+    for perpetual in _PERPETUAL_BEHIND:
+        if word.upper().endswith(perpetual):
+            yield from _in_a_currency(word[: -len(perpetual)], currencies)
+
+
+def _in_a_currency(word: str, currencies: frozenset[str]) -> Iterator[tuple[str, str]]:
+    """Coin and currency that one word may be, the shortest currency first."""
+    for currency in sorted(currencies, key=len):
+        if word.upper().endswith(currency) and len(word) > len(currency):
+            yield word[: -len(currency)], currency
 
 
 def _currency(asset: str) -> str:

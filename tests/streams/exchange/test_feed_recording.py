@@ -136,7 +136,7 @@ def test_rows_slightly_late_then_are_due_at_once(tmp_path: Path, policy: Policy)
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "line 1: the header '' is none of"),
+        ("", "line 1: the file has no rows"),
         ("ts_ms,symbol,rate\n1,BTC,0.1\n", "line 1: the header 'ts_ms,symbol,rate' is none of"),
         (f"{TRADES}{T0},BTCUSD,100\n", "line 2: 3 fields, the header names 4"),
         (f"{TRADES}noon,BTCUSD,100,1\n", "line 2: ts_ms: time 'noon' is in no unit that is known"),

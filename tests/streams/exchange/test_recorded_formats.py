@@ -80,6 +80,17 @@ def told(path: Path, policy: Policy, reading: Reading | None = None) -> str:
         "PF_XBTUSD",
         "PI_XBTUSD",
         "BTCFDUSD",
+        "BTC:USDT",
+        "btc:usd",
+        "pf_xbtusd",
+        "tBTCUSD",
+        "tBTCUST",
+        "tBTCF0:USTF0",
+        "BTCUSDTPERP",
+        "BTCUSDT_UMCBL",
+        "XBTUSDTM",
+        "XBTUSDM",
+        "BTC-PERP-INTX",
     ],
 )
 def test_symbol_when_it_names_the_coin_in_dollars_then_it_drives_contract_and_index(
@@ -108,6 +119,11 @@ def test_symbol_when_it_names_the_coin_in_dollars_then_it_drives_contract_and_in
         "BTCDOMUSDT",
         "BTCUP",
         "NOBTC",
+        "BTC:EUR",
+        "tBTCEUR",
+        "tETHBTC",
+        "tBTCF0:USD",
+        "BTCPERPM",
     ],
 )
 def test_symbol_when_its_price_is_of_another_kind_then_it_drives_nothing_and_the_accepted_forms_are_told(
@@ -200,6 +216,10 @@ def test_map_when_the_policy_does_not_price_that_then_the_nearest_is_told(
         ("2025-10-09 08:53:20", "2025-10-09 08:53:21.000"),
         ("2025-10-09 08:53:20.5 UTC", "2025-10-09 08:53:21.123456789 UTC"),
         ("20251009T085320Z", "20251009T085321Z"),
+        ("2025-10-09t08:53:20z", "2025-10-09t08:53:21z"),
+        ("2025-10-09 08:53:20 utc", "2025-10-09 08:53:21 utc"),
+        ("1760000000000.0", "1760000001000.75"),
+        ("1760000000000", "1.760000001e+12"),
     ],
 )
 def test_times_when_in_any_known_unit_then_they_are_the_moments_meant(
@@ -235,6 +255,8 @@ def test_times_when_in_any_known_unit_then_they_are_the_moments_meant(
         ("08:53", "08:54", "is in no unit that is known"),
         ("", "1760000000", "line 2: time: time '' is in no unit that is known"),
         ("inf", "1760000000", "is in no unit that is known"),
+        ("1760000000000", "1760000001.5", "is in seconds, the file's first is in milliseconds"),
+        ("9" * 5_000, "1760000000", f"time '{'9' * 40}...' is in no unit"),
     ],
 )
 def test_times_when_the_unit_changes_or_is_not_known_then_line_and_unit_are_told(
@@ -281,6 +303,15 @@ HEADS = {
         "BTC-USDT-SWAP,7,buy,101,1,1760000000000",
     ),
     "XBTUSD.csv": ("time,open,high,low,close,vwap,volume,count", "1760000000,101,103,99,102,100,5,7"),
+    "BINANCE_BTCUSDT, 60.csv": ("time,open,high,low,close,Volume", "1760000000,101,103,99,102,5"),
+    "btc-usd-max.csv": ("snapped_at,price,market_cap,total_volume", "2025-10-09 08:53:20 UTC,101,1,1"),
+    "BTC_2025.csv": (
+        "timeOpen;timeClose;timeHigh;timeLow;open;high;low;close;volume;marketCap;timestamp",
+        (
+            '"2025-10-09T08:53:20.000Z";"2025-10-09T08:54:19.999Z";"2025-10-09T08:53:21Z";"2025-10-09T08:53:22Z";'
+            '101;103;99;102;5;1;"2025-10-09T08:54:19.999Z"'
+        ),
+    ),
     "plain.csv": (
         "Timestamp,Symbol,Open,High,Low,Close,Volume",
         "2025-10-09 08:53:20,BTCUSD,101,103,99,102,5",
@@ -402,6 +433,13 @@ def zipped(**members: str) -> bytes:
         ("rows.csv.xz", lzma.compress(ROWS.encode())),
         ("rows.zip", zipped(rows_csv=ROWS)),
         ("rows_and_more.zip", zipped(rows_csv=ROWS, CHECKSUM="abc", **{"__MACOSX/rows_csv": "x"})),
+        ("rows_and_text.zip", zipped(rows_csv=ROWS, **{"README.txt": "a,b", "day/._rows_csv": "x"})),
+        (
+            "comments.csv",
+            f"# made by hand\n{ROWS}# the end, at last\n".replace("\r\n", "\n# so far\n", 1).encode(),
+        ),
+        ("one_behind_the_other.csv", (ROWS + TRADES).encode()),
+        ("separator.csv", f'"sep=;"\n{ROWS.replace(",", ";")}'.encode()),
     ],
 )
 def test_file_when_packed_or_written_otherwise_then_it_is_read(
@@ -422,6 +460,13 @@ def test_file_when_packed_or_written_otherwise_then_it_is_read(
         ("empty.zip", zipped(a_csv=ROWS)[:40] + b"broken", "cannot be read"),
         ("rows.parquet", b"PAR1....", "it is a Parquet file"),
         ("rows.csv.zst", b"\x28\xb5\x2f\xfd....", "packed with zstd"),
+        ("rows.xlsx", zipped(**{"[Content_Types].xml": "<a/>", "xl/a.xml": "<a/>"}), "it is an Excel file"),
+        ("rows.tar", b"rows.csv" + bytes(504) + ROWS.encode(), "it has zero bytes: no text"),
+        ("no_mark.csv", ROWS.encode("utf-16-le"), "text in UTF-16 or UTF-32 that does not say so"),
+        ("nothing.csv", b"", "line 1: the file has no rows"),
+        ("remarks.csv", b"# nothing\n\n", "line 1: the file has no rows"),
+        ("page.csv", b"<html>" + b"x" * 9_000, f"the header '<html>{'x' * 194}...' is none of"),
+        ("long.csv", f"{TRADES}{T0},BTC,{'1' * 9_000},1\n".encode(), f"price '{'1' * 60}' has more than 24"),
         (
             "comma.csv",
             f"{TRADES.replace(',', ';')}{T0};BTC;100,5;1\n".encode(),
@@ -444,7 +489,7 @@ def test_rows_when_newest_first_then_they_are_played_oldest_first(tmp_path: Path
     assert scenario.end_ms() == T0 + 1_499_000
 
 
-@pytest.mark.parametrize("price", ["", "NaN", "null", "0", "-5", "0.00"])
+@pytest.mark.parametrize("price", ["", "NaN", "null", "#N/A", "0", "-5", "0.00"])
 def test_rows_when_they_say_no_price_then_they_are_left_out_and_told(
     tmp_path: Path, policy: Policy, price: str
 ) -> None:
@@ -468,6 +513,29 @@ def test_jump_when_nothing_confirms_it_then_it_is_left_out_and_else_played(
     (said,) = told_left_out([scenario])
     assert "3 rows left out: a price 10 times away" in said
     assert "line 3" in said
+
+
+@pytest.mark.parametrize("hours", [(0, 3, 4, 5), (0, 1, 4, 5), (0, 2, 4, 5)])
+def test_bars_when_some_are_missing_then_the_others_keep_their_length(
+    tmp_path: Path, policy: Policy, hours: tuple[int, ...]
+) -> None:
+    head, hour_ms = "ts_ms,symbol,open,high,low,close,volume\n", 3_600_000
+    rows = "".join(f"{T0 + hour * hour_ms},XRP,2,3,1,2.5,9\n" for hour in hours)
+    moments = [moment for moment, *_ in prices(Recording(recorded(tmp_path, head + rows), policy))]
+    assert moments == [T0 + hour * hour_ms + part * hour_ms // 10 for hour in hours for part in (0, 3, 6, 9)]
+
+
+def test_bars_when_every_price_symbol_is_recorded_at_once_then_their_length_is_seen_still(
+    tmp_path: Path, policy: Policy
+) -> None:
+    head, hour_ms = "ts_ms,symbol,open,high,low,close,volume\n", 3_600_000
+    rows = "".join(
+        f"{T0 + hour * hour_ms},{symbol},2,3,1,2.5,9\n"
+        for hour in range(2)
+        for symbol in policy.price_symbols
+    )
+    played = prices(Recording(recorded(tmp_path, head + rows), policy))
+    assert max(moment or 0 for moment, *_ in played) == T0 + hour_ms + 9 * hour_ms // 10
 
 
 def test_bars_when_one_comes_twice_then_once_is_played_and_another_one_is_refused(
