@@ -148,6 +148,10 @@ class Recording:
     def _nothing(self) -> str:
         seen = ", ".join(sorted(self.unknown)[:_SEEN_SHOWN]) or "none"
         said = "".join(f"; {it}" for it in told_left_out([self]))
+        if not self.unknown and not said:
+            windowed = self._from_ms is not None or self._to_ms is not None
+            why = "no row lies in the window asked for" if windowed else "there is none below the header"
+            return f"{self.path}: no row to play: {why}"
         return (
             f"{self.path}: no row to play: the policy prices none of its symbols in the window asked for "
             f"(symbols not priced: {seen}){said}. The policy prices {self._symbols.priced()}. Accepted is {ACCEPTED}"
