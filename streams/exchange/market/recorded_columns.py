@@ -125,6 +125,8 @@ class Columns(msgspec.Struct, frozen=True):
     """What to call the columns in a message."""
     headed: bool
     """Whether the first row names the columns and is no row of prices."""
+    parts: tuple[int, int] | None = None
+    """Day and time of day, where columns of both names are there: they may be the two parts of one time."""
 
     @property
     def bars(self) -> bool:
@@ -189,7 +191,8 @@ def _by_names(it: RowFormat, titles: tuple[str, ...]) -> Columns | None:
     symbol = _first(it.symbol, titles)
     places = tuple(titles.index(name) for name in prices if name is not None)
     named = None if symbol is None else titles.index(symbol)
-    return Columns(it.name, len(titles), titles.index(time), named, places, titles, headed=True)
+    parts = (titles.index("date"), titles.index("time")) if {"date", "time"} <= set(titles) else None
+    return Columns(it.name, len(titles), titles.index(time), named, places, titles, headed=True, parts=parts)
 
 
 def _first(names: tuple[str, ...], titles: tuple[str, ...]) -> str | None:

@@ -11,7 +11,7 @@ import msgspec
 from streams.exchange.feed_errors import RecordingError
 from streams.exchange.market.recorded_columns import Columns, ColumnsFault, columns_of, is_heading
 from streams.exchange.market.recorded_text import backwards, delimiter_of, numbered_lines
-from streams.exchange.market.recorded_times import Clock, TimeFault, clock_of
+from streams.exchange.market.recorded_times import Clock, TimeFault, clock_of, is_time
 
 ROWS_LOOKED_AT = 1_000
 """Whether a file runs backwards is seen by so many first rows; where it ends by so many last ones."""
@@ -57,6 +57,8 @@ class Layout:
             lines = itertools.chain((head,), lines)
         looked_at = list(itertools.islice(lines, ROWS_LOOKED_AT))
         self._clock: Clock | None = None
+        self._in_parts: bool | None = None
+        """Whether day and time of day are columns of their own; None before the first row."""
         self.newest_first = self._runs_back(looked_at)
         """Then the whole file is held, to be read from its end."""
         self._lines = itertools.chain(looked_at, lines)
@@ -77,13 +79,23 @@ class Layout:
         if len(fields) != columns.count:
             named = "the header names" if columns.headed else "the first row has"
             raise self.fault(line, f"{len(fields)} fields, {named} {columns.count}")
-        text = fields[columns.time].strip()
+        text = self._time(fields)
         try:
             if self._clock is None:
                 self._clock = clock_of(text)
             return self._clock.ms(text)
         except TimeFault as fault:
             raise self.fault(line, f"{columns.titles[columns.time]}: {fault}") from None
+
+    def _time(self, fields: list[str]) -> str:
+        columns = self.columns
+        if columns.parts is not None and self._in_parts is not False:
+            text = " ".join(fields[it].strip() for it in columns.parts)
+            if self._in_parts is None:
+                self._in_parts = is_time(text)
+            if self._in_parts:
+                return text
+        return fields[columns.time].strip()
 
     def fault(self, line: int, rule: str) -> RecordingError:
         """The error that names file, line and rule."""

@@ -14,7 +14,8 @@ Rules
 -----
 * A coin drives every price symbol whose coin is the same and whose price is in the same currency; all dollars are one
   currency. But a price symbol that the recording has by its own name is driven by that alone.
-* A dated contract and an option have a price of their own kind: they drive nothing unless `--map` says so.
+* A dated contract and an option have a price of their own kind: one of the policy's drives itself, any other nothing unless `--map`
+  says so. A coin-margined perpetual is quoted in dollars, as the coin is.
 """
 
 import difflib
@@ -23,8 +24,9 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from engine.policy import Policy
+from engine.policy.rules.policy_switches import InstrumentKind
 from streams.exchange.feed_errors import FeedError
-from streams.exchange.market.sample_market import Quote, quotes
+from streams.exchange.market.sample_market import quotes
 
 DOLLARS = frozenset(
     (
@@ -99,18 +101,19 @@ class RecordedSymbols:
 
     def __init__(self, policy: Policy, renamed: Mapping[str, str]) -> None:
         """`renamed`: what `--map` says, from a recorded symbol to one that is read. Raises `FeedError` for one that is not."""
-        self._own = {quote.symbol.upper(): quote for quote in quotes(policy)}
+        self._own = {symbol.upper(): symbol for symbol in policy.price_symbols}
         self._targets: dict[tuple[str, str], list[_Target]] = {}
-        for quote in self._own.values():
-            coin, power = _core(quote.coin)
-            where = _currency(quote.settle or policy.account_currency)
-            self._targets.setdefault((coin, where), []).append(_Target(quote.symbol, power))
+        for symbol, coin, currency in _priced(policy):
+            core, power = _core(coin)
+            self._targets.setdefault((core, _currency(currency)), []).append(_Target(symbol, power))
+        self._known_by = {it.symbol: key for key, targets in self._targets.items() for it in targets}
+        """Coin and currency of each price symbol that a coin drives."""
         self._currencies = DOLLARS | {currency for _, currency in self._targets}
         self._renamed = dict(renamed)
         self._known: dict[str, Driven | None] = {}
         for name, to in renamed.items():
             if self._resolved(to) is None:
-                symbols = [quote.symbol for quote in self._own.values()]
+                symbols = list(self._own.values())
                 nearest = difflib.get_close_matches(to, symbols, _NEAREST_MAX, _NEAREST_CUTOFF) or symbols
                 raise FeedError(f"--map {name}={to}: the policy prices no {to}; it prices {_listed(nearest)}")
 
@@ -122,8 +125,7 @@ class RecordedSymbols:
 
     def own(self, recorded: str) -> str | None:
         """The price symbol that a recorded symbol names."""
-        quote = self._own.get(self._renamed.get(recorded, recorded).upper())
-        return None if quote is None else quote.symbol
+        return self._own.get(self._renamed.get(recorded, recorded).upper())
 
     def in_name(self, stem: str) -> str | None:
         """The one symbol that a file's name has, as BTCUSDT-1m-2025-10; None where it has none or several.
@@ -150,7 +152,7 @@ class RecordedSymbols:
 
     def priced(self) -> str:
         """What the policy prices, for a message."""
-        return _listed([quote.symbol for quote in self._own.values()])
+        return _listed(list(self._own.values()))
 
     def _bare(self, name: str) -> bool:
         """Whether the name says a coin and no currency."""
@@ -171,27 +173,32 @@ class RecordedSymbols:
     def _resolved(self, name: str) -> Driven | None:
         own = self._own.get(name.upper())
         if own is not None:
-            return self._driven_by(*_core(own.coin), self._currency_of(own))
+            known_by = self._known_by.get(own)
+            targets = [_Target(own, 0)] if known_by is None else self._targets[known_by]
+            power = next(it.power for it in targets if it.symbol == own)
+            return _driven_by(targets, power)
         for coin, currency in _readings(name, self._currencies):
             if self._targets_of(coin, currency):
-                return self._driven_by(*_core(coin), _currency(currency or _DOLLAR))
+                core, power = _core(coin)
+                return _driven_by(self._targets[core, _currency(currency or _DOLLAR)], power)
         return None
 
     def _targets_of(self, coin: str, currency: str | None) -> list[_Target] | None:
         return self._targets.get((_core(coin)[0], _currency(currency or _DOLLAR)))
 
-    def _currency_of(self, quote: Quote) -> str:
-        coin, _ = _core(quote.coin)
-        return next(
-            currency
-            for (name, currency), targets in self._targets.items()
-            if name == coin and quote.symbol in (it.symbol for it in targets)
-        )
 
-    def _driven_by(self, coin: str, power: int, currency: str) -> Driven:
-        targets = self._targets[coin, currency]
-        # price of 10^target coins = recorded price of 10^power coins * 10^(target - power)
-        return Driven(tuple(it.symbol for it in targets), tuple(it.power - power for it in targets))
+def _priced(policy: Policy) -> Iterator[tuple[str, str, str]]:
+    """Price symbol, coin and currency of all that the price of a coin drives."""
+    for quote in quotes(policy):
+        yield quote.symbol, quote.coin, quote.settle or policy.account_currency
+    for symbol, it in policy.instruments.items():
+        if it.kind is InstrumentKind.PERPETUAL and it.inverse and symbol in policy.price_symbols:
+            yield symbol, it.base, _DOLLAR
+
+
+def _driven_by(targets: list[_Target], power: int) -> Driven:
+    # price of 10^target coins = recorded price of 10^power coins * 10^(target - power)
+    return Driven(tuple(it.symbol for it in targets), tuple(it.power - power for it in targets))
 
 
 def _core(coin: str) -> tuple[str, int]:

@@ -69,7 +69,7 @@ class Recording:
         self._own: dict[str, str] = {}
         self._bars = False
         sample = start_prices(policy)
-        first, self._bar_ms, self.start_ms = self._first_prices(len(sample))
+        first, self._bar_ms, self.start_ms = self._first_prices(len(policy.price_symbols))
         self._played = frozenset(first)
         self.start_prices: Mapping[str, Decimal] = {**sample, **first}
         self.constant = frozenset(sample) - self._played

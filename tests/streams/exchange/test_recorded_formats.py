@@ -14,6 +14,7 @@ import pytest
 
 from engine.policy import Policy, parse
 from streams.config.settings import load_policy, policy_text
+from streams.config.shipped_policies import shipped_policy
 from streams.exchange.feed_errors import FeedError, RecordingError
 from streams.exchange.market.market_path import RecordedPath
 from streams.exchange.market.recorded_layout import Reading
@@ -148,6 +149,32 @@ def test_own_symbols_when_both_are_recorded_then_each_drives_itself(tmp_path: Pa
     assert path.at(1.0)["BTC"] == 100.0
 
 
+@pytest.mark.parametrize(
+    ("name", "symbol", "driven"),
+    [
+        ("deribit-standard", "BTC-PERPETUAL", {"BTC-PERPETUAL", "BTC-USD", "BTC_USDC-PERPETUAL"}),
+        ("binance-coinm", "btcusd_perp", {"BTCUSD_PERP"}),
+        ("binance-coinm", "XBTUSD", {"BTCUSD_PERP"}),
+        ("binance-coinm", "BTCUSD_261225", {"BTCUSD_261225"}),
+        ("okx-portfolio", "BTC-USD-270326-100000-C", {"BTC-USD-270326-100000-C"}),
+        ("okx-portfolio", "BTC-USDT-270326", {"BTC-USDT-270326"}),
+    ],
+)
+def test_own_symbol_when_coin_margined_dated_or_an_option_then_it_is_played_as_well(
+    tmp_path: Path, name: str, symbol: str, driven: set[str]
+) -> None:
+    policy = load_policy(shipped_policy(name))
+    played = prices(Recording(recorded(tmp_path, f"{TRADES}{T0},{symbol},101,1\n"), policy))
+    assert {symbol for _, symbol, _ in played} == driven
+
+
+def test_map_when_it_names_a_dated_contract_of_the_policy_then_that_is_played(tmp_path: Path) -> None:
+    path = recorded(tmp_path, f"{TRADES}{T0},BTCUSD_250328,101,1\n")
+    reading = Reading(renamed={"BTCUSD_250328": "BTCUSD_261225"})
+    played = prices(Recording(path, load_policy(shipped_policy("binance-coinm")), reading=reading))
+    assert [(symbol, price) for _, symbol, price in played] == [("BTCUSD_261225", Decimal(101))]
+
+
 def test_own_symbol_when_alone_then_the_others_of_its_coin_follow(tmp_path: Path, policy: Policy) -> None:
     played = prices(Recording(recorded(tmp_path, f"{TRADES}{T0},BTC-USDT-PERP,101,1\n"), policy))
     assert {symbol for _, symbol, _ in played} == BTC
@@ -229,6 +256,31 @@ def test_times_when_in_any_known_unit_then_they_are_the_moments_meant(
     moments = [moment for moment, *_ in prices(Recording(recorded(tmp_path, rows), policy))]
     begin = datetime(2025, 10, 9, 8, 53, 20, tzinfo=UTC).timestamp() * 1000
     assert [int(it or 0) // 1000 for it in moments] == [begin // 1000, begin // 1000 + 1]
+
+
+@pytest.mark.parametrize(
+    ("head", "row"),
+    [
+        ("date,time,symbol,price", "2025-10-09,{},XRP,2"),
+        ("Symbol,Price,Time,Date", "XRP,2,{},20251009"),
+        ("Date,Time,Symbol,Open,High,Low,Close", "2025-10-09,{},XRP,2,2,2,2"),
+    ],
+)
+def test_times_when_day_and_time_of_day_are_two_columns_then_they_are_one_time(
+    tmp_path: Path, policy: Policy, head: str, row: str
+) -> None:
+    times = ("085320", "085420") if "20251009" in row else ("08:53:20", "08:54:20.000")
+    text = "".join(f"{it}\n" for it in (head, *map(row.format, times)))
+    begin = int(datetime(2025, 10, 9, 8, 53, 20, tzinfo=UTC).timestamp() * 1000)
+    moments = [moment for moment, *_ in prices(Recording(recorded(tmp_path, text), policy))]
+    assert {begin, begin + 60_000} <= set(moments)
+
+
+def test_times_when_a_date_for_people_stands_beside_the_time_then_the_time_counts(
+    tmp_path: Path, policy: Policy
+) -> None:
+    text = "date,time,symbol,price\nThu Oct 9,1760000000,XRP,2\n2025-10-09,1760000001,XRP,3\n"
+    assert [moment for moment, *_ in prices(Recording(recorded(tmp_path, text), policy))] == [T0, T0 + 1000]
 
 
 @pytest.mark.parametrize(
