@@ -19,7 +19,7 @@ from engine.analytics.order_outcomes import Outcome, filled_whole, losing_sides,
 from engine.ladder import LadderState
 from engine.ladder.controls import account_controls
 from engine.ladder.states import Controls
-from engine.ledger.accounts import FLAT, AccountState, OpenOrder
+from engine.ledger.accounts import FLAT, AccountState, OpenOrder, Position
 from engine.ledger.resting_orders import RestingOrders, order_totals
 from engine.margin.pool_names import CROSS
 from engine.marks.mark_book import Prices
@@ -42,6 +42,8 @@ class OrderReason(StrEnum):
     UNKNOWN_INSTRUMENT = "unknown_instrument"
     NO_ISOLATED_OPTIONS = "no_isolated_options"
     """Options are margined in the shared pool only."""
+    LEG_EXCEEDED = "leg_exceeded"
+    """Hedge mode: it would close more of a leg than the leg holds, and its fill would be refused."""
     ACCOUNT_STOPPED = "account_stopped"
     """An input of the account was refused: its figures cannot be trusted."""
     DEGRADED = "degraded"
@@ -86,8 +88,10 @@ def may_open(
     if instrument.kind is InstrumentKind.OPTION and order.isolated:
         return OrderVerdict(OrderReason.NO_ISOLATED_OPTIONS, ZERO, ZERO, ZERO)
     if instrument.kind is InstrumentKind.SPOT:
-        # a spot trade settles in the wallet, whatever mode it names, and there is no position that it could only reduce
-        order = _replace(order, isolated=False, reduce_only=False)
+        # a spot trade settles in the wallet, whatever mode and leg it names, and there is no position that it could only reduce
+        order = _replace(order, isolated=False, reduce_only=False, leg=None)
+    if _exceeds_leg(state, order):
+        return OrderVerdict(OrderReason.LEG_EXCEEDED, ZERO, ZERO, ZERO)
     free, required, degraded = _required(state, order, prices, policy)
     with exact():
         after = free - required
@@ -123,13 +127,22 @@ def _refusal(
     return None if pays else OrderReason.REDUCE_ONLY
 
 
-def _closes(state: AccountState, order: OpenOrder) -> bool:
-    """Whether the order closes a part or all of a position and opens nothing, also once the orders that rest beside it have filled."""
+def _held(state: AccountState, order: OpenOrder) -> Position:
     key = position_key(order.symbol, order.leg)
     if order.isolated:
-        held = state.isolated[key].position if key in state.isolated else FLAT
-    else:
-        held = state.positions.get(key, FLAT)
+        return state.isolated[key].position if key in state.isolated else FLAT
+    return state.positions.get(key, FLAT)
+
+
+def _exceeds_leg(state: AccountState, order: OpenOrder) -> bool:
+    """Whether the order, not bound to what is held, sells more of a long leg than it holds, or buys more of a short one."""
+    opens = order.leg is None or (order.quantity > 0) is (order.leg == "long")
+    return not (opens or order.reduce_only) and abs(order.quantity) > abs(_held(state, order).quantity)
+
+
+def _closes(state: AccountState, order: OpenOrder) -> bool:
+    """Whether the order closes a part or all of a position and opens nothing, also once the orders that rest beside it have filled."""
+    held = _held(state, order)
     if held.quantity * order.quantity >= 0:
         return False
     buys = order.quantity > 0

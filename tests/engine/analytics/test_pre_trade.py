@@ -78,6 +78,25 @@ def test_reason_when_an_option_is_to_be_isolated_then_there_is_no_such_thing():
     assert ask(wallet(9_000), asked).reason is OrderReason.NO_ISOLATED_OPTIONS
 
 
+@pytest.mark.parametrize("isolated", [False, True])
+def test_reason_when_it_would_close_more_of_a_leg_than_there_is_then_its_fill_would_be_refused(isolated):
+    held = wallet(
+        90_000,
+        {} if isolated else {"BTC-PERP|long": (1, 10_000)},
+        isolated={"BTC-PERP|long": (1, 10_000, 1_000)} if isolated else {},
+    )
+
+    def reason(signed, leg, **fields):
+        return ask(held, order("BTC-PERP", signed, 10_000, leg=leg, isolated=isolated, **fields)).reason
+
+    assert reason(-1, "long") is OrderReason.REDUCES_RISK
+    assert reason(-2, "long") is OrderReason.LEG_EXCEEDED
+    assert reason(1, "short") is OrderReason.LEG_EXCEEDED
+    # no more than is held is ever closed by it
+    assert reason(-2, "long", reduce_only=True) is OrderReason.REDUCES_RISK
+    assert reason(-2, "short") in {OrderReason.COVERED, OrderReason.REDUCES_RISK}
+
+
 @pytest.mark.parametrize("topic", ["fills", "ledger"])
 def test_reason_when_the_account_is_stopped_then_nothing_may_open(topic):
     stop = Progress(stop=Stop(RejectionCode.SEQUENCE_GAP, 3))
@@ -184,6 +203,7 @@ def test_spot_when_it_names_reduce_only_then_it_is_paid_all_the_same():
     held = wallet(1_000)
     plain, named = (ask(held, order("BTC-USDT", 5, 10_000, reduce_only=it)) for it in (False, True))
     assert named == plain
+    assert ask(held, order("BTC-USDT", 5, 10_000, leg="short")) == plain
     assert named.reason is OrderReason.INSUFFICIENT_MARGIN
     assert ask(
         held, order("BTC-USDT", 5, 10_000, reduce_only=True), pools=standing(Band.REDUCE_ONLY)
