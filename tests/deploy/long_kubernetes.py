@@ -1,21 +1,21 @@
 """The overlays of `deploy/kubernetes` on a real API server, with the real controllers and scheduler; KWOK plays kubelets, so no container runs.
 
-Not collected by itself, and so not in CI: what it starts takes half an hour to compile the first time.
+Not collected by itself, and so not in CI: what it starts takes twenty minutes to compile the first time.
 
 make test ARGS="tests/deploy/long_kubernetes.py"
 """
 
 import copy
 import json
+import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.control_plane import ControlPlane
+from tests.deploy.conftest import Deploy
 from tests.support.kubectl import KubectlError
-from tests.support.kubernetes_cluster import PLACE, OverlayOnHosts, documented
+from tests.support.kubernetes_cluster import NEVER_READY, OTHER_RELEASE, PLACE, documented
 from tests.support.kubernetes_schemas import built
 from tests.support.waiting import wait_for
 
@@ -25,46 +25,9 @@ OVERLAYS = ["staging", "production"]
 HELD_S = 10
 """Longer than a pod of a good release takes from its start until it is ready, and its predecessor to end."""
 
+MISSED_S = 120
+"""Longer than the controllers wait for a host that says nothing: 50 s."""
 REFUSED = "violate the pod's disruption budget"
-
-Deploy = Callable[[str, int], OverlayOnHosts]
-
-
-@pytest.fixture(scope="module")
-def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """One for all of this file, which knows the Prometheus operator's resources."""
-    with ControlPlane(tmp_path_factory.mktemp("control-plane")) as started:
-        started.kubectl("apply", "--server-side", f"--filename={started.definitions}")
-        started.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
-        yield started
-
-
-@pytest.fixture
-def prepared(plane: ControlPlane, tmp_path: Path) -> Iterator[Deploy]:
-    """Hosts, namespace and secrets for an overlay."""
-    made: list[OverlayOnHosts] = []
-
-    def prepare(overlay: str, hosts: int) -> OverlayOnHosts:
-        made.append(OverlayOnHosts(plane, overlay, hosts, tmp_path / overlay))
-        made[-1].prepare()
-        return made[-1]
-
-    yield prepare
-    for it in made:
-        it.remove()
-
-
-@pytest.fixture
-def deployed(prepared: Deploy) -> Deploy:
-    """An overlay, all of it ready."""
-
-    def deploy(overlay: str, hosts: int) -> OverlayOnHosts:
-        made = prepared(overlay, hosts)
-        made.apply()
-        made.wait_ready()
-        return made
-
-    return deploy
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -144,7 +107,7 @@ def test_overlay_when_applied_then_all_is_ready_and_workers_and_standby_have_hos
     addresses = Counter(
         slice_["metadata"]["labels"]["kubernetes.io/service-name"]
         for slice_ in it.kubectl.resource("endpointslices", f"--namespace={it.namespace}")
-        for end in slice_["endpoints"]
+        for end in slice_["endpoints"] or ()
         if end["conditions"]["ready"]
     )
     assert addresses == {
@@ -181,13 +144,13 @@ def test_release_when_jobs_of_the_last_one_are_there_then_it_is_refused_until_th
     deployed: Deploy,
 ) -> None:
     it = deployed("production", 4)
-    assert "field is immutable" in it.kubectl.refusal(*it.apply_words("0.3.1"))
+    assert "field is immutable" in it.kubectl.refusal(*it.apply_words(OTHER_RELEASE))
     it.delete_jobs()
-    it.apply("0.3.1")
+    it.apply(OTHER_RELEASE)
     it.wait_ready()
     for component in ("worker", "standby", "api", "notifier", "topics", "policy"):
         images = {pod["spec"]["containers"][0]["image"] for pod in it.pods(component).values()}
-        assert images == {"registry.example.com/unimargin:0.3.1"}
+        assert images == {f"registry.example.com/unimargin:{OTHER_RELEASE}"}
 
 
 def test_release_when_jobs_of_the_last_one_are_gone_by_themselves_then_it_is_taken(deployed: Deploy) -> None:
@@ -198,16 +161,16 @@ def test_release_when_jobs_of_the_last_one_are_gone_by_themselves_then_it_is_tak
             '--patch={"spec": {"ttlSecondsAfterFinished": 1}}',
         )
     wait_for("they are gone", lambda: not it.kubectl.resource("jobs", f"--namespace={it.namespace}"))
-    it.apply("0.3.1")
+    it.apply(OTHER_RELEASE)
     it.wait_ready()
-    assert {*it.pods("topics"), *it.pods("policy")}
+    assert len(it.pods("topics")) == len(it.pods("policy")) == 1
 
 
 def test_release_when_rolled_out_then_no_more_than_one_worker_is_away_and_no_api(deployed: Deploy) -> None:
     it = deployed("production", 4)
     it.delete_jobs()
     with it.watch("worker") as worker, it.watch("api") as api, it.watch("notifier") as notifier:
-        it.apply("0.3.1")
+        it.apply(OTHER_RELEASE)
         it.wait_ready()
     assert worker.made() == ["worker-2", "worker-1", "worker-0"]
     assert min(worker.ready_counts()) == it.workers - 1
@@ -221,7 +184,7 @@ def test_release_when_it_is_never_ready_then_one_worker_waits_and_the_release_be
     it = deployed("production", 4)
     it.delete_jobs()
     with it.watch("worker") as worker, it.watch("api") as api:
-        it.apply("never-ready")
+        it.apply(NEVER_READY)
         wait_for("its first worker has come", lambda: "worker-2" in worker.made())
         with pytest.raises(KubectlError, match="timed out"):
             it.kubectl(
@@ -264,6 +227,30 @@ def test_host_when_it_is_back_from_a_drain_then_a_restart_of_the_standby_gives_i
     it.kubectl(*it.words(command))
     it.rollout_status("statefulset/standby")
     assert it.hosts_of("standby") == {"standby-0": host}
+
+
+def test_host_when_it_dies_then_its_worker_waits_until_somebody_says_that_it_is_off(deployed: Deploy) -> None:
+    it = deployed("production", 4)
+    workers, apis = it.hosts_of("worker"), it.hosts_of("api")
+    lost, host = next((name, host) for name, host in workers.items() if host in apis.values())
+    others = {name: its_host for name, its_host in workers.items() if name != lost}
+    other_host = next(iter(others.values()))
+    it.plane.kill_host(host)
+    wait_for("the host is missed", lambda: lost not in it.hosts_of("worker"), MISSED_S)
+    wait_for("the budget knows", lambda: it.budget("worker")["status"]["disruptionsAllowed"] == 0)
+    assert REFUSED in it.kubectl.refusal(*it.drain_words(other_host), f"--timeout={HELD_S}s")
+    it.kubectl("uncordon", other_host)
+    wait_for("it is told to go", lambda: "deletionTimestamp" in it.pods("worker")[lost]["metadata"])
+    wait_for("an API stands in", lambda: len(it.hosts_of("api")) == len(apis))
+    assert host not in it.hosts_of("api").values()
+    threading.Event().wait(HELD_S)
+    assert it.hosts_of("worker") == others
+    assert it.pods("worker")[lost]["spec"]["nodeName"] == host
+    (command,) = documented("taint nodes HOST ")
+    it.kubectl(*it.words(command.replace("HOST", host)))
+    it.wait_ready()
+    assert {name: its_host for name, its_host in it.hosts_of("worker").items() if name != lost} == others
+    assert host not in {*it.hosts_of("worker").values(), *it.hosts_of("standby").values()}
 
 
 def test_drain_when_two_hosts_are_drained_at_once_then_their_workers_go_one_after_the_other(

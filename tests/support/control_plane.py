@@ -13,6 +13,7 @@ from streams.embedded.ports import LOOPBACK, free_port
 from tests.support.certificates import Authority, Certificate
 from tests.support.kubectl import Kubectl, KubectlError
 from tests.support.kubernetes_binaries import MODULE, kubernetes_binaries
+from tests.support.waiting import wait_for
 
 START_S = 120.0
 STOP_S = 20.0
@@ -26,13 +27,14 @@ class ControlPlane:
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._directory, self._running = directory, ExitStack()
+        self._kubelets: dict[str, TetheredProcess] = {}
         self._port = free_port()
         self.config = directory / "kubeconfig"
         self.kubectl = Kubectl(self.config, cwd=ROOT)
         self.definitions = kubernetes_binaries() / "definitions"
 
     def add_hosts(self, *names: str) -> None:
-        """Hosts that are ready as soon as KWOK has seen them."""
+        """Hosts that are ready, each with a KWOK of its own for a kubelet."""
         for name in names:
             host = {
                 "apiVersion": "v1",
@@ -41,7 +43,28 @@ class ControlPlane:
                 "status": {"capacity": HOST_SIZE, "allocatable": HOST_SIZE},
             }
             self.kubectl("create", "--filename=-", given=json.dumps(host))
-        self.kubectl("wait", "--for=condition=Ready", "node", *names, "--timeout=60s")
+            self._kubelets[name] = self._kubelet(name)
+        # The controllers taint a host until they have seen that it is ready, and pods avoid it meanwhile.
+        wait_for("all hosts are ready", self._hosts_ready)
+
+    def _hosts_ready(self) -> bool:
+        hosts = self.kubectl.resource("nodes")
+        ready = {"type": "Ready", "status": "True"}
+        return not any("taints" in it["spec"] for it in hosts) and all(
+            any(ready.items() <= condition.items() for condition in it["status"].get("conditions", ()))
+            for it in hosts
+        )
+
+    def kill_host(self, name: str) -> None:
+        """It says nothing more, and does nothing that it is told."""
+        self._kubelets[name].kill()
+
+    def remove_hosts(self) -> None:
+        """All of them."""
+        self.kubectl("delete", "node", "--all")
+        for kubelet in self._kubelets.values():
+            kubelet.stop(STOP_S)
+        self._kubelets.clear()
 
     def __enter__(self) -> Self:
         try:
@@ -70,10 +93,14 @@ class ControlPlane:
             *("--root-ca-file", str(authority.ca)),
         )
         self._start_client("kube-scheduler", "--config", str(self._scheduler_config()))
+
+    def _kubelet(self, host: str) -> TetheredProcess:
         port = free_port()
-        self._start(
-            *("kwok", port, "--kubeconfig", str(self.config), "--manage-all-nodes"),
+        return self._start(
+            *("kwok", port, "--kubeconfig", str(self.config), "--manage-single-node", host),
             *("--config", str(MODULE / "stages.yaml"), "--server-address", f"{LOOPBACK}:{port}"),
+            # As a kubelet; without it nothing says that the host lives.
+            *("--node-lease-duration-seconds=40",),
         )
 
     def _start_etcd(self) -> str:
@@ -101,6 +128,8 @@ class ControlPlane:
             *("--service-account-key-file", str(service_accounts.certificate)),
             *("--service-account-signing-key-file", str(service_accounts.key)),
             *("--service-cluster-ip-range=10.96.0.0/16",),
+            # 300 unless told otherwise: how long pods stay on a host that says nothing.
+            *("--default-unreachable-toleration-seconds=10",),
         )
 
         def problem() -> str | None:

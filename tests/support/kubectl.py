@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 PROGRAM = Path(sys.executable).with_name("kubectl")
-TIMEOUT_S = 120.0
+TIMEOUT_S = 150.0
 
 
 class KubectlError(RuntimeError):
@@ -17,12 +17,13 @@ class KubectlError(RuntimeError):
 
 
 class Kubectl:
-    """Talks to the server that the file `config` names, from the working directory `cwd`."""
+    """Talks to the server that the file `config` names, from the working directory `cwd`; within `env` any other `kubectl` does."""
 
     def __init__(self, config: Path, cwd: Path) -> None:
         self._cwd = cwd
-        self._env = {
+        self.env = {
             **os.environ,
+            "PATH": f"{PROGRAM.parent}{os.pathsep}{os.environ['PATH']}",
             "KUBECONFIG": str(config),
             "KUBECACHEDIR": str(config.with_suffix(".cache")),
         }
@@ -54,7 +55,7 @@ class Kubectl:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=self._cwd,
-                env=self._env,
+                env=self.env,
             )
 
     def _run(self, words: Sequence[str], given: str | None) -> tuple[int, str, str]:
@@ -66,6 +67,6 @@ class Kubectl:
             check=False,
             timeout=TIMEOUT_S,
             cwd=self._cwd,
-            env=self._env,
+            env=self.env,
         )
         return done.returncode, done.stdout, done.stderr

@@ -2,7 +2,7 @@
 
     python -m tests.support.kubernetes_binaries
 
-makes them ahead of the tests. It compiles some 2,200 packages, which is too long for CI. `kubernetes_servers/go.mod` pins what is
+makes them ahead of the tests. It compiles some 2,700 packages, twenty minutes on two busy cores: too long for CI. `kubernetes_servers/go.mod` pins what is
 compiled; a change of it compiles anew.
 """
 

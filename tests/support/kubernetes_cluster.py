@@ -3,20 +3,25 @@
 import json
 import os
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from engine.edition import ENGINE_VERSION
+from tests.support.commands import output_of
 from tests.support.control_plane import ROOT, ControlPlane
-from tests.support.kubectl import Kubectl
+from tests.support.kubectl import Kubectl, KubectlError
 from tests.support.pod_watch import PodWatch, is_ready
 from tests.support.waiting import wait_for
 
 PLACE = ROOT / "deploy" / "kubernetes"
 NAMESPACES = {"staging": "unimargin-staging", "production": "unimargin"}
 WORKERS = {"staging": 2, "production": 3}
-RELEASE = "0.3.0"
+OTHER_RELEASE, NEVER_READY = "another", "never-ready"
+"""Tags of the image: of a release beside that of this tree, and of one whose pods run and are never ready (`stages.yaml`)."""
 SECRET_FILES = ("settings.env", "keys.toml", "desk-hook-url", "desk-hook-secret")
-TIMEOUT = "--timeout=120s"
+READY_S = 120
+TIMEOUT = f"--timeout={READY_S}s"
 
 
 def documented(start: str) -> list[str]:
@@ -45,11 +50,11 @@ class OverlayOnHosts:
         for command in documented("create "):
             there(*self.words(command))
 
-    def apply(self, release: str = RELEASE) -> None:
+    def apply(self, release: str = ENGINE_VERSION) -> None:
         """As the README says; another release is an overlay of the overlay."""
         self.kubectl(*self.apply_words(release))
 
-    def apply_words(self, release: str = RELEASE) -> list[str]:
+    def apply_words(self, release: str = ENGINE_VERSION) -> list[str]:
         """The command that `apply` gives."""
         (command,) = documented("apply ")
         return self.words(command.replace("deploy/kubernetes/production", str(self._place(release))))
@@ -72,9 +77,10 @@ class OverlayOnHosts:
         """Until every pod that has to be ready is, and the jobs are done."""
         for kind in ("statefulset", "deployment"):
             for it in self.kubectl.resource(kind, self._in()):
-                self.rollout_status(f"{kind}/{it['metadata']['name']}")
-        # A pod that has just been evicted may still be counted above.
-        wait_for("every worker is ready", lambda: len(self.hosts_of("worker")) == self.workers)
+                name, replicas = it["metadata"]["name"], it["spec"]["replicas"]
+                self.rollout_status(f"{kind}/{name}")
+                # A pod that has just gone may still be counted there.
+                wait_for(f"{replicas} of {name} are ready", partial(self._ready, name, replicas), READY_S)
         if self.kubectl.resource("jobs", self._in()):
             self.kubectl("wait", "--for=condition=Complete", "job", "--all", self._in(), TIMEOUT)
 
@@ -131,14 +137,32 @@ class OverlayOnHosts:
 
     def remove(self) -> None:
         """All of it; the plane is as it was."""
-        self.kubectl("delete", "namespace", self.namespace, "--ignore-not-found", TIMEOUT)
-        self.kubectl("delete", "node", "--all", TIMEOUT)
+        self.kubectl("delete", "namespace", self.namespace, "--ignore-not-found", "--wait=false")
+        # Nobody else ends those of a host that has died.
+        self.kubectl("delete", "pods", "--all", self._in(), "--force", "--grace-period=0")
+        self.kubectl("wait", "--for=delete", f"namespace/{self.namespace}", TIMEOUT)
+        self.plane.remove_hosts()
+
+    def say(self, words: str) -> str:
+        """What the words of the runbooks say, for this overlay."""
+        script = f". deploy/runbooks/on-kubernetes.sh; {words}"
+        where = {"NAMESPACE": self.namespace, "OVERLAY": f"deploy/kubernetes/{self.overlay}"}
+        return output_of(
+            ["bash", "-euc", script],
+            timeout_s=300,
+            failure=KubectlError,
+            env={**self.kubectl.env, **where},
+            cwd=ROOT,
+        )
+
+    def _ready(self, component: str, replicas: int) -> bool:
+        return len(self.hosts_of(component)) == len(self.pods(component)) == replicas
 
     def _in(self) -> str:
         return f"--namespace={self.namespace}"
 
     def _place(self, release: str) -> Path:
-        if release == RELEASE:
+        if release == ENGINE_VERSION:
             return PLACE / self.overlay
         written = self._directory / f"release-{release}"
         written.mkdir(exist_ok=True)
