@@ -106,7 +106,7 @@ class OrderUpdate(_AccountInput, frozen=True, tag="order_update", kw_only=True):
     price: Decimal
     """As of a fill."""
     reduce_only: bool = False
-    """Whether it can only close; such an order requires no margin."""
+    """Whether it can only close; such an order requires no margin. Of a spot order it says nothing: there is no position to close."""
     margin_mode: MarginMode = MarginMode.CROSS
     """As of a fill."""
     leg: PositionLeg | None = None

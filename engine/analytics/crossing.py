@@ -82,7 +82,8 @@ def _steps(start: Decimal, way: int, scale: Decimal | None) -> Iterator[Decimal]
             yield _on_grid(start + step * 2**doublings)
         return
     for sixteenths in range(15, 0, -1):
-        yield _on_grid(start * sixteenths * _SIXTEENTH)
+        # what rounds to 0 is no price
+        yield max(PRICE_GRID, _on_grid(start * sixteenths * _SIXTEENTH))
     price = start * _SIXTEENTH
     for _ in range(_DOUBLINGS):
         price = _on_grid(price * _HALF)

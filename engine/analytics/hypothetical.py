@@ -135,7 +135,7 @@ def prices_of(portfolio: Hypothetical, prices: Prices) -> Prices:
         for held in (prices.aged, prices.sourced)
     )
     aged, sourced = doubts
-    return _replace(prices, marks=marks, stale=prices.stale - own, aged=aged, sourced=sourced)
+    return _replace(prices, marks=marks, stale=prices.stale - own, aged=aged, sourced=sourced, waiting={})
 
 
 def account_of(portfolio: Hypothetical, prices: Prices, policy: Policy) -> AccountState:

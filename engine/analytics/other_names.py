@@ -128,4 +128,4 @@ def _prices(
             if not (fresh and index_fresh):
                 stale.add(there)
     missing = other.price_symbols.keys() - marks.keys()
-    return _replace(prices, marks=marks, stale=frozenset(stale | missing), aged={}, sourced={})
+    return _replace(prices, marks=marks, stale=frozenset(stale | missing), aged={}, sourced={}, waiting={})

@@ -1,28 +1,26 @@
 """May this order open? What the account would require with it, and the reason for a no.
 
 An order may open when, with it resting on the worse side and with it filled whole at its price, the collateral value still covers
-the initial margin, or when it raises no requirement either way; an order that only closes may open while the account may reduce.
+the initial margin, or when it raises no requirement either way; orders that rest already at a price worse than the mark are judged
+as filled too (`order_outcomes`); an order that only closes may open while the account may reduce.
 An isolated order takes its initial margin, and the loss that its price implies, out of the available margin.
 What the account may do (`ladder.controls`) comes first: of a pool that may only reduce nothing is opened, whatever its figures.
 The answer is degraded where the account would be once the order has filled. Nothing is opened on a doubted price: collateral counts at the
 low end of what its index may be, and a debt at the high end, though nobody is called for that.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
 from enum import StrEnum
 
 import msgspec
 
+from engine.analytics.order_outcomes import Outcome, filled_whole, losing_sides, outcome_of
 from engine.ladder import LadderState
 from engine.ladder.controls import account_controls
 from engine.ladder.states import Controls
-from engine.ledger.accounts import FLAT, AccountState, OpenOrder
-from engine.ledger.booking import booked_order, filled_isolated
-from engine.margin.figures import Figures
-from engine.margin.isolated_orders import EMPTY
-from engine.margin.isolated_pool import isolated_figures
-from engine.margin.margin_model import shared_figures
+from engine.ledger.accounts import FLAT, AccountState, OpenOrder, Position
+from engine.ledger.resting_orders import RestingOrders, order_totals
 from engine.margin.pool_names import CROSS
 from engine.marks.mark_book import Prices
 from engine.numbers import ZERO, exact
@@ -44,6 +42,8 @@ class OrderReason(StrEnum):
     UNKNOWN_INSTRUMENT = "unknown_instrument"
     NO_ISOLATED_OPTIONS = "no_isolated_options"
     """Options are margined in the shared pool only."""
+    LEG_EXCEEDED = "leg_exceeded"
+    """Hedge mode: it would close more of a leg than the leg holds, and its fill would be refused."""
     ACCOUNT_STOPPED = "account_stopped"
     """An input of the account was refused: its figures cannot be trusted."""
     DEGRADED = "degraded"
@@ -88,15 +88,12 @@ def may_open(
     if instrument.kind is InstrumentKind.OPTION and order.isolated:
         return OrderVerdict(OrderReason.NO_ISOLATED_OPTIONS, ZERO, ZERO, ZERO)
     if instrument.kind is InstrumentKind.SPOT:
-        # a spot trade settles in the wallet, whatever mode it names
-        order = _replace(order, isolated=False)
-    prices = cautious(state, prices, policy)
-    now = shared_figures(state, prices, policy)
-    required, degraded = (_isolated_required if order.isolated else _required)(
-        state, order, now, prices, policy
-    )
+        # a spot trade settles in the wallet, whatever mode and leg it names, and there is no position that it could only reduce
+        order = _replace(order, isolated=False, reduce_only=False, leg=None)
+    if _exceeds_leg(state, order):
+        return OrderVerdict(OrderReason.LEG_EXCEEDED, ZERO, ZERO, ZERO)
+    free, required, degraded = _required(state, order, prices, policy)
     with exact():
-        free = now.collateral_value - now.initial_margin
         after = free - required
     reason = _refusal(state, pools, order, required, policy)
     if reason is None:
@@ -130,73 +127,56 @@ def _refusal(
     return None if pays else OrderReason.REDUCE_ONLY
 
 
-def cautious(state: AccountState, prices: Prices, policy: Policy) -> Prices:
-    """The prices with every doubted index at the end of its plausible range that is worse for the account."""
-    marks = dict(prices.marks)
-    for asset, rules in policy.assets.items():
-        doubt = prices.doubt(rules.index)
-        if doubt is None or rules.index not in marks:
-            continue
-        way = 1 if state.balances.get(asset, ZERO) < 0 else -1
-        with exact():
-            # index * (1 -+ haircut)
-            price = prices.marks[rules.index].price * max(ZERO, 1 + way * doubt.haircut)
-        marks[rules.index] = _replace(marks[rules.index], price=price)
-    return _replace(prices, marks=marks)
+def _held(state: AccountState, order: OpenOrder) -> Position:
+    key = position_key(order.symbol, order.leg)
+    if order.isolated:
+        return state.isolated[key].position if key in state.isolated else FLAT
+    return state.positions.get(key, FLAT)
+
+
+def _exceeds_leg(state: AccountState, order: OpenOrder) -> bool:
+    """Whether the order, not bound to what is held, sells more of a long leg than it holds, or buys more of a short one."""
+    opens = order.leg is None or (order.quantity > 0) is (order.leg == "long")
+    return not (opens or order.reduce_only) and abs(order.quantity) > abs(_held(state, order).quantity)
 
 
 def _closes(state: AccountState, order: OpenOrder) -> bool:
-    """Whether the order closes a part or all of a position and opens nothing."""
-    key = position_key(order.symbol, order.leg)
-    if order.isolated:
-        held = state.isolated[key].position if key in state.isolated else FLAT
-    else:
-        held = state.positions.get(key, FLAT)
-    return held.quantity * order.quantity < 0 and abs(order.quantity) <= abs(held.quantity)
+    """Whether the order closes a part or all of a position and opens nothing, also once the orders that rest beside it have filled."""
+    held = _held(state, order)
+    if held.quantity * order.quantity >= 0:
+        return False
+    buys = order.quantity > 0
+    with exact():
+        resting = sum(
+            (
+                total.quantity
+                for kind, total in order_totals(state.orders).items()
+                if (kind.symbol, kind.leg, kind.buys) == (order.symbol, order.leg, buys)
+                and kind.isolated is order.isolated
+            ),
+            ZERO,
+        )
+        return abs(order.quantity + resting) <= abs(held.quantity)
 
 
 def _required(
-    state: AccountState, order: OpenOrder, now: Figures, prices: Prices, policy: Policy
-) -> tuple[Decimal, bool]:
-    """What the order takes out of collateral value - initial margin, resting or filled, whichever is more.
+    state: AccountState, order: OpenOrder, prices: Prices, policy: Policy
+) -> tuple[Decimal, Decimal, bool]:
+    """C - IM without the order; what the order takes out of it, resting or filled, whichever is more; and whether a price is missing.
 
-    And whether a price is missing for the answer.
+    Both as they are and once the losing orders that rest already have filled, whichever leaves less.
     """
-    resting = shared_figures(_replace(state, orders={**state.orders, _NEW: order}), prices, policy)
     with exact():
-        traded = booked_order(state, order, policy)
-    # an order's own market counts in no figure but IM, so only its fill shows whether prices are missing
-    done = shared_figures(traded, prices, policy)
-    with exact():
-        free = now.collateral_value - now.initial_margin
+        asked = _replace(state, orders=RestingOrders.of(state.orders).changed(_NEW, order))
+        resting: list[Collection[str]] = [(), *losing_sides(state, prices, policy)]
         # of an order that only closes, the fill is no larger than what is held
-        outcomes = (resting,) if order.reduce_only else (resting, done)
-        left = min(it.collateral_value - it.initial_margin for it in outcomes)
-        return free - left, resting.degraded or done.degraded
+        fills = [] if order.reduce_only else [{*side, _NEW} for side in resting]
 
+        def outcomes(of: AccountState, sides: Iterable[Collection[str]]) -> list[Outcome]:
+            return [outcome_of(state, filled_whole(of, side, policy), prices, policy) for side in sides]
 
-def _isolated_required(
-    state: AccountState, order: OpenOrder, now: Figures, prices: Prices, policy: Policy
-) -> tuple[Decimal, bool]:
-    key = position_key(order.symbol, order.leg)
-    resting = shared_figures(_replace(state, orders={**state.orders, _NEW: order}), prices, policy)
-    held, instrument = state.isolated.get(key, EMPTY), policy.instruments[order.symbol]
-    with exact():
-        after_fill = filled_isolated(held, order.quantity, order.price, instrument)
-    traded = _replace(state, isolated={**state.isolated, key: after_fill})
-    degraded = now.degraded or isolated_figures(traded, key, prices, policy).degraded
-    done = shared_figures(traded, prices, policy)
-    before, after = (_lacking(it, key, prices, policy) for it in (state, traded))
-    with exact():
-        # while the order rests the pool reserves IM; once filled it hands over what of it the position's own equity does not cover
-        rests, fills = resting.initial_margin, done.initial_margin + after - before
-        return (rests if order.reduce_only else max(rests, fills)) - now.initial_margin, degraded
-
-
-def _lacking(state: AccountState, key: str, prices: Prices, policy: Policy) -> Decimal:
-    """Initial margin of an isolated position that its own equity does not cover; < 0 where it has more."""
-    if key not in state.isolated:
-        return ZERO
-    figures = isolated_figures(state, key, prices, policy)
-    with exact():
-        return figures.initial_margin - figures.equity
+        free = min(it.free for it in outcomes(state, resting))
+        after = outcomes(asked, [*resting, *fills])
+        # an order's own market counts in no figure but IM, so only its fill shows whether prices are missing
+        degraded = any(it.degraded for it in after)
+        return free, free - min(it.free for it in after), degraded

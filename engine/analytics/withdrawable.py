@@ -6,7 +6,8 @@ amount         a multiple of the asset's step, at most what is in the wallet: a 
 doubt          as for orders (`pre_trade`): collateral at the low end of a doubted index, a debt at its high end; nothing is
                withdrawn on a price that is missing, or where the controls of the pool forbid it (`ladder.controls`)
 
-An account that does not stand well as it is may withdraw nothing. Open orders count in IM and where else the policy says so.
+An account that does not stand well as it is may withdraw nothing. Open orders count in IM and where else the policy says so, and
+those at a price worse than the mark as filled too (`order_outcomes`).
 
 The answer lies on an edge: one step more breaks a rule. Where the room left may shrink and grow again with the amount (hedges under
 portfolio margin) there may be several edges; then it is one between what holds and what does not, unless the whole balance holds.
@@ -18,15 +19,13 @@ from enum import StrEnum
 
 import msgspec
 
-from engine.analytics.pre_trade import cautious
+from engine.analytics.order_outcomes import Outcome, filled_whole, losing_sides, outcome_of
 from engine.inputs import Withdrawal
 from engine.ladder import LadderState
 from engine.ladder.controls import account_controls
 from engine.ladder.states import Controls
 from engine.ledger.accounts import AccountState
 from engine.ledger.booking import book
-from engine.margin.figures import Figures
-from engine.margin.margin_model import shared_figures
 from engine.margin.pool_names import CROSS
 from engine.marks.mark_book import Prices
 from engine.numbers import ZERO, canonical, divide, exact, whole_steps
@@ -96,34 +95,51 @@ def withdrawable(
     assets: Iterable[str],
 ) -> tuple[Withdrawable, ...]:
     """The largest amount of each of `assets`, each by itself, the others left alone; `pools` as they were last judged."""
-    prices = cautious(state, prices, policy)
-    now = shared_figures(state, prices, policy)
+    with exact():
+        sides = [(), *losing_sides(state, prices, policy)]
+        filled = [filled_whole(state, side, policy) for side in sides]
+    outcomes = _Outcomes(state, filled, prices, policy)
+    now = outcomes.once(lambda it: it)
     refused = None
     if state.stopped:
         refused = Bound.ACCOUNT_STOPPED
     elif account_controls(pools, (CROSS,)) is not Controls.TRADE_AND_WITHDRAW:
         refused = Bound.CONTROLS
-    elif now.degraded:
+    elif any(it.degraded for it in now):
         refused = Bound.DEGRADED
-    return tuple(_of_asset(state, asset, now, refused, prices, policy) for asset in assets)
+    return tuple(_of_asset(state, asset, now, refused, outcomes) for asset in assets)
+
+
+class _Outcomes(msgspec.Struct, frozen=True):
+    state: AccountState
+    filled: list[AccountState]
+    """It as it is, and once its losing orders have filled."""
+    prices: Prices
+    policy: Policy
+
+    def once(self, changed: Callable[[AccountState], AccountState]) -> list[Outcome]:
+        """Each outcome once something has happened to the wallet."""
+        with exact():
+            return [outcome_of(self.state, changed(it), self.prices, self.policy) for it in self.filled]
 
 
 def _of_asset(
-    state: AccountState, asset: str, now: Figures, refused: Bound | None, prices: Prices, policy: Policy
+    state: AccountState, asset: str, now: list[Outcome], refused: Bound | None, outcomes: _Outcomes
 ) -> Withdrawable:
+    policy = outcomes.policy
     balance, step = state.balances.get(asset, ZERO), policy.assets[asset].step
     with exact():
         line = (
             policy.ladder.warning
-            if now.standing.gap(policy.ladder.warning) >= 0
+            if now[0].figures.standing.gap(policy.ladder.warning) >= 0
             else policy.ladder.margin_call
         )
         rooms = {0: _rooms(now, line)}
 
         def room(steps: int) -> _Rooms:
             if steps not in rooms:
-                figures = shared_figures(_without(state, asset, steps * step, policy), prices, policy)
-                rooms[steps] = _rooms(figures, line)
+                after = outcomes.once(lambda it: _without(it, asset, steps * step, policy))
+                rooms[steps] = _rooms(after, line)
             return rooms[steps]
 
         most = int(whole_steps(max(ZERO, balance), step, "down"))
@@ -145,10 +161,14 @@ def _of_asset(
         )
 
 
-def _rooms(figures: Figures, line: Decimal) -> _Rooms:
-    standing = figures.standing
+def _rooms(outcomes: list[Outcome], line: Decimal) -> _Rooms:
+    standings = [it.figures.standing for it in outcomes]
     # C - IM;  C - line * requirement
-    return _Rooms(figures.collateral_value - figures.initial_margin, standing.gap(line), standing.bankrupt)
+    return _Rooms(
+        min(it.free for it in outcomes),
+        min(it.gap(line) for it in standings),
+        any(it.bankrupt for it in standings),
+    )
 
 
 def _without(state: AccountState, asset: str, amount: Decimal, policy: Policy) -> AccountState:

@@ -307,7 +307,7 @@ class ColumnarBook:
 
     def on_clock(self, prices: Prices) -> Slices:
         """See `AccountBook.on_clock`."""
-        changed = self._view.pass_time(prices.time_ns, prices.stale, prices.aged)
+        changed = self._view.pass_time(prices)
         self._hand_over(self._view.time_ns)
         concerned = {
             number for number in self._timers.holds_ns if self._table.status[number] != kernels.QUIET
@@ -428,6 +428,10 @@ class ColumnarBook:
         if key in self._routed:
             self.exact_routed += 1
             self._routed.look(key, judgement.cross)
+        if judgement.waits:
+            # to be asked again as soon as anything changes
+            kernels.dismiss(self._table.columns, key)
+        elif key in self._routed:
             self._enclose(key, state, judgement)
         else:
             kernels.examine(self._table.columns, key)
@@ -482,9 +486,13 @@ class ColumnarBook:
     def _asked(self, numbers: set[int]) -> set[int]:
         """Those of these accounts that only the exact judge can answer for; the timers of the others go on."""
         now_ns, timed = self._view.time_ns, []
+        # of quotes that wait the columns know nothing
+        waiting = {self._encoder.symbol_ids.get(it) for it in self._view.prices.waiting}
         for number in numbers:
             if self._timers.holds_ns.get(number, NEVER_NS) <= now_ns and number not in self._routed:
                 state, risk = self.called(number)
+                if waiting and not waiting.isdisjoint(self._encoder.watched(state) or waiting):
+                    continue
                 # whether it is held is not yet heard of
                 if (number in self._held) is (risk.account in self.breaker.held):
                     timed.append(Timed(number, state, risk))

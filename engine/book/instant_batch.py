@@ -42,8 +42,10 @@ class EncodedInstants(Sequence[Instant]):
         self.marks = [mark for instant in instants for mark in instant.marks]
         self.ends: Array = np.array(list(accumulate(len(it.marks) for it in instants)), np.int64)
         """By instant: where its marks end among all of the batch."""
-        self.doubts = [place for place, it in enumerate(instants) if it.doubts is not None]
-        """Instants with which the second sources change what they doubt."""
+        self.doubts = [
+            place for place, it in enumerate(instants) if not (it.doubts is None and it.waiting is None)
+        ]
+        """Instants with which the second sources change what they doubt, or other quotes wait."""
         self.last = {mark.symbol: mark for mark in self.marks}
         """The last mark of each symbol."""
         times = [mark.time_ns for mark in self.marks]

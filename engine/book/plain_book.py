@@ -199,7 +199,7 @@ class PlainBook:
 
     def on_clock(self, prices: Prices) -> Slices:
         """See `AccountBook.on_clock`."""
-        changed = self._view.pass_time(prices.time_ns, prices.stale, prices.aged)
+        changed = self._view.pass_time(prices)
         self.breaker.pass_time(self._view.time_ns, self.prices_now)
         concerned = sorted({*self._timed, *self._holding(changed)})
         yield from self._judge(concerned, Occasion("clock", self._view.time_ns))

@@ -1,12 +1,11 @@
 """What a book knows of prices: exactly, for the judge, and in the numbers that the columns are screened with."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from engine.book.encode import Encoder
 from engine.book.instant_batch import EncodedInstants, InstantEncoder
 from engine.book.ragged import Array
 from engine.inputs import Mark
-from engine.marks.doubts import Doubt
 from engine.marks.instants import Instant
 from engine.marks.mark_book import Prices
 from engine.marks.price_state import PriceState
@@ -79,9 +78,9 @@ class PriceView:
         self._instant_encoder = InstantEncoder(self._policy)  # the old one goes on from other marks
         self._refresh(self._encoder.symbol_ids)
 
-    def pass_time(self, now_ns: int, stale: frozenset[str], aged: Mapping[str, Doubt]) -> list[int]:
-        """Move event time and take what has become stale; numbers of the symbols in which the doubt has changed."""
-        changed = self._exact.pass_time(now_ns, stale, aged)
+    def pass_time(self, prices: Prices) -> list[int]:
+        """See `PriceState.pass_time`; the symbols by their numbers."""
+        changed = self._exact.pass_time(prices)
         self._refresh(changed)
         return self._known(changed)
 

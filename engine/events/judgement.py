@@ -34,6 +34,8 @@ class Judgement(msgspec.Struct, frozen=True):
     events: tuple[RiskEvent, ...] = ()
     cross: Figures = NOTHING
     """Figures of the cross pool that it came from, for those who count them."""
+    waits: bool = False
+    """Whether a pool was left as it stands for the sake of quotes that wait."""
 
 
 def judge(
@@ -54,13 +56,16 @@ def judge(
     it is open: nobody enters liquidation or bankruptcy, and no new plan is asked for.
     """
     events: list[RiskEvent] = []
-    cross = NOTHING
+    cross, waits = NOTHING, False
     state = without_dust(state, policy)
     doubt_hold_ns = 0 if state.stopped else int(policy.ladder.degraded_hold_seconds * NANOSECONDS)
     pools = sorted({CROSS, *judged_isolated(state), *(it for it in risk.pools if is_judged(it, policy))})
     for pool in pools:
         before = risk.pools.get(pool, WELL)
         figures = pool_figures(state, pool, prices, policy, before)
+        if figures.waits:
+            cross, waits = figures if pool == CROSS else cross, True
+            continue
         after = advance(before, figures, now_ns, policy.ladder, hold, doubt_hold_ns=doubt_hold_ns)
         if figures.doubted and after.band is not before.band:
             # whether a verdict hangs on doubt is asked of where it stands: judging again must say nothing else
@@ -78,7 +83,7 @@ def judge(
             situation = Situation(state, pool, prices, policy, figures, facts, cause_ns, detailed)
             risk, said = say(situation, Transition(before, after, found), risk)
             events += said
-    return Judgement(risk, tuple(events), cross)
+    return Judgement(risk, tuple(events), cross, waits)
 
 
 def facts_of(

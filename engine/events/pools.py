@@ -6,9 +6,13 @@ A pool is *degraded* where its verdict hangs on a doubted price: somewhere in th
 on the ladder would lead it elsewhere. Asked are the ends of each range by themselves, and then all worst and all best ends
 together, which for figures that are monotone in each price are the ends of what they can be. Where nothing bounds a price or
 another fact that the margin model needs (it was never seen), the verdict hangs on it. Dust hangs on nothing: it is not counted.
+
+A pool *waits* where its verdict is another at the quotes that wait beside the prices (`engine.marks.waiting_quotes`), all of them together:
+the prices in force may be a part of a market move. It is left as it stands.
 """
 
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from decimal import Decimal
 
 import msgspec
@@ -41,18 +45,20 @@ def pool_figures(
 ) -> Figures:
     """Figures of one pool that stands at `before`; an isolated position closed without debt has none.
 
-    Flagged are a stopped account, and a pool whose verdict hangs on a doubted price.
+    Flagged are a stopped account, and a pool whose verdict hangs on a doubted price or on a quote that waits.
     """
     state = without_dust(state, policy)
     figures = _figures(state, pool, prices, policy)
     if state.stopped:
         return _replace(figures, degraded=True)
-    if not (figures.degraded or prices.aged or prices.sourced):
+    if not (figures.degraded or prices.aged or prices.sourced or prices.waiting):
         return figures
     needed = price_symbols_of(state, pool, policy) if figures is not NOTHING else set()
     doubted = [symbol for symbol in sorted(needed & prices.marks.keys()) if prices.doubt(symbol) is not None]
-    hangs = _hangs(_Question(state, pool, prices, policy, before), figures, doubted)
-    return _replace(figures, degraded=hangs, doubted=figures.degraded or bool(doubted))
+    question = _Question(state, pool, prices, policy, before)
+    hangs = _hangs(question, figures, doubted)
+    waits = not hangs and _waits(question, figures, needed & prices.waiting.keys() & prices.marks.keys())
+    return _replace(figures, degraded=hangs, doubted=figures.degraded or bool(doubted), waits=waits)
 
 
 def _figures(state: AccountState, pool: str, prices: Prices, policy: Policy) -> Figures:
@@ -99,6 +105,13 @@ def _hangs(question: _Question, figures: Figures, doubted: list[str]) -> bool:
             best.append(ends[-1][1])
     together = [worst, best] if len(worst) > 1 else []
     return any(question.verdict(question.figures_at(ends)) != told for ends in together)
+
+
+def _waits(question: _Question, figures: Figures, waiting: AbstractSet[str]) -> bool:
+    """Whether the verdict is another where all quotes that wait are believed."""
+    prices = question.prices
+    quoted = [_replace(prices.marks[symbol], price=prices.waiting[symbol]) for symbol in waiting]
+    return bool(quoted) and question.verdict(question.figures_at(quoted)) != question.verdict(figures)
 
 
 def _ends(mark: Mark, prices: Prices, policy: Policy) -> list[Mark]:

@@ -229,9 +229,9 @@ def _book_order(state: AccountState, order: OrderUpdate, policy: Policy) -> Acco
         symbol=order.symbol,
         quantity=canonical(signed),
         price=canonical(order.price),
-        # a spot trade settles in the wallet, whatever mode it names
+        # a spot trade settles in the wallet, whatever mode it names, and there is no position that it could only reduce
         isolated=isolated and instrument.kind is not _SPOT,
-        reduce_only=order.reduce_only,
+        reduce_only=order.reduce_only and instrument.kind is not _SPOT,
         leg=order.leg,
     )
     bound = policy.inputs.open_orders_max

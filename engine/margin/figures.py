@@ -47,6 +47,8 @@ class Figures(msgspec.Struct, frozen=True, gc=False):
     """What liquidating the pool would cost in fees, where the policy counts it in the ratio."""
     doubted: bool = False
     """A price that it depends on is doubted."""
+    waits: bool = False
+    """Its verdict is another at quotes that wait to be believed (`engine.marks.waiting_quotes`)."""
 
     @property
     def requirement(self) -> Decimal:

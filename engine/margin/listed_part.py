@@ -4,33 +4,62 @@ Booking depends on nothing that is listed today, so an account may hold a contra
 more what that is worth, nor what margin it asks for. The account is judged by the rest of what it holds, and as one that cannot be
 trusted: degraded and locked, like one that is stopped. Nothing else is said of the pool of an isolated position in such a contract.
 
-What is not held harms nothing: an open order in a contract that left is void, leverage and pledges without a holding say nothing.
+What is not held harms nothing: an open order in a contract that left is void, leverage and pledges without a holding say nothing. Nor is
+dust held: a remainder too small to be traded would lock an account for ever. What is dust of an asset whose rules are gone is the default.
 """
+
+from typing import NamedTuple
 
 import msgspec
 
 from engine.ledger.accounts import AccountState, Stop
 from engine.ledger.resting_orders import of_each_kind
 from engine.margin.pool_names import CROSS
-from engine.policy import Policy
+from engine.policy import Asset, Policy
 from engine.position_keys import symbol_of
 from engine.rejections import RejectionCode
 
 _replace = msgspec.structs.replace
+_DUST = Asset().dust
+
+
+class Unlisted(NamedTuple):
+    """What an account holds and a policy does not list."""
+
+    symbols: frozenset[str]
+    assets: frozenset[str]
+
+
+def unlisted_holdings(state: AccountState, policy: Policy) -> Unlisted:
+    """Instruments and assets that the account holds more than dust of and `policy` does not list; `state` may be a reading."""
+    named = _named_holdings(state, policy)
+    held = {symbol_of(key) for key in state.positions} | {
+        symbol_of(key) for key, it in state.isolated.items() if it.position.quantity or abs(it.margin) > _DUST
+    }
+    assets = {it for it in named.assets if abs(state.balances[it]) > _DUST}
+    return Unlisted(named.symbols & held, frozenset(assets))
 
 
 def unlisted_holding(state: AccountState, policy: Policy) -> str | None:
-    """An instrument or asset that the account holds and `policy` does not list, or None; `state` may be a reading."""
-    symbols = {symbol_of(key) for key in (*state.positions, *state.isolated)} - policy.instruments.keys()
-    return min(symbols | (state.balances.keys() - policy.assets.keys()), default=None)
+    """One of them, or None; `state` may be a reading."""
+    unlisted = unlisted_holdings(state, policy)
+    return min(unlisted.symbols | unlisted.assets, default=None)
 
 
 def mentions_unlisted(state: AccountState, policy: Policy) -> bool:
-    """Whether it holds, orders or does not pledge anything that `policy` does not list; `state` may be a reading."""
+    """Whether it holds any of, orders or does not pledge anything that `policy` does not list; `state` may be a reading."""
     return (
-        unlisted_holding(state, policy) is not None
+        any(_named_holdings(state, policy))
         or any(order.symbol not in policy.instruments for order in of_each_kind(state.orders))
         or any(asset not in policy.assets for asset in state.collateral_off)
+    )
+
+
+def _named_holdings(state: AccountState, policy: Policy) -> Unlisted:
+    symbols = {symbol_of(key) for key in (*state.positions, *state.isolated)}
+    return Unlisted(
+        frozenset(symbols - policy.instruments.keys()),
+        frozenset(state.balances.keys() - policy.assets.keys()),
     )
 
 

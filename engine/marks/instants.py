@@ -10,6 +10,7 @@ Rules
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import NamedTuple
 
 import msgspec
@@ -35,6 +36,8 @@ class Instant(NamedTuple):
     name: InstantName
     doubts: Mapping[str, Doubt] | None = None
     """Symbols that a second source doubts, as of this instant; None where that is as it was."""
+    waiting: Mapping[str, Decimal] | None = None
+    """Quotes that wait beside the marks (`waiting_quotes`), as of this instant; None where that is as it was."""
 
 
 class MarksRecord(NamedTuple):
@@ -63,7 +66,8 @@ def joined(instants: Sequence[Instant]) -> Instant:
         return instants[0]
     newest = {mark.symbol: mark for instant in instants for mark in instant.marks}
     doubts = next((it.doubts for it in reversed(instants) if it.doubts is not None), None)
-    return Instant(tuple(newest.values()), instants[-1].name, doubts)
+    waiting = next((it.waiting for it in reversed(instants) if it.waiting is not None), None)
+    return Instant(tuple(newest.values()), instants[-1].name, doubts, waiting)
 
 
 class Joining:

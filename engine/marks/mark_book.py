@@ -11,7 +11,7 @@ Rules, in the order in which they are checked
  7. `jump_unconfirmed`      too far from the price of a moment ago, and not confirmed by enough marks apart in time (`trail`);
     `reference_unconfirmed` a first mark as far from its symbol's reference; `fact_jump_unconfirmed` the same of a fact
 
-A refused mark changes no price. One that is believed keeps the amounts of the whole exchange that it leaves out (`fact_checks`). Time
+A refused mark changes no price; what it may tell of the market waits beside them (`waiting_quotes`). One that is believed keeps the amounts of the whole exchange that it leaves out (`fact_checks`). Time
 comes in with each mark; the book reads no clock.
 
 When all marks of an instant are in, indices are held against their second sources (`second_sources`): a price in force may then be
@@ -19,6 +19,7 @@ another than what was quoted. Every check above is against what was quoted.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 
 import msgspec
 
@@ -31,6 +32,7 @@ from engine.marks.plausible_times import NOT_RECEIVED_NS, floor_of, latest_of
 from engine.marks.scale_starts import NOTHING_SCALES, ScaleStarts, scale_starts
 from engine.marks.second_sources import SecondSources, Standing
 from engine.marks.symbol_quote import Anchor, Quote
+from engine.marks.waiting_quotes import WaitingQuotes
 from engine.policy import Policy
 from engine.rejections import RejectionCode
 
@@ -51,6 +53,8 @@ class Prices(msgspec.Struct, frozen=True):
     """By symbol: doubt in its mark for its age."""
     sourced: Mapping[str, Doubt] = {}
     """By symbol: doubt in its mark by a second source."""
+    waiting: Mapping[str, Decimal] = {}
+    """By symbol: the price of a quote that was refused and may still be where the market is."""
 
     def doubt(self, symbol: str) -> Doubt | None:
         """All that is known of how far the symbol may be from its mark; None where it is certain, or nothing is known."""
@@ -76,6 +80,8 @@ class MarkBook:
         self._aged: Mapping[str, Doubt] = {}
         self._notices: list[Notice] = []
         self._doubts_told: Mapping[str, Doubt] = self._sources.doubts
+        self._waiting = WaitingQuotes()
+        self._waiting_told = self._waiting.prices
         self.time_ns = 0
         """The newest event time the book knows of, from accepted marks and `advance`."""
 
@@ -91,6 +97,7 @@ class MarkBook:
             if _rules(old, symbol, starts[0]) == _rules(policy, symbol, starts[1]):
                 quotes[symbol] = before[symbol]
         self._policy, self._quotes, self._referred = policy, quotes, _references(policy)
+        self._waiting = WaitingQuotes()
         self.ahead_ns = max((quote.ahead_ns for quote in quotes.values()), default=0)
         for symbol in self._marks.keys() - quotes.keys():
             del self._marks[symbol]
@@ -125,10 +132,12 @@ class MarkBook:
         self._pass_time(marks, name)
         if self._sources.watches:
             marks = self._hold_against_sources(marks)
-        doubts = self._sources.doubts
+        self._waiting.pass_time(self.time_ns)
+        doubts, waiting = self._sources.doubts, self._waiting.prices
         told = None if doubts is self._doubts_told else doubts
-        self._doubts_told = doubts
-        return Instant(marks, name, told), refused
+        told_waiting = None if waiting is self._waiting_told else waiting
+        self._doubts_told, self._waiting_told = doubts, waiting
+        return Instant(marks, name, told, told_waiting), refused
 
     def advance(self, now_ns: int) -> Prices:
         """Move event time forward and return the prices, with what has become stale."""
@@ -142,6 +151,7 @@ class MarkBook:
         worthless = frozenset(symbol for symbol, doubt in aged.items() if doubt.worthless)
         self._stale = worthless | {symbol for symbol, quote in self._quotes.items() if quote.mark is None}
         self._aged = aged
+        self._waiting.pass_time(self.time_ns)
         return self.prices
 
     def prime(self, mark: Mark) -> None:
@@ -162,7 +172,15 @@ class MarkBook:
     @property
     def prices(self) -> Prices:
         """The current view; `marks` is live, so read it before the next `accept`."""
-        return Prices(self._marks, self._stale, self.time_ns, self._instant, self._aged, self._sources.doubts)
+        return Prices(
+            self._marks,
+            self._stale,
+            self.time_ns,
+            self._instant,
+            self._aged,
+            self._sources.doubts,
+            self._waiting.prices,
+        )
 
     @property
     def standings(self) -> Mapping[str, Standing]:
@@ -194,6 +212,7 @@ class MarkBook:
             ):
                 in_force[symbol] = taken = quote.mark or mark
                 believed.append(taken)
+                self._waiting.believe(symbol)
         for mark in self._by_reference(waiting):
             if self._takes_exactly(quotes[mark.symbol], mark, received_ns, floor_ns, refused):
                 in_force[mark.symbol] = taken = quotes[mark.symbol].mark or mark
@@ -208,6 +227,8 @@ class MarkBook:
         refusal = quote.refusal(mark, received_ns, floor_ns, anchor)
         if refusal is not None:
             refused.append(refusal)
+            if quote.mark is not None:
+                self._waiting.refuse(mark, refusal.code, self.time_ns)
             return False
         if quote.told:
             self._notices += quote.told

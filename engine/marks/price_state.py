@@ -1,6 +1,7 @@
 """What a book of accounts knows of prices, instant by instant: the marks, which are stale or doubted, and event time."""
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 
 from engine.inputs import Mark
 from engine.marks.doubts import Doubt, aged_with, doubt_of_age
@@ -22,6 +23,8 @@ class PriceState:
         """Doubt in stale marks."""
         self.sourced: Mapping[str, Doubt] = {}
         """Doubt by second sources."""
+        self.waiting: Mapping[str, Decimal] = {}
+        """Quotes that wait beside the marks."""
         self.time_ns = 0
         """Event time."""
         self.instant: InstantName | None = None
@@ -30,7 +33,9 @@ class PriceState:
     @property
     def prices(self) -> Prices:
         """For the exact judge; outdated by the next change."""
-        return Prices(self.marks, self.stale, self.time_ns, self.instant, self.aged, self.sourced)
+        return Prices(
+            self.marks, self.stale, self.time_ns, self.instant, self.aged, self.sourced, self.waiting
+        )
 
     def take(self, instant: Instant) -> set[str]:
         """Set all prices of an instant; the symbols in which the doubt has changed."""
@@ -47,6 +52,8 @@ class PriceState:
         changed |= self.different(instant)
         if instant.doubts is not None:
             self.sourced = instant.doubts
+        if instant.waiting is not None:
+            self.waiting = instant.waiting
         return changed
 
     def take_certain(self, newest: Mapping[str, Mark], time_ns: int) -> None:
@@ -55,15 +62,17 @@ class PriceState:
         self.time_ns = max(self.time_ns, time_ns)
 
     def different(self, instant: Instant) -> set[str]:
-        """The symbols in which the second sources change their doubt with this instant."""
-        return set() if instant.doubts is None else _different(self.sourced, instant.doubts)
+        """The symbols in which the second sources change their doubt with this instant, or of which other quotes wait."""
+        changed = set() if instant.doubts is None else _different(self.sourced, instant.doubts)
+        return changed if instant.waiting is None else changed | _different(self.waiting, instant.waiting)
 
-    def pass_time(self, now_ns: int, stale: frozenset[str], aged: Mapping[str, Doubt]) -> set[str]:
-        """Move event time and take what has become stale; the symbols in which the doubt has changed."""
-        self.time_ns = max(self.time_ns, now_ns)
+    def pass_time(self, prices: Prices) -> set[str]:
+        """Move event time, and take what has become stale and what waits; the symbols in which the doubt has changed."""
+        stale, aged, waiting = prices.stale, prices.aged, prices.waiting
+        self.time_ns = max(self.time_ns, prices.time_ns)
         changed = {symbol for symbol in stale ^ self.stale if symbol in self._checks}
-        changed |= _different(self.aged, aged)
-        self.stale, self.aged = stale, aged
+        changed |= _different(self.aged, aged) | _different(self.waiting, waiting)
+        self.stale, self.aged, self.waiting = stale, aged, waiting
         return changed
 
     def prime(self, marks: Iterable[Mark], prices: Prices) -> None:
@@ -71,6 +80,7 @@ class PriceState:
         self.marks |= {mark.symbol: mark for mark in marks}
         self.time_ns = max(self.time_ns, prices.time_ns)
         self.stale, self.aged, self.sourced = prices.stale, prices.aged, prices.sourced
+        self.waiting = prices.waiting
         self.instant = prices.instant
 
     def _age(self, symbol: str, doubt: Doubt | None) -> bool:
@@ -80,5 +90,5 @@ class PriceState:
         return self.stale is not stale or self.aged is not aged
 
 
-def _different(before: Mapping[str, Doubt], after: Mapping[str, Doubt]) -> set[str]:
+def _different(before: Mapping[str, object], after: Mapping[str, object]) -> set[str]:
     return {symbol for symbol in before.keys() | after.keys() if before.get(symbol) != after.get(symbol)}

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from engine.events.effects import AccountRisk
 from engine.ledger.accounts import AccountState
+from engine.margin.listed_part import listed_part
 from engine.marks.mark_book import Prices
 from engine.policy import Policy
 from streams.answers.account_report import believed, check_listed
@@ -69,6 +70,7 @@ async def account_reading(shelf: Shelf, account: str, policy: Policy) -> Account
     state, risk = read_state(account, found.state), read_risk(account, found.risk)
     now_ns = shelf.now_ns()
     check_listed(state, risk, policy)
+    state = listed_part(state, policy)  # without void orders, and dust of what left the policy
     return AccountReading(state, risk, found.shard, believed(marks, policy, now_ns), policy, now_ns)
 
 

@@ -19,6 +19,7 @@ from engine.ladder.states import Called, CallKind, Controls
 from engine.ledger.accounts import AccountState, Stop
 from engine.margin.figures import Figures, Line
 from engine.margin.isolated_pool import explain_isolated, judged_isolated
+from engine.margin.listed_part import unlisted_holdings
 from engine.margin.margin_model import explain_shared, model_of, uses_portfolio
 from engine.marks.mark_book import NANOSECONDS, MarkBook, Prices
 from engine.numbers import canonical
@@ -186,11 +187,11 @@ def resume_hint(account: str, topic: str) -> str:
 
 
 def check_listed(state: AccountState, risk: AccountRisk, policy: Policy) -> None:
-    """Raise `Problem` for an instrument or asset that `policy` does not know, so that it cannot value the account."""
-    held = {*state.positions, *state.isolated, *risk.pools} - {CROSS}
-    symbols = {symbol_of(key) for key in held} | {order.symbol for order in state.orders.values()}
-    missing = [f"instrument {symbol}" for symbol in sorted(symbols - set(policy.instruments))]
-    missing += [f"asset {asset}" for asset in sorted(set(state.balances) - set(policy.assets))]
+    """Raise `Problem` for an instrument or asset that it holds and `policy` does not know, so that it cannot value the account."""
+    symbols, assets = unlisted_holdings(state, policy)
+    pools = {symbol_of(key) for key in risk.pools if key != CROSS}
+    missing = [f"instrument {symbol}" for symbol in sorted(symbols | (pools - policy.instruments.keys()))]
+    missing += [f"asset {asset}" for asset in sorted(assets)]
     if missing:
         raise Problem(
             f"account {state.account!r} holds what policy {policy.name!r} does not list: {', '.join(missing)}. {WRONG_POLICY}"

@@ -10,6 +10,7 @@ Rules
 
 import gzip
 import zlib
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -72,6 +73,8 @@ class MessageFile:
                     while not rest.endswith(b"\n") and (rest := text.readline(LINE_BYTES_MAX)):
                         pass
                     self.bytes_read = raw.tell()
+                    if line == 1:
+                        data = data.removeprefix(BOM_UTF8)
                     if data.strip():
                         yield self._arrival(data.rstrip(b"\r\n"), line, dates)
         except (OSError, EOFError, zlib.error) as error:

@@ -17,7 +17,6 @@ from pathlib import Path
 from tests.planted.bugs import BUGS, Bug
 
 TREE = Path(__file__).resolve().parents[2]
-COPIED = ("engine", "streams", "tests", "deploy", "pyproject.toml", "README.md", "docker-compose.yml")
 TEST_SECONDS_MAX = 400
 PYTEST_TESTS_FAILED = 1
 
@@ -68,13 +67,11 @@ def planted(sound: str, bug: Bug) -> str:
 
 
 def _copy_tree(tree: Path) -> None:
-    ignored = shutil.ignore_patterns("__pycache__", ".hypothesis")
-    for name in COPIED:
-        source = TREE / name
-        if source.is_dir():
-            shutil.copytree(source, tree / name, ignore=ignored)
-        else:
-            shutil.copy(source, tree / name)
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    for name in filter(None, subprocess.check_output(listed, cwd=TREE, text=True).split("\0")):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        if (TREE / name).exists():
+            shutil.copy(TREE / name, tree / name)
     # Kafka's jars are fetched once a checkout.
     (tree / ".cache").symlink_to(TREE / ".cache")
 

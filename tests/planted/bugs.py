@@ -14,6 +14,7 @@ class Bug(NamedTuple):
 
 
 SIMULATION_TESTS = "tests/simulation/test_simulation.py"
+MOVE_TESTS = "tests/engine/book/test_market_moves.py"
 PROCESSOR_TESTS = "tests/system/test_processor_promises.py"
 REWIND_TESTS = "tests/system/test_rewind.py"
 IDS_TESTS = "tests/streams/shards/test_input_ids.py"
@@ -46,6 +47,27 @@ REBUILD_TESTS = "tests/streams/shards/test_rebuilding.py"
 EXCHANGE_TESTS = "tests/streams/exchange/test_simulate.py"
 
 BUGS = (
+    Bug(
+        name="an account is judged on the part of a market move that was believed at once",
+        file="engine/events/judgement.py",
+        search="        if figures.waits:\n",
+        replace="        if False:\n",
+        test=f"{MOVE_TESTS}::test_hedged_account_when_one_leg_of_a_move_has_to_be_confirmed_then_nothing_is_said",
+    ),
+    Bug(
+        name="a quote that is never believed keeps accounts from being judged",
+        file="engine/marks/waiting_quotes.py",
+        search="> WAITS_NS})",
+        replace="> 10**30})",
+        test=f"{MOVE_TESTS}::test_account_when_a_symbol_flickers_then_it_is_judged_all_the_same",
+    ),
+    Bug(
+        name="a quote that waits is forgotten only with the next instant",
+        file="engine/marks/mark_book.py",
+        search="        self._aged = aged\n        self._waiting.pass_time(self.time_ns)\n",
+        replace="        self._aged = aged\n",
+        test=f"{MOVE_TESTS}::test_account_when_a_quote_is_neither_confirmed_nor_taken_back_then_it_is_judged_all_the_same",
+    ),
     Bug(
         name="a worker that ends looks for reasons to its end",
         file="streams/shards/shard.py",
@@ -248,19 +270,15 @@ BUGS = (
     Bug(
         name="a price that failed its checks moves accounts",
         file="engine/marks/mark_book.py",
-        search="""\
-        if refusal is not None:
-            refused.append(refusal)
-            return False
-""",
-        replace="",
+        search="        if refusal is not None:\n            refused.append(refusal)\n",
+        replace="        if False:\n            refused.append(refusal)\n",
         test="tests/system/test_poison.py::test_mark_when_it_fails_a_check_then_counted_and_moves_no_account[jump]",
     ),
     Bug(
         name="only the first price of an instant is set",
         file="engine/marks/mark_book.py",
-        search="        return Instant(marks, name, told), refused\n",
-        replace="        return Instant(marks[:1], name, told), refused\n",
+        search="        return Instant(marks, name, told, told_waiting), refused\n",
+        replace="        return Instant(marks[:1], name, told, told_waiting), refused\n",
         test="tests/engine/book/test_market_moves.py::"
         "test_hedged_account_when_both_legs_fall_in_one_record_then_nothing_is_said[PlainBook]",
     ),

@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeVar
 
 from engine.policy.reading.parse import parse
 from engine.policy.reading.policy_checks import PolicyError
-from engine.policy.reading.toml_text import key, rows_text, tables_text
+from engine.policy.reading.toml_text import key, quoted, rows_text, tables_text
 from engine.policy.rules.asset_rules import Asset
 from engine.policy.rules.instrument_rules import Instrument, RiskTier
 
@@ -114,7 +114,7 @@ def _policy_text(
         )
     notes += [f"# Left out: {it}" for it in left_out]
     parts = [
-        "\n".join([*notes, f'name = "{name}"', f'account_currency = "{ACCOUNT_CURRENCY}"']) + "\n",
+        "\n".join([*notes, f"name = {quoted(name)}", f'account_currency = "{ACCOUNT_CURRENCY}"']) + "\n",
         tables_text("assets", assets),
         rows_text("tiers", tiers) if tiers else "",
         tables_text("instruments", instruments),

@@ -52,6 +52,12 @@ def key(name: str) -> str:
     return name if name and _BARE.issuperset(name) else _value(name)
 
 
+def quoted(text: str) -> str:
+    """`text` as a TOML string."""
+    # a JSON string is a TOML basic string, but for DEL, which TOML wants escaped
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
 def _stated(table: Table) -> Iterator[tuple[str, Any]]:
     for field in msgspec.structs.fields(table):
         value = getattr(table, field.name)
@@ -63,8 +69,8 @@ def _value(value: Any) -> str:
     match value:
         case bool():
             return "true" if value else "false"
-        case str():  # a JSON string is a TOML basic string, but for DEL, which TOML wants escaped
-            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        case str():
+            return quoted(value)
         case Decimal():
             with exact():
                 return f"{canonical(value):f}"

@@ -14,8 +14,10 @@ from engine.policy.reading.policy_checks import PolicyError
 DELIVERY_HOUR_UTC = 8
 """Dated contracts of the venues read here expire at 08:00 UTC; names have only the day."""
 _CODES = ("code", "retCode", "ret_code", "err_code", "err-code", "errorCode", "label", "status")
-_MESSAGES = ("msg", "retMsg", "ret_msg", "message", "err-msg", "errorMessage", "detail")
+_MESSAGES = ("msg", "retMsg", "ret_msg", "message", "err-msg", "errorMessage", "detail", "Message")
 _FINE = frozenset(("", "0", "00000", "200", "200000", "ok", "success", "true", "none", "1"))
+_ENVELOPES = ("result", "data", "list", "symbols", "universe")
+"""What rows stand in: venues and those who keep their answers put one into the other, or leave them out."""
 _MS = 1_000
 _KEYS_SHOWN = 8
 _MESSAGE_CHARACTERS_MAX = 300
@@ -53,9 +55,13 @@ def decoded(text: str) -> Any:
 
 def venue_error(document: Any) -> str | None:
     """What a venue's error says, in any of the envelopes that venues use; None where the document is none."""
+    if isinstance(document, list) and len(document) == 1:
+        document = document[0]
     if not isinstance(document, dict):
         return None
     error = document.get("error") or document.get("errors")
+    if isinstance(error, list) and error and isinstance(error[0], dict):
+        error = error[0]
     if isinstance(error, dict):
         return _joined(error.get("code"), error.get("message") or error.get("data"))
     if isinstance(error, list) and error:
@@ -63,12 +69,23 @@ def venue_error(document: Any) -> str | None:
     if isinstance(error, str):
         return error
     message = next((document[name] for name in _MESSAGES if isinstance(document.get(name), str)), None)
-    for name in _CODES:
-        code = document.get(name)
-        if isinstance(code, (str, int, Decimal)) and str(code).lower() not in _FINE and message is not None:
-            return _joined(code, message)
+    codes = [document[name] for name in _CODES if isinstance(document.get(name), (str, int, Decimal))]
+    code = next((it for it in codes if str(it).lower() not in _FINE), None)
+    if code is not None and message is not None:
+        return _joined(code, message)
     if document.get("success") is False or str(document.get("status")).lower() == "err":
-        return _joined(None, message or document.get("response") or "no reason is given")
+        return _joined(None, message or document.get("response"))
+    return _bare_refusal(document, code, message)
+
+
+def _bare_refusal(document: Row, code: object, message: str | None) -> str | None:
+    """What an object says that holds nothing but words and numbers, as some refusals do."""
+    if any(isinstance(it, (dict, list)) and it for it in document.values()):
+        return None
+    if isinstance(document.get("error"), (int, Decimal)) and document["error"]:
+        return _joined(code or document["error"], message)
+    if code is not None or (message and message.lower() not in _FINE):
+        return _joined(code, message)
     return None
 
 
@@ -85,11 +102,22 @@ def looks(document: Any) -> str:
     return "nothing" if document is None else f"{type(document).__name__} {str(document)[:40]!r}"
 
 
-def rows_of(document: Any, *path: str) -> list[Any] | None:
-    """The list at a path of keys; None where there is none."""
-    for name in path:
-        document = document.get(name) if isinstance(document, dict) else None
-    return document if isinstance(document, list) else None
+def answers_in(document: Any) -> list[Any]:
+    """The answers of a document: itself, or the pages of a list of them."""
+    pages = document if isinstance(document, list) and document else []
+    if pages and all(isinstance(it, dict) and rows_within(it)[0] is not None for it in pages):
+        return pages
+    return [document]
+
+
+def rows_within(document: Any) -> tuple[list[Any] | None, Row]:
+    """The rows of an answer, whatever envelopes it has or has lost, and the object that they stand in; None where there are none."""
+    within: Row = {}
+    while isinstance(document, dict):
+        within = document
+        parts = [document[name] for name in _ENVELOPES if isinstance(document.get(name), (list, dict))]
+        document = next(filter(None, parts), parts[0] if parts else None)
+    return (document, within) if isinstance(document, list) else (None, {})
 
 
 def has(rows: list[Any] | None, *names: str) -> bool:
@@ -179,4 +207,5 @@ def _of(row: Any, name: str) -> Any:
 
 
 def _joined(code: object, message: object) -> str:
-    return f"{code}: {message}" if code not in (None, "") else str(message)
+    said = str(message) if message else "no reason is given"
+    return f"{code}: {said}" if code not in (None, "") else said

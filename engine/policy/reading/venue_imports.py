@@ -17,7 +17,7 @@ from engine.policy.reading.binance_rows import (
 )
 from engine.policy.reading.imported import Conversion, Imported, conversion
 from engine.policy.reading.policy_checks import PolicyError
-from engine.policy.reading.venue_document import by_name, decoded, has, looks, rows_of
+from engine.policy.reading.venue_document import Row, answers_in, by_name, decoded, has, looks, rows_within
 from engine.policy.reading.venue_instruments import (
     bybit_instrument,
     ccxt_market,
@@ -39,7 +39,7 @@ READABLE = (
     "OKX, instruments of Deribit, meta of Hyperliquid, markets and leverage tiers of ccxt, a bot's digest {symbol: {base_asset, "
     "quote_asset, tick_size, step_size}}"
 )
-_CCXT_PAIR = 2
+_META_AND_CONTEXTS = 2
 """Hyperliquid's metaAndAssetCtxs is a pair, the first of which is meta."""
 
 
@@ -53,15 +53,12 @@ def venue_policy(name: str, texts: Sequence[str], prices: Mapping[str, Decimal])
     imported = Imported()
     families: dict[str, str] = {}
     in_contracts: list[Any] = []
-    for text in texts:
-        document = decoded(text)
-        rows = rows_of(document, "data")
+    for answer in (it for text in texts for it in answers_in(decoded(text))):
+        rows, within = rows_within(answer)
         if has(rows, "mmr", "minSz"):
             in_contracts += rows or []
-        elif not _is_read(imported, document):
-            raise PolicyError(
-                f"not in a shape this reads: the file is {looks(document)}. Read are: {READABLE}"
-            )
+        elif not _is_read(imported, answer, rows, within):
+            raise PolicyError(f"not in a shape this reads: the file is {looks(answer)}. Read are: {READABLE}")
         if has(rows, "instId", "instFamily"):
             families |= {
                 row["instId"]: row.get("instFamily") or row.get("uly")
@@ -72,35 +69,32 @@ def venue_policy(name: str, texts: Sequence[str], prices: Mapping[str, Decimal])
     return conversion(name, imported)
 
 
-def _is_read(imported: Imported, document: Any) -> bool:
+def _is_read(imported: Imported, document: Any, rows: list[Any] | None, within: Row) -> bool:
     """Read a document of any shape but OKX's tiers; whether it is of one."""
-    if (
-        isinstance(document, list)
-        and len(document) == _CCXT_PAIR
-        and rows_of(document[0], "universe") is not None
-    ):
-        document = document[0]
-    bybit, universe = rows_of(document, "result", "list"), rows_of(document, "universe")
-    if has(universe, "name", "maxLeverage"):
-        tables = hyperliquid_tables(document)
+    if isinstance(document, list):
+        rows = document
+        if len(document) == _META_AND_CONTEXTS and rows_within(document[0])[0]:
+            rows, within = rows_within(document[0])
+    if has(rows, "name", "maxLeverage", "szDecimals"):
+        tables = hyperliquid_tables(within)
         imported.each(
-            by_name(universe or [], "name"),
+            by_name(rows or [], "name"),
             lambda into, name, row: hyperliquid_perpetual(into, name, row, tables),
         )
-    elif has(bybit, "symbol", "riskLimitValue"):
+    elif has(rows, "symbol", "riskLimitValue"):
         imported.each(
-            bybit_rows(bybit or []), lambda into, name, rows: _bybit_limits(into, name, rows, document)
+            bybit_rows(rows or []), lambda into, name, rows: _bybit_limits(into, name, rows, within)
         )
-    elif has(bybit, "symbol", "lotSizeFilter"):
-        imported.each(by_name(bybit or [], "symbol"), bybit_instrument)
-    elif has(rows_of(document, "data"), "instId", "instType", "ctVal"):
-        imported.each(by_name(rows_of(document, "data") or [], "instId"), okx_instrument)
-    elif has(rows_of(document, "result"), "instrument_name", "kind"):
-        imported.each(by_name(rows_of(document, "result") or [], "instrument_name"), deribit_instrument)
-    elif has(rows_of(document, "symbols"), "symbol", "baseAsset"):
-        imported.each(by_name(rows_of(document, "symbols") or [], "symbol"), listed_symbol)
+    elif has(rows, "symbol", "lotSizeFilter"):
+        imported.each(by_name(rows or [], "symbol"), bybit_instrument)
+    elif has(rows, "instId", "instType", "ctVal"):
+        imported.each(by_name(rows or [], "instId"), okx_instrument)
+    elif has(rows, "instrument_name", "kind"):
+        imported.each(by_name(rows or [], "instrument_name"), deribit_instrument)
+    elif has(rows, "symbol", "baseAsset"):
+        imported.each(by_name(rows or [], "symbol"), listed_symbol)
     else:
-        return _is_by_symbol(imported, document)
+        return _is_by_symbol(imported, document if rows is None else rows)
     return True
 
 
@@ -151,9 +145,11 @@ def _kept_tiers(imported: Imported, symbol: str, tiers: Any) -> None:
     imported.named[name] = instrument
 
 
-def _bybit_limits(imported: Imported, name: str, rows: Sequence[Any], document: Any) -> None:
-    inverse = document["result"].get("category") == "inverse"
-    _, instrument = instrument_named(name, inverse=inverse)
+def _bybit_limits(imported: Imported, name: str, rows: Sequence[Any], answer: Row) -> None:
+    _, instrument = instrument_named(name, inverse=answer.get("category") == "inverse")
+    if "category" not in answer and instrument.settle == "USD":
+        # all that is quoted in the dollar itself is inverse there
+        _, instrument = instrument_named(name, inverse=True)
     bybit_tiers(imported, name, rows)
     # all of Bybit's contracts are of one coin, or of one dollar
     imported.named[name] = _renamed(instrument, name)

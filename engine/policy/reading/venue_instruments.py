@@ -14,7 +14,7 @@ from typing import TypedDict
 from engine.numbers import ONE, ZERO, divide
 from engine.policy.reading.imported import Imported
 from engine.policy.reading.policy_checks import PolicyError
-from engine.policy.reading.venue_document import Row, moment, named_day, number, part, positive, step, word
+from engine.policy.reading.venue_document import Row, moment, named_day, part, positive, step, word
 from engine.policy.rules.instrument_rules import Instrument, OptionRight
 from engine.policy.rules.policy_switches import InstrumentKind, Payoff
 
@@ -178,13 +178,9 @@ def _option(
     if expiry is None:
         raise PolicyError("no time of expiry")
     strikes = [it for it in ("strike", "stk") if row.get(it)]
-    strike = (
-        number(row, strikes[0])
-        if strikes
-        else number({"strike": words[2]}, "strike")
-        if len(words) >= _OPTION_WORDS
-        else ZERO
-    )
+    if not strikes and len(words) < _OPTION_WORDS:
+        raise PolicyError("no strike")
+    strike = positive(row, strikes[0]) if strikes else positive({"strike": words[2]}, "strike")
     imported.list(
         name,
         Instrument(

@@ -24,6 +24,8 @@ _PERCENT = Decimal(100)
 _SAME = Decimal("0.02")
 """Rounding of published rates: how far initial rate * largest leverage may be from 1."""
 _HYPERLIQUID_SETTLE = "USDC"
+_HYPERLIQUID_TABLES_FROM = 50
+"""Smaller numbers name no table: they are the largest leverage, at every size."""
 _HOUR = ONE
 _TABLE_PARTS = 2
 
@@ -107,6 +109,8 @@ def hyperliquid_perpetual(imported: Imported, name: str, row: Row, tables: Mappi
         raise PolicyError("delisted")
     table = row.get("marginTableId")
     tiers = tables.get(table) if isinstance(table, int) else None
+    if not tiers and isinstance(table, int) and table >= _HYPERLIQUID_TABLES_FROM:
+        raise PolicyError(f"its margin table {table} is not in the file")
     tiers = tiers or [{"lowerBound": 0, "maxLeverage": row.get("maxLeverage")}]
     decimals = number(row, "szDecimals")
     if not 0 <= decimals <= FRACTION_DIGITS_MAX or decimals % 1:

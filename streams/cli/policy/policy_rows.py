@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import msgspec
 
+from engine.analytics.full_use import healthy_up_to
 from engine.numbers import ZERO, canonical, exact
 from engine.policy import Policy
 from engine.policy.rules.policy_switches import Tiering, TiersBy
@@ -34,6 +35,8 @@ class SizeRow(msgspec.Struct, frozen=True, kw_only=True):
     initial_base_rate: Decimal
     maintenance_base_rate: Decimal
     slope_per_unit: Decimal
+    healthy_up_to: Decimal | None
+    """Units held up to which an account that uses its margin to the full is not warned; None where it never is."""
 
 
 class CollateralRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,6 +143,7 @@ def size_rows(policy: Policy) -> list[SizeRow]:
             initial_base_rate=it.size_rates.initial_base_rate,
             maintenance_base_rate=it.size_rates.maintenance_base_rate,
             slope_per_unit=it.size_rates.slope_per_unit,
+            healthy_up_to=healthy_up_to(symbol, policy),
         )
         for symbol, it in policy.instruments.items()
         if it.size_rates is not None

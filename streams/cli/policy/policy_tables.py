@@ -65,7 +65,7 @@ def _names(names: Sequence[str]) -> str:
 
 
 def _sizes(policy: Policy) -> RenderableType:
-    numbers = ["IM rate", "MM rate", "and per unit held"]
+    numbers = ["IM rate", "MM rate", "and per unit held", "healthy in full use up to"]
     rows = table("Rates that grow with the position", ["instrument", *numbers], numbers)
     for row in size_rows(policy):
         rates = (row.initial_base_rate, row.maintenance_base_rate)
@@ -73,6 +73,7 @@ def _sizes(policy: Policy) -> RenderableType:
             row.instrument,
             *(amount(rate, RATE_PLACES) for rate in rates),
             amount(row.slope_per_unit, RATE_PLACES + 2),
+            "" if row.healthy_up_to is None else amount(row.healthy_up_to, 0),
         )
     return rows
 

@@ -11,6 +11,7 @@ import msgspec
 from streams.exchange.market.recorded_times import is_time
 
 OPEN_HIGH_LOW_CLOSE = ("open", "high", "low", "close")
+_SHOWN_MAX = 200
 ROLES = ("time", "symbol", "price", *OPEN_HIGH_LOW_CLOSE)
 
 
@@ -47,6 +48,8 @@ _TIMES = (
         "time_ms",
         "open_time",
         "opentime",
+        "timeopen",
+        "time_open",
         "start_time",
         "starttime",
         "start_at",
@@ -62,7 +65,7 @@ _TIMES = (
         "time",
         "datetime",
     ),
-    *("date_time", "date", "ts"),
+    *("date_time", "date", "snapped_at", "ts"),
 )
 _SYMBOLS = (
     *(
@@ -122,6 +125,8 @@ class Columns(msgspec.Struct, frozen=True):
     """What to call the columns in a message."""
     headed: bool
     """Whether the first row names the columns and is no row of prices."""
+    parts: tuple[int, int] | None = None
+    """Day and time of day, where columns of both names are there: they may be the two parts of one time."""
 
     @property
     def bars(self) -> bool:
@@ -149,7 +154,7 @@ def columns_of(first: Sequence[str], wanted: Mapping[str, str]) -> Columns:
         if _is(bare, first):
             return _headless(bare)
     raise ColumnsFault(
-        f"the header {','.join(first)!r} is none of: {described()}; anything else: "
+        f"the header {_shown(','.join(first))} is none of: {described()}; anything else: "
         "--columns time=NAME,symbol=NAME,price=NAME (or open=,high=,low=,close=), with names or numbers of columns"
     )
 
@@ -167,7 +172,11 @@ def described() -> str:
 
 def is_heading(line: str) -> bool:
     """Whether a line stands above the header, as some vendors put their address there."""
-    return line.startswith(("http://", "https://", "#", "sep="))
+    return line.lstrip('"').startswith(("http://", "https://", "sep="))
+
+
+def _shown(header: str) -> str:
+    return repr(header if len(header) <= _SHOWN_MAX else f"{header[:_SHOWN_MAX]}...")
 
 
 def _title(text: str) -> str:
@@ -182,7 +191,8 @@ def _by_names(it: RowFormat, titles: tuple[str, ...]) -> Columns | None:
     symbol = _first(it.symbol, titles)
     places = tuple(titles.index(name) for name in prices if name is not None)
     named = None if symbol is None else titles.index(symbol)
-    return Columns(it.name, len(titles), titles.index(time), named, places, titles, headed=True)
+    parts = (titles.index("date"), titles.index("time")) if {"date", "time"} <= set(titles) else None
+    return Columns(it.name, len(titles), titles.index(time), named, places, titles, headed=True, parts=parts)
 
 
 def _first(names: tuple[str, ...], titles: tuple[str, ...]) -> str | None:

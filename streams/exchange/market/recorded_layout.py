@@ -11,7 +11,7 @@ import msgspec
 from streams.exchange.feed_errors import RecordingError
 from streams.exchange.market.recorded_columns import Columns, ColumnsFault, columns_of, is_heading
 from streams.exchange.market.recorded_text import backwards, delimiter_of, numbered_lines
-from streams.exchange.market.recorded_times import Clock, TimeFault, clock_of
+from streams.exchange.market.recorded_times import Clock, TimeFault, clock_of, is_time
 
 ROWS_LOOKED_AT = 1_000
 """Whether a file runs backwards is seen by so many first rows; where it ends by so many last ones."""
@@ -40,7 +40,9 @@ class Layout:
         """`symbol_in_name` finds the symbol in a file's name. Raises `RecordingError` for a layout that is not known."""
         self._path = path
         lines = numbered_lines(text)
-        head = next((it for it in lines if not is_heading(it[1])), (1, ""))
+        head = next((it for it in lines if not is_heading(it[1])), None)
+        if head is None:
+            raise self.fault(1, "the file has no rows")
         self._delimiter = delimiter_of(head[1])
         _, first = next(self._parsed([head]), (1, [""]))
         try:
@@ -49,10 +51,14 @@ class Layout:
             raise self.fault(head[0], str(fault)) from None
         self.symbol = self._symbol(head[0], reading, symbol_in_name)
         """Of all rows; empty where each names its own."""
+        if self.columns.headed:  # files written one behind the other repeat it
+            lines = (it for it in lines if it[1] != head[1])
+        else:
+            lines = itertools.chain((head,), lines)
         looked_at = list(itertools.islice(lines, ROWS_LOOKED_AT))
-        if not self.columns.headed:
-            looked_at.insert(0, head)
         self._clock: Clock | None = None
+        self._in_parts: bool | None = None
+        """Whether day and time of day are columns of their own; None before the first row."""
         self.newest_first = self._runs_back(looked_at)
         """Then the whole file is held, to be read from its end."""
         self._lines = itertools.chain(looked_at, lines)
@@ -73,13 +79,23 @@ class Layout:
         if len(fields) != columns.count:
             named = "the header names" if columns.headed else "the first row has"
             raise self.fault(line, f"{len(fields)} fields, {named} {columns.count}")
-        text = fields[columns.time].strip()
+        text = self._time(fields)
         try:
             if self._clock is None:
                 self._clock = clock_of(text)
             return self._clock.ms(text)
         except TimeFault as fault:
             raise self.fault(line, f"{columns.titles[columns.time]}: {fault}") from None
+
+    def _time(self, fields: list[str]) -> str:
+        columns = self.columns
+        if columns.parts is not None and self._in_parts is not False:
+            text = " ".join(fields[it].strip() for it in columns.parts)
+            if self._in_parts is None:
+                self._in_parts = is_time(text)
+            if self._in_parts:
+                return text
+        return fields[columns.time].strip()
 
     def fault(self, line: int, rule: str) -> RecordingError:
         """The error that names file, line and rule."""

@@ -21,8 +21,9 @@ LATENESS_MS_MAX = 1_000
 LINES_PER_LOOK = 1_000
 JUMP_TIMES = 10
 """A price so many times the one before, or so small a part of it, is not believed before the next row confirms it."""
-NO_PRICE = frozenset(("", "null", "none", "na", "n/a", "-"))
+NO_PRICE = frozenset(("", "null", "none", "na", "n/a", "#n/a", "-"))
 """Words for none, beside NaN, which is a number."""
+_SHOWN_MAX = 60
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -124,12 +125,12 @@ class RecordedRows:
                 self._leave_out("no price", line)
                 return None
             comma = ": a decimal comma is not read, write a point" if "," in text else ""
-            raise layout.fault(line, f"{column} {text!r} is not a number{comma}") from None
+            raise layout.fault(line, f"{column} {text[:_SHOWN_MAX]!r} is not a number{comma}") from None
         fault = amount_fault(price)
         if fault is None and price > 0:
             return price
         if fault is not None and not price.is_nan():
-            raise layout.fault(line, f"{column} {text!r} {fault}")
+            raise layout.fault(line, f"{column} {text[:_SHOWN_MAX]!r} {fault}")
         self._leave_out("no price" if fault else "a price that is not above zero", line)
         return None
 

@@ -19,6 +19,7 @@ ISO = "ISO 8601"
 ACCEPTED = "accepted are ISO 8601, and seconds, milliseconds, microseconds or nanoseconds since 1970, of 2000 to 2100"
 _MS = 1_000
 _UTC_WORDS = (" UTC", " GMT")
+_SHOWN_MAX = 40
 
 
 class TimeFault(Exception):  # noqa: N818 - it names what is wrong with a time
@@ -37,7 +38,7 @@ def clock_of(text: str) -> Clock:
     """The clock of a file by its first time. Raises `TimeFault` where it is none."""
     unit = _unit_of(text)
     if unit is None:
-        raise TimeFault(f"time {text!r} is in no unit that is known: {ACCEPTED}")
+        raise TimeFault(f"time {_shown(text)} is in no unit that is known: {ACCEPTED}")
     if unit == ISO:
         return Clock(unit, lambda text: _iso_ms(text, unit))
     return Clock(unit, _numbers(unit))
@@ -66,7 +67,7 @@ def _numbers(unit: str) -> Callable[[str], int]:
         try:
             number = int(text)
         except ValueError:
-            raise _other(text, unit) from None
+            return ms(text)
         if low <= number < high:
             return number
         raise _other(text, unit)
@@ -84,7 +85,11 @@ def _iso_ms(text: str, unit: str) -> int:
 def _other(text: str, unit: str) -> TimeFault:
     found = _unit_of(text)
     said = f"in {found}" if found else f"in no unit that is known ({ACCEPTED})"
-    return TimeFault(f"time {text!r} is {said}, the file's first is in {unit}")
+    return TimeFault(f"time {_shown(text)} is {said}, the file's first is in {unit}")
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}...")
 
 
 def _unit_of(text: str) -> str | None:
@@ -106,6 +111,7 @@ def _number(text: str) -> Decimal | None:
 
 @lru_cache(maxsize=1_024)
 def _iso(text: str) -> datetime | None:
+    text = text.upper()  # "t" and "z" may be small
     for word in _UTC_WORDS:
         text = text.removesuffix(word)
     try:

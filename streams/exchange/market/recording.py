@@ -69,7 +69,7 @@ class Recording:
         self._own: dict[str, str] = {}
         self._bars = False
         sample = start_prices(policy)
-        first, self._bar_ms, self.start_ms = self._first_prices(len(sample))
+        first, self._bar_ms, self.start_ms = self._first_prices(len(policy.price_symbols))
         self._played = frozenset(first)
         self.start_prices: Mapping[str, Decimal] = {**sample, **first}
         self.constant = frozenset(sample) - self._played
@@ -123,7 +123,7 @@ class Recording:
         """First price by price symbol, length of a bar and time of the first row."""
         first: dict[str, Decimal] = {}
         own: dict[str, Decimal] = {}
-        times: list[int] = []
+        start_ms, newest_ms, bar_ms = None, 0, 0
         for count, (row, driven) in enumerate(itertools.islice(self._rows(), FIRST_ROWS_MAX), start=1):
             for symbol, power in driven:
                 first.setdefault(symbol, _scaled(row.prices[0], power))
@@ -131,18 +131,27 @@ class Recording:
             if named is not None and named not in own:
                 own[named], self._own[named] = row.prices[0], row.symbol
             self._bars = len(row.prices) > 1
-            if len(times) <= 1 and row.due_ms not in times:
-                times.append(row.due_ms)
-            complete = len(first) == symbols and (len(times) > 1 or not self._bars)
-            if len(own) == symbols or (complete and count >= FIRST_ROWS_MIN):
+            if start_ms is None:
+                start_ms = row.due_ms
+            elif row.due_ms > newest_ms:
+                # bars may be missing: the shortest time between two is their length
+                bar_ms = min(bar_ms or row.due_ms, row.due_ms - newest_ms)
+            newest_ms = max(newest_ms, row.due_ms)
+            if count >= FIRST_ROWS_MIN and symbols in (len(own), len(first)):
                 break
-        if not times:
+            if not self._bars and len(own) == symbols:
+                break
+        if start_ms is None:
             raise RecordingError(self._nothing())
-        return first | own, times[1] - times[0] if len(times) > 1 else BAR_MS_DEFAULT, times[0]
+        return first | own, bar_ms or BAR_MS_DEFAULT, start_ms
 
     def _nothing(self) -> str:
         seen = ", ".join(sorted(self.unknown)[:_SEEN_SHOWN]) or "none"
         said = "".join(f"; {it}" for it in told_left_out([self]))
+        if not self.unknown and not said:
+            windowed = self._from_ms is not None or self._to_ms is not None
+            why = "no row lies in the window asked for" if windowed else "there is none below the header"
+            return f"{self.path}: no row to play: {why}"
         return (
             f"{self.path}: no row to play: the policy prices none of its symbols in the window asked for "
             f"(symbols not priced: {seen}){said}. The policy prices {self._symbols.priced()}. Accepted is {ACCEPTED}"

@@ -93,6 +93,11 @@ def test_crossing_when_very_far_away_then_found():
     assert crossing(lambda p: p - D("0.000001"), D(60_000)) == D("0.000001")
 
 
+def test_crossing_when_the_start_is_the_smallest_price_then_never_asked_at_zero():
+    # a coin of an inverse contract divides by the price
+    assert crossing(lambda price: D(1) - divide(D("1e-30"), price), PRICE_GRID) is None
+
+
 def test_crossing_when_the_price_is_zero_then_looked_for_above():
     assert crossing(lambda p: D("0.7") - p, D(0)) == D("0.7")
 

@@ -2,17 +2,19 @@
 
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from engine.analytics.full_use import born_below, least_ratios
+from engine.analytics.full_use import born_below, healthy_up_to, least_ratios
 from engine.ladder import Band, band_at
 from engine.ledger.accounts import AccountState
 from engine.margin.margin_model import shared_figures
 from engine.policy import Policy
+from engine.policy.rules.instrument_rules import SizeRates
 from tests.support.builders import prices, sample
-from tests.support.wide import holding, wide, with_pool
+from tests.support.wide import holding, wide, with_margin, with_pool
 
 D = Decimal
 
@@ -55,3 +57,24 @@ def test_born_below_when_empty_then_an_account_at_its_initial_margin_is_healthy(
     figures = shared_figures(used, at, policy)
     assert figures.collateral_value == figures.initial_margin
     assert band_at(figures, policy.ladder) is Band.HEALTHY
+
+
+@pytest.mark.parametrize("symbol", ["BTC-PERP", "BTC-INV"])
+def test_healthy_up_to_when_rates_grow_with_the_size_then_full_use_is_on_the_first_line_there(symbol):
+    rates = SizeRates(
+        initial_base_rate=D("0.02"), maintenance_base_rate=D("0.01"), slope_per_unit=D("0.00005")
+    )
+    policy = with_margin(wide(), symbol, {"size_rates": rates}, initial="size", maintenance="size")
+    # (2 % + size) / (1 % + size) = 1.5 at 1 % more
+    assert policy.ladder.warning == D("1.5")
+    assert healthy_up_to(symbol, policy) == 200
+    # a fee of 0.2 % beside MM: (2 % + size) / (1.2 % + size) = 1.5
+    assert healthy_up_to(symbol, with_pool(policy, liquidation_fee_rate=D("0.002"))) == 80
+    assert healthy_up_to("ETH-PERP", policy) is None
+    at = prices({"USDT-USD": 1, "BTC-USD": 10_000, symbol: 10_000})
+    contracts = 200 if symbol == "BTC-PERP" else 200 * 100
+    for more, band in ((0, Band.HEALTHY), (1, Band.WARNING)):
+        held = holding(policy, {}, {symbol: (contracts + more, 10_000)})
+        required = shared_figures(held, at, policy).initial_margin
+        figures = shared_figures(replace(held, balances={"USD": required}), at, policy)
+        assert band_at(figures, policy.ladder) is band

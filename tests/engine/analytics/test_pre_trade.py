@@ -78,6 +78,25 @@ def test_reason_when_an_option_is_to_be_isolated_then_there_is_no_such_thing():
     assert ask(wallet(9_000), asked).reason is OrderReason.NO_ISOLATED_OPTIONS
 
 
+@pytest.mark.parametrize("isolated", [False, True])
+def test_reason_when_it_would_close_more_of_a_leg_than_there_is_then_its_fill_would_be_refused(isolated):
+    held = wallet(
+        90_000,
+        {} if isolated else {"BTC-PERP|long": (1, 10_000)},
+        isolated={"BTC-PERP|long": (1, 10_000, 1_000)} if isolated else {},
+    )
+
+    def reason(signed, leg, **fields):
+        return ask(held, order("BTC-PERP", signed, 10_000, leg=leg, isolated=isolated, **fields)).reason
+
+    assert reason(-1, "long") is OrderReason.REDUCES_RISK
+    assert reason(-2, "long") is OrderReason.LEG_EXCEEDED
+    assert reason(1, "short") is OrderReason.LEG_EXCEEDED
+    # no more than is held is ever closed by it
+    assert reason(-2, "long", reduce_only=True) is OrderReason.REDUCES_RISK
+    assert reason(-2, "short") in {OrderReason.COVERED, OrderReason.REDUCES_RISK}
+
+
 @pytest.mark.parametrize("topic", ["fills", "ledger"])
 def test_reason_when_the_account_is_stopped_then_nothing_may_open(topic):
     stop = Progress(stop=Stop(RejectionCode.SEQUENCE_GAP, 3))
@@ -180,6 +199,17 @@ def test_spot_when_it_names_isolated_then_it_is_paid_from_the_wallet_all_the_sam
     assert ask(wallet(20_000), msgspec.structs.replace(asked, isolated=True)) == ask(wallet(20_000), asked)
 
 
+def test_spot_when_it_names_reduce_only_then_it_is_paid_all_the_same():
+    held = wallet(1_000)
+    plain, named = (ask(held, order("BTC-USDT", 5, 10_000, reduce_only=it)) for it in (False, True))
+    assert named == plain
+    assert ask(held, order("BTC-USDT", 5, 10_000, leg="short")) == plain
+    assert named.reason is OrderReason.INSUFFICIENT_MARGIN
+    assert ask(
+        held, order("BTC-USDT", 5, 10_000, reduce_only=True), pools=standing(Band.REDUCE_ONLY)
+    ).reason is (OrderReason.REDUCE_ONLY)
+
+
 def test_option_when_bought_then_its_premium_is_required_and_sold_its_margin_less_the_premium():
     # the call's value is no collateral, so 3 * 100 are gone
     bought = ask(wallet(1_000), order("BTC-50000-C", 3, 100))
@@ -239,6 +269,41 @@ def test_order_when_filling_it_would_ruin_the_account_then_it_is_refused():
     assert verdict.available_after == D(10_000) - 11_000
 
 
+def test_order_when_another_that_is_worse_than_the_mark_has_not_filled_yet_then_judged_with_both_filled():
+    one = order("BTC-PERP", 1, 15_000)
+    # IM 1,000 and 5,000 lost, of each
+    alone = ask(wallet(11_000), one)
+    assert (alone.reason, alone.available_after) == (OrderReason.COVERED, D(11_000) - 6_000)
+    both = ask(wallet(11_000, orders={"a": one}), one)
+    assert (both.reason, both.available_after) == (OrderReason.INSUFFICIENT_MARGIN, D(11_000) - 12_000)
+    assert (both.available_margin, both.initial_margin) == (D(11_000) - 6_000, D(6_000))
+    # a sell far below the mark loses as well, and another market pays for it out of the same pool
+    sell = ask(wallet(11_000, orders={"a": one}), order("ETH-PERP", -20, 200))
+    assert sell.available_after == D(11_000) - 6_000 - 6_000 - 1_000
+
+
+def test_order_when_losing_ones_rest_then_what_closes_reduces_risk_all_the_same():
+    held = wallet(2_000, {"ETH-PERP": (-1, 500)}, orders={"a": order("BTC-PERP", 1, 15_000)})
+    assert ask(held, order("ETH-PERP", 1, 500)).reason is OrderReason.REDUCES_RISK
+    assert ask(held, order("ETH-PERP", "0.5", 500, reduce_only=True)).initial_margin == 0
+
+
+def test_order_when_losing_ones_of_both_sides_rest_then_the_worse_of_either_and_of_both():
+    resting = {"a": order("BTC-PERP", 1, 15_000), "b": order("BTC-PERP", -1, 9_000)}
+    # both: 5,000 + 1,000 lost and nothing left to require;  the buy alone: 5,000 lost and 1,000 required
+    assert ask(wallet(9_000, orders=resting), SHORT_ETH).available_margin == D(9_000) - 6_000
+    dearer = {**resting, "b": order("BTC-PERP", -1, 7_000)}
+    assert ask(wallet(9_000, orders=dearer), SHORT_ETH).available_margin == D(9_000) - 8_000
+
+
+def test_isolated_when_another_that_is_worse_than_the_mark_has_not_filled_yet_then_its_loss_is_handed_over_too():
+    first = order("BTC-PERP", 1, 15_000, isolated=True)
+    verdict = ask(wallet(8_000, orders={"a": first}), order("ETH-PERP", -60, 500, isolated=True))
+    # 6,000 for the first once it has filled, 3,000 for the second
+    assert (verdict.available_margin, verdict.available_after) == (D(2_000), D(-1_000))
+    assert verdict.reason is OrderReason.INSUFFICIENT_MARGIN
+
+
 # controls
 
 
@@ -270,6 +335,10 @@ def test_controls_when_the_pool_may_only_reduce_then_what_closes_may_open():
     assert ask(held, order("BTC-PERP", -2, 10_000), pools=pools).reason is OrderReason.REDUCE_ONLY
     assert ask(held, order("BTC-PERP", -2, 10_000, reduce_only=True), pools=pools).allowed
     assert not ask(held, order("BTC-PERP", -1, 10_000), pools=standing(Band.LIQUIDATION)).allowed
+    # one that rests already closes all there is, and the next would turn the position
+    resting = wallet(9_000, {"BTC-PERP": (1, 10_000)}, orders={"a": order("BTC-PERP", -1, 11_000)})
+    assert ask(resting, order("BTC-PERP", -1, 10_000), pools=pools).reason is OrderReason.REDUCE_ONLY
+    assert ask(resting, order("BTC-PERP", -1, 10_000, reduce_only=True), pools=pools).allowed
     # coins sold to pay a debt
     owing = holding(POLICY, {"BTC": 1, "USDT": -1_000})
     assert ask(owing, order("BTC-USDT", "-0.1", 10_000), pools=pools).allowed
@@ -331,3 +400,20 @@ def test_doubt_when_the_index_of_collateral_is_doubted_then_it_opens_less_and_no
     # what is owed is dearer
     owed = holding(POLICY, {"USDT": 20_000, "BTC": -1})
     assert ask(owed, LONG_BTC, doubted).available_margin < ask(owed, LONG_BTC).available_margin - 1_999
+
+
+def test_doubt_when_a_loss_that_is_not_realised_makes_a_debt_then_at_the_high_end():
+    doubted = msgspec.structs.replace(AT, sourced={"USDT-USD": Doubt(D("0.1"), worthless=False)})
+    # 20,000 USD worth of coins at 95 %; a loss of 5,000 USDT counts 5,500 at 1.1
+    state = holding(POLICY, {"BTC": 2}, {"BTC-PERP": (1, 15_000)})
+    margin = D("0.1") * 10_000
+    assert ask(state, SHORT_ETH).available_margin == 19_000 - 5_000 - margin
+    assert ask(state, SHORT_ETH, doubted).available_margin == 19_000 - (5_000 + margin) * D("1.1")
+
+
+def test_doubt_when_the_order_itself_makes_the_debt_then_at_the_high_end():
+    doubted = msgspec.structs.replace(AT, sourced={"USDT-USD": Doubt(D("0.1"), worthless=False)})
+    verdict = ask(wallet(1_000), order("BTC-USDT", 1, 10_000), doubted)
+    # 9,500 of the coin; 9,000 are owed, at 1.1
+    assert verdict.available_after == D(9_500) - 9_900
+    assert (verdict.reason, verdict.available_margin) == (OrderReason.INSUFFICIENT_MARGIN, D(900))

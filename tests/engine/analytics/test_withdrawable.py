@@ -139,6 +139,24 @@ def test_withdrawable_when_the_index_is_doubted_then_at_its_worse_end():
     assert of(state, "BTC", at=doubted).amount == D("0.68421052")
 
 
+def test_withdrawable_when_a_loss_that_is_not_realised_will_be_owed_then_at_the_high_end():
+    # 2 coins at 95 % of 100; 10 contracts have lost 100 USDT and require 100; of the wallet of 150 all but 60 may go
+    state = account({"USDT": 150, "BTC": 2}, {"BTC-PERP": (10, 110)})
+    assert of(state, "USDT").amount == 140
+    doubted = _replace(AT, sourced={"USDT-USD": Doubt(D("0.1"))})
+    # at 1.1: 190 - 1.1 * (100 - wallet) - 110 = 0
+    assert of(state, "USDT", at=doubted).amount == D("122.72727272")
+
+
+def test_withdrawable_when_an_order_worse_than_the_mark_rests_then_as_if_it_had_filled():
+    # 10 at 150 with the mark at 100: 500 lost and 100 required, of which the order alone requires 100
+    state = _replace(account({"USD": 900}), orders={"a": order("USD-PERP", 10, 150)})
+    assert of(state).amount == 300
+    assert of(_replace(state, orders={"a": order("USD-PERP", 10, 100)})).amount == 800
+    isolated = _replace(state, orders={"a": order("USD-PERP", 10, 150, isolated=True)})
+    assert of(isolated).amount == 300
+
+
 @pytest.mark.parametrize(
     ("state", "at", "bound"),
     [

@@ -132,3 +132,47 @@ def test_instants_when_of_any_model_then_each_judges_its_holders_once_at_its_fin
         said += len(exactly)
         twins.drain()
     assert said > 5
+
+
+@pytest.mark.parametrize(("units", "pool"), CASES)
+def test_instants_when_quotes_wait_beside_them_then_both_books_leave_the_same_accounts_as_they_stand(
+    units, pool
+):
+    rng, policy = random.Random(f"waiting {units} {pool}"), boxed.policy_of(units, pool)
+    twins = market(policy, rng)
+    crowd = [f"account-{i:02}" for i in range(8)]
+    for name in crowd:
+        twins.put(replace(trader(rng, policy), account=name))
+        place(twins, name, rng.choice(("1.7", "1.3", "1.1", "1.01")), D(0), relative=False)
+    twins.judge(*crowd)
+    left, waiting = 0, {}
+    for _ in range(60):
+        twins.now_ns += rng.choice((0, NANOSECONDS, 20 * NANOSECONDS))
+        instants = []
+        for _ in range(rng.randint(1, 3)):
+            marks = [
+                tick(twins, symbol, D(rng.choice(("0", "0.001", "-0.004", "0.03", "-0.05"))), rng)
+                for symbol in rng.sample(sorted(boxed.START), rng.randint(1, 5))
+            ]
+            told = rng.random() < 0.5
+            if told:
+                far = rng.sample(sorted(boxed.START), rng.randint(0, 2))
+                waiting = {
+                    it: (twins.prices[it].price * D(rng.choice(("0.8", "1.3")))).quantize(D("1e-12"))
+                    for it in far
+                }
+            instants.append(together(*marks)._replace(waiting=waiting if told else None))
+        instants = [joined(instants)] if rng.random() < 0.2 else instants
+        exactly = drained(twins.plain.on_instants(instants))
+        assert drained(twins.fast.on_instants(instants)) == exactly
+        view = twins.plain._view.prices
+        assert view.waiting == waiting
+        for name in crowd:
+            known = twins.plain.state(name), twins.plain.risk(name)
+            left += judge(*known, view, view.time_ns, policy).waits
+        if rng.random() < 0.3:
+            waiting = {}
+            twins.on_clock(twins.stale, waiting=waiting)
+        assert [twins.fast.risk(name) for name in crowd] == [twins.plain.risk(name) for name in crowd]
+        twins.drain()
+    assert left > 5, "hardly anybody was left"

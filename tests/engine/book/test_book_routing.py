@@ -849,7 +849,7 @@ DECIDED = {
         "executions conversions funded_ns isolated_funded_ns orders_apart"
     ),
     OpenOrder: ("symbol quantity price isolated reduce_only leg"),
-    Prices: ("marks stale time_ns instant aged sourced"),
+    Prices: ("marks stale time_ns instant aged sourced waiting"),
 }
 """Everything figures may depend on that `Expressible` and the columns were written for."""
 

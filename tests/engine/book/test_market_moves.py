@@ -43,14 +43,14 @@ class Market:
         self.book.put(state)
         return drained(self.book.judge([state.account]))
 
-    def tell(self, at, prices):
-        """One record."""
+    def tell(self, at, prices, refused=()):
+        """One record, of which the marks of these symbols are refused."""
         made = []
         for symbol, price in prices.items():
             self.number += 1
             made.append(mark(symbol, price, self.number, at=at))
-        instant, refused = self.marks.accept(MarksRecord(tuple(made)), seconds(at))
-        assert (instant is not None, list(refused)) == (True, [])
+        instant, found = self.marks.accept(MarksRecord(tuple(made)), seconds(at))
+        assert (instant is not None, {it.symbol for it in found}) == (True, set(refused))
         return [event for it in drained(self.book.on_instants([instant])) for event in it.events]
 
     def pass_time(self, at):
@@ -78,6 +78,68 @@ def test_hedged_account_when_one_leg_falls_alone_then_it_is_liquidated(market):
     market.hold(HEDGED)
     said = market.tell(1, {"BTC-USDT-PERP": D(57_000)})
     assert EventType.ACCOUNT_BANKRUPT in {it.type for it in said}
+
+
+ETH = ("ETH-USD", "ETH-USDT-PERP")
+PARTS = [("0.91", "0.89"), ("1.09", "1.11")]
+"""Of the price before: bitcoin's is believed at once, ether's has to be confirmed."""
+
+
+def moved(btc, eth):
+    return {
+        symbol: price * D(btc if symbol.startswith("BTC") else eth if symbol.startswith("ETH") else 1)
+        for symbol, price in BEFORE.items()
+    }
+
+
+@pytest.mark.parametrize("parts", PARTS)
+@pytest.mark.parametrize("sides", [1, -1])
+def test_hedged_account_when_one_leg_of_a_move_has_to_be_confirmed_then_nothing_is_said(market, parts, sides):
+    legs = {"BTC-USDT-PERP": (2 * sides, 60_000), "ETH-USDT-PERP": (-40 * sides, 3_000)}
+    market.hold(account({"USDT": 6_000}, legs, name="acc"))
+    btc, eth = parts
+    for at in (1, 2):
+        assert market.tell(at, moved(btc, eth), refused=ETH) == []
+        assert market.pass_time(at) == []
+    assert market.tell(3, moved(btc, eth)) == []
+    assert market.marks.prices.waiting == {}
+
+
+def test_account_when_it_is_bankrupt_at_the_prices_and_at_the_quote_that_waits_then_it_is_at_once(market):
+    market.hold(
+        account({"USDT": 6_100}, {"BTC-USDT-PERP": (1, 60_000), "ETH-USDT-PERP": (10, 3_000)}, name="acc")
+    )
+    said = market.tell(1, moved("0.90", "0.80"), refused=ETH)
+    assert {it.type for it in said} >= {EventType.LIQUIDATION_ENTERED}
+
+
+def test_account_when_the_quote_that_waits_was_wrong_then_it_is_judged_as_soon_as_that_is_known(market):
+    """The market goes back on the one leg, to the very price of before."""
+    market.hold(HEDGED)
+    assert market.tell(1, moved("0.91", "0.89"), refused=ETH) == []
+    said = market.tell(2, {symbol: price for symbol, price in BEFORE.items() if symbol in ETH})
+    assert EventType.ACCOUNT_BANKRUPT in {it.type for it in said}
+
+
+def test_account_when_a_quote_is_neither_confirmed_nor_taken_back_then_it_is_judged_all_the_same(market):
+    """One absurd mark, and then silence of that symbol."""
+    market.hold(HEDGED)
+    assert market.tell(1, moved("0.91", "0.89"), refused=ETH) == []
+    for at in range(2, 11):
+        assert market.pass_time(at) == []
+    said = market.pass_time("11.001")
+    assert EventType.ACCOUNT_BANKRUPT in {it.type for it in said}
+
+
+def test_account_when_a_symbol_flickers_then_it_is_judged_all_the_same(market):
+    """Far up, far down, each mark refused: nobody can keep an account from being judged."""
+    market.hold(HEDGED)
+    assert market.tell(1, moved("0.91", "0.89"), refused=ETH) == []
+    said = []
+    for at in range(2, 13):
+        said += market.tell(at, moved("0.91", "0.5" if at % 2 else "1.5"), refused=ETH)
+    assert EventType.ACCOUNT_BANKRUPT in {it.type for it in said}
+    assert market.marks.prices.waiting == {}
 
 
 @pytest.mark.parametrize("dust", ["0.00000001", "-0.000000000000000001"])

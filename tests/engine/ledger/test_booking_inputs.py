@@ -100,6 +100,8 @@ def test_order_when_it_says_how_it_fills_then_all_of_it_is_kept():
 def test_order_when_of_a_spot_pair_then_it_rests_in_the_shared_pool_whatever_mode_it_names():
     state = filled(holding(POLICY), update("o", 1, "BTC-USDT", margin_mode=MarginMode.ISOLATED))
     assert state.orders == {"o": order("BTC-USDT", 1, 50_000)}
+    # no position is there to be closed by it
+    assert filled(holding(POLICY), update("o", 1, "BTC-USDT", reduce_only=True)).orders == state.orders
 
 
 def test_order_when_its_symbol_is_unknown_then_refused():

@@ -239,6 +239,17 @@ def test_hyperliquid_when_meta_then_half_of_the_initial_rate_maintains(*, wrappe
     )
 
 
+@pytest.mark.parametrize("tables", [{}, {"marginTables": [[55, {"marginTiers": []}]]}])
+def test_hyperliquid_when_a_margin_table_is_missing_then_that_row_is_told(tables: dict[str, Any]) -> None:
+    rows = [
+        {"name": "BTC", "szDecimals": 5, "maxLeverage": 40, "marginTableId": 55},
+        {"name": "ETH", "szDecimals": 4, "maxLeverage": 25, "marginTableId": 25},
+    ]
+    text, left_out = converted({"universe": rows} | tables)
+    assert left_out == ("BTC: its margin table 55 is not in the file",)
+    assert list(parse(text).instruments) == ["ETH"]
+
+
 def market(**other: Any) -> dict[str, Any]:
     return {
         "id": "SOL-USDT-SWAP",
@@ -288,6 +299,13 @@ def test_ccxt_when_markets_and_tiers_then_the_venues_own_names(*, as_list: bool)
         ({"result": "error", "error": "apiLimitExceeded"}, "apiLimitExceeded"),
         ({"label": "INVALID_KEY", "message": "Invalid key provided"}, "INVALID_KEY: Invalid key provided"),
         ({"success": False, "code": 602, "message": "Signature failed"}, "602: Signature failed"),
+        ({"code": 0, "msg": "Service unavailable from a restricted location"}, "restricted location"),
+        ([{"code": -1121, "msg": "Invalid symbol."}], "-1121: Invalid symbol."),
+        ({"code": "429000"}, "429000: no reason is given"),
+        ({"code": "50000", "msg": "", "data": []}, "50000: no reason is given"),
+        ({"message": "NotFound"}, "NotFound"),
+        ({"error": 1015}, "1015: no reason is given"),
+        ({"errors": [{"code": 3, "message": "bad"}]}, "3: bad"),
         (
             {"status": "err", "response": "User or API Wallet does not exist."},
             "User or API Wallet does not exist.",
@@ -333,6 +351,74 @@ def listed(symbol: str, **other: Any) -> dict[str, Any]:
 
 
 BRACKET = {"notionalFloor": 0, "initialLeverage": 50, "maintMarginRatio": 0.01, "cum": 0}
+
+
+META = {"universe": [{"name": "BTC", "szDecimals": 5, "maxLeverage": 40}]}
+
+
+def option(**other: Any) -> dict[str, Any]:
+    """One of Bybit's."""
+    return linear("ETH-26JUN26-3000-P", optionsType="Put", baseCoin="ETH", deliveryTime="") | other
+
+
+@pytest.mark.parametrize("kept", ["as answered", "inner", "rows", "pages", "result", "data"])
+def test_answer_when_its_envelope_was_taken_off_or_another_put_around_then_its_rows_are_read(
+    kept: str,
+) -> None:
+    rows = [
+        limit("ETHUSD", "100", "0.01", "0.02", "50"),
+        limit("SOLUSDT", "100", "0.01", "0.02", "50"),
+    ]
+    inner = {"list": rows} if kept in {"inner", "rows"} else {"category": "linear", "list": rows[1:]}
+    answer: Any = {"retCode": 0, "retMsg": "OK", "result": inner}
+    kinds = {
+        "as answered": answer,
+        "inner": inner,
+        "rows": rows,
+        "pages": [answer, limits(rows[0], category="inverse")],
+        "result": {"result": answer},
+        "data": {"data": [inner], "more": False} if kept == "pages" else {"data": answer},
+    }
+    policy = policy_of(kinds[kept])
+    payoffs = {name: it.payoff.value for name, it in policy.instruments.items()}
+    inverse = {"ETHUSD": "inverse"} if kept in {"inner", "rows", "pages"} else {}
+    assert payoffs == {"SOLUSDT": "linear"} | inverse
+
+
+@pytest.mark.parametrize(
+    ("rows", "name"),
+    [
+        ([linear()], "SOLUSDT"),
+        ([META["universe"][0]], "BTC"),
+        ({"result": META}, "BTC"),
+        ({"result": [{"symbol": "AUSDT", "brackets": [BRACKET]}]}, "AUSDT"),
+        ({"data": {"symbols": [listed("AUSDT")]}}, "AUSDT"),
+        ([listed("AUSDT")], "AUSDT"),
+    ],
+)
+def test_rows_when_they_stand_elsewhere_than_the_venue_puts_them_then_known_by_their_keys(
+    rows: Any, name: str
+) -> None:
+    text = converted(rows).text
+    policy = parse(text) if "\n[tiers]" in text else with_tiers(text, name)
+    assert list(policy.instruments) == [name]
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (option(symbol="PUT"), "PUT: no time of expiry"),
+        (option(symbol="PUT", deliveryTime="1780000000000"), "PUT: no strike"),
+        (option(symbol="ETH-26JUN26-0-P"), "strike must be > 0"),
+        (option(symbol="ETH-26JUN26-x-P"), "strike 'x' is not a number"),
+    ],
+)
+def test_option_when_nothing_says_a_strike_above_zero_then_its_row_is_told(
+    row: dict[str, Any], words: str
+) -> None:
+    text, left_out = converted({"result": {"list": [linear(), row]}})
+    assert text.count("[instruments.") == 1
+    assert words in left_out[0]
 
 
 def test_rows_when_some_are_bad_then_each_is_one_message_and_the_others_are_imported() -> None:

@@ -10,7 +10,7 @@ import pytest
 from engine.events.effects import AccountRisk
 from engine.inputs import Topic
 from engine.ladder import Band, LadderState
-from engine.ledger.accounts import AccountState, Progress, Stop
+from engine.ledger.accounts import AccountState, OpenOrder, Progress, Stop
 from engine.ledger.applying import not_judged
 from engine.ledger.applying import stopped as stopped_by
 from engine.rejections import RejectionCode
@@ -148,6 +148,18 @@ def test_show_when_the_policy_does_not_list_a_holding_then_named(redis_env: dict
     said = unimargin("account", "show", "alice", env=redis_env)
     assert said.code == 1
     assert "instrument DOGE-PERP, asset DOGE" in said.err
+
+
+def test_show_when_only_an_order_and_dust_are_of_what_left_the_policy_then_shown_without_them(
+    redis_env: dict[str, str],
+) -> None:
+    order = OpenOrder(symbol="GONE-PERP", quantity=Decimal(1), price=Decimal(1))
+    balances = {**ALICE.balances, "GONE": Decimal("1e-18")}
+    state = msgspec.structs.replace(ALICE, balances=balances, orders={"o": order})
+    leave_state(redis_env["UNIMARGIN_REDIS_URL"], 0, [state], [IN_CALL], marks_now(QUOTES))
+    shown = unimargin("account", "show", "alice", "--json", env=redis_env).json
+    assert shown["balances"].keys() == ALICE.balances.keys()
+    assert (shown["orders"], shown["pools"][0]["degraded"]) == ([], False)
 
 
 def test_list_when_the_policy_does_not_list_what_one_holds_then_it_is_degraded_and_the_others_are_listed(

@@ -172,6 +172,14 @@ def test_import_files_when_a_row_is_bad_then_told_on_standard_error_and_the_rest
     assert parse(said.out).name == "mine"
 
 
+def test_import_files_when_the_name_has_quotes_then_it_is_the_policys(tmp_path: Path) -> None:
+    bracket = {"notionalFloor": 0, "initialLeverage": 50, "maintMarginRatio": 0.01, "cum": 0}
+    file = tmp_path / "brackets.json"
+    file.write_text(json.dumps([{"symbol": "AUSDT", "brackets": [bracket]}]))
+    said = unimargin("policy", "import", "files", str(file), "--name", 'the "new" one')
+    assert parse(said.out).name == 'the "new" one'
+
+
 def test_import_files_when_the_venue_answered_with_an_error_then_told_with_code_2(tmp_path: Path) -> None:
     file = tmp_path / "answer.json"
     file.write_text('{"code": -2015, "msg": "Invalid API-key"}')

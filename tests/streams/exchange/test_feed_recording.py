@@ -121,6 +121,13 @@ def test_a_window_then_limits_what_is_played(tmp_path: Path, policy: Policy) -> 
     assert scenario.start_prices["XRP-USDT-PERP"] == 5
 
 
+def test_a_window_when_no_row_lies_in_it_then_that_is_told(tmp_path: Path, policy: Policy) -> None:
+    path = written(tmp_path, f"{TRADES}{T0},XRP,2,1\n")
+    for window in ({"from_ms": T0 + 1}, {"to_ms": T0}, {"from_ms": T0 + 5, "to_ms": T0}):
+        with pytest.raises(RecordingError, match="no row lies in the window asked for"):
+            Recording(path, policy, **window)
+
+
 def test_speed_max_then_gives_no_times(tmp_path: Path, policy: Policy) -> None:
     scenario = Recording(written(tmp_path, f"{TRADES}{T0},XRP,2,1\n{T0 + 5000},XRP,3,1\n"), policy)
     assert not scenario.paced
@@ -136,7 +143,7 @@ def test_rows_slightly_late_then_are_due_at_once(tmp_path: Path, policy: Policy)
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "line 1: the header '' is none of"),
+        ("", "line 1: the file has no rows"),
         ("ts_ms,symbol,rate\n1,BTC,0.1\n", "line 1: the header 'ts_ms,symbol,rate' is none of"),
         (f"{TRADES}{T0},BTCUSD,100\n", "line 2: 3 fields, the header names 4"),
         (f"{TRADES}noon,BTCUSD,100,1\n", "line 2: ts_ms: time 'noon' is in no unit that is known"),
@@ -159,7 +166,7 @@ def test_rows_slightly_late_then_are_due_at_once(tmp_path: Path, policy: Policy)
             f"{BARS}{T0 - 1},BTC,1,1,1,1,0\n{T0},BTC,1,1,1,1,0\n{T0 - 1},BTC,1,1,1,1,0\n",
             "1 ms before an earlier row's, 0 ms allowed: sort the rows by time",
         ),
-        (TRADES, "no row to play"),
+        (TRADES, "no row to play: there is none below the header"),
         (f"{TRADES}{T0},BNBUSD,1,1\n", "symbols not priced: BNBUSD"),
     ],
 )

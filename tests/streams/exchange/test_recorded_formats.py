@@ -14,6 +14,7 @@ import pytest
 
 from engine.policy import Policy, parse
 from streams.config.settings import load_policy, policy_text
+from streams.config.shipped_policies import shipped_policy
 from streams.exchange.feed_errors import FeedError, RecordingError
 from streams.exchange.market.market_path import RecordedPath
 from streams.exchange.market.recorded_layout import Reading
@@ -80,6 +81,17 @@ def told(path: Path, policy: Policy, reading: Reading | None = None) -> str:
         "PF_XBTUSD",
         "PI_XBTUSD",
         "BTCFDUSD",
+        "BTC:USDT",
+        "btc:usd",
+        "pf_xbtusd",
+        "tBTCUSD",
+        "tBTCUST",
+        "tBTCF0:USTF0",
+        "BTCUSDTPERP",
+        "BTCUSDT_UMCBL",
+        "XBTUSDTM",
+        "XBTUSDM",
+        "BTC-PERP-INTX",
     ],
 )
 def test_symbol_when_it_names_the_coin_in_dollars_then_it_drives_contract_and_index(
@@ -108,6 +120,11 @@ def test_symbol_when_it_names_the_coin_in_dollars_then_it_drives_contract_and_in
         "BTCDOMUSDT",
         "BTCUP",
         "NOBTC",
+        "BTC:EUR",
+        "tBTCEUR",
+        "tETHBTC",
+        "tBTCF0:USD",
+        "BTCPERPM",
     ],
 )
 def test_symbol_when_its_price_is_of_another_kind_then_it_drives_nothing_and_the_accepted_forms_are_told(
@@ -130,6 +147,32 @@ def test_own_symbols_when_both_are_recorded_then_each_drives_itself(tmp_path: Pa
     ]
     path = RecordedPath(Recording(recorded(tmp_path, TRADES + rows), policy, speed=1.0), policy)
     assert path.at(1.0)["BTC"] == 100.0
+
+
+@pytest.mark.parametrize(
+    ("name", "symbol", "driven"),
+    [
+        ("deribit-standard", "BTC-PERPETUAL", {"BTC-PERPETUAL", "BTC-USD", "BTC_USDC-PERPETUAL"}),
+        ("binance-coinm", "btcusd_perp", {"BTCUSD_PERP"}),
+        ("binance-coinm", "XBTUSD", {"BTCUSD_PERP"}),
+        ("binance-coinm", "BTCUSD_261225", {"BTCUSD_261225"}),
+        ("okx-portfolio", "BTC-USD-270326-100000-C", {"BTC-USD-270326-100000-C"}),
+        ("okx-portfolio", "BTC-USDT-270326", {"BTC-USDT-270326"}),
+    ],
+)
+def test_own_symbol_when_coin_margined_dated_or_an_option_then_it_is_played_as_well(
+    tmp_path: Path, name: str, symbol: str, driven: set[str]
+) -> None:
+    policy = load_policy(shipped_policy(name))
+    played = prices(Recording(recorded(tmp_path, f"{TRADES}{T0},{symbol},101,1\n"), policy))
+    assert {symbol for _, symbol, _ in played} == driven
+
+
+def test_map_when_it_names_a_dated_contract_of_the_policy_then_that_is_played(tmp_path: Path) -> None:
+    path = recorded(tmp_path, f"{TRADES}{T0},BTCUSD_250328,101,1\n")
+    reading = Reading(renamed={"BTCUSD_250328": "BTCUSD_261225"})
+    played = prices(Recording(path, load_policy(shipped_policy("binance-coinm")), reading=reading))
+    assert [(symbol, price) for _, symbol, price in played] == [("BTCUSD_261225", Decimal(101))]
 
 
 def test_own_symbol_when_alone_then_the_others_of_its_coin_follow(tmp_path: Path, policy: Policy) -> None:
@@ -200,6 +243,10 @@ def test_map_when_the_policy_does_not_price_that_then_the_nearest_is_told(
         ("2025-10-09 08:53:20", "2025-10-09 08:53:21.000"),
         ("2025-10-09 08:53:20.5 UTC", "2025-10-09 08:53:21.123456789 UTC"),
         ("20251009T085320Z", "20251009T085321Z"),
+        ("2025-10-09t08:53:20z", "2025-10-09t08:53:21z"),
+        ("2025-10-09 08:53:20 utc", "2025-10-09 08:53:21 utc"),
+        ("1760000000000.0", "1760000001000.75"),
+        ("1760000000000", "1.760000001e+12"),
     ],
 )
 def test_times_when_in_any_known_unit_then_they_are_the_moments_meant(
@@ -209,6 +256,31 @@ def test_times_when_in_any_known_unit_then_they_are_the_moments_meant(
     moments = [moment for moment, *_ in prices(Recording(recorded(tmp_path, rows), policy))]
     begin = datetime(2025, 10, 9, 8, 53, 20, tzinfo=UTC).timestamp() * 1000
     assert [int(it or 0) // 1000 for it in moments] == [begin // 1000, begin // 1000 + 1]
+
+
+@pytest.mark.parametrize(
+    ("head", "row"),
+    [
+        ("date,time,symbol,price", "2025-10-09,{},XRP,2"),
+        ("Symbol,Price,Time,Date", "XRP,2,{},20251009"),
+        ("Date,Time,Symbol,Open,High,Low,Close", "2025-10-09,{},XRP,2,2,2,2"),
+    ],
+)
+def test_times_when_day_and_time_of_day_are_two_columns_then_they_are_one_time(
+    tmp_path: Path, policy: Policy, head: str, row: str
+) -> None:
+    times = ("085320", "085420") if "20251009" in row else ("08:53:20", "08:54:20.000")
+    text = "".join(f"{it}\n" for it in (head, *map(row.format, times)))
+    begin = int(datetime(2025, 10, 9, 8, 53, 20, tzinfo=UTC).timestamp() * 1000)
+    moments = [moment for moment, *_ in prices(Recording(recorded(tmp_path, text), policy))]
+    assert {begin, begin + 60_000} <= set(moments)
+
+
+def test_times_when_a_date_for_people_stands_beside_the_time_then_the_time_counts(
+    tmp_path: Path, policy: Policy
+) -> None:
+    text = "date,time,symbol,price\nThu Oct 9,1760000000,XRP,2\n2025-10-09,1760000001,XRP,3\n"
+    assert [moment for moment, *_ in prices(Recording(recorded(tmp_path, text), policy))] == [T0, T0 + 1000]
 
 
 @pytest.mark.parametrize(
@@ -235,6 +307,8 @@ def test_times_when_in_any_known_unit_then_they_are_the_moments_meant(
         ("08:53", "08:54", "is in no unit that is known"),
         ("", "1760000000", "line 2: time: time '' is in no unit that is known"),
         ("inf", "1760000000", "is in no unit that is known"),
+        ("1760000000000", "1760000001.5", "is in seconds, the file's first is in milliseconds"),
+        ("9" * 5_000, "1760000000", f"time '{'9' * 40}...' is in no unit"),
     ],
 )
 def test_times_when_the_unit_changes_or_is_not_known_then_line_and_unit_are_told(
@@ -281,6 +355,15 @@ HEADS = {
         "BTC-USDT-SWAP,7,buy,101,1,1760000000000",
     ),
     "XBTUSD.csv": ("time,open,high,low,close,vwap,volume,count", "1760000000,101,103,99,102,100,5,7"),
+    "BINANCE_BTCUSDT, 60.csv": ("time,open,high,low,close,Volume", "1760000000,101,103,99,102,5"),
+    "btc-usd-max.csv": ("snapped_at,price,market_cap,total_volume", "2025-10-09 08:53:20 UTC,101,1,1"),
+    "BTC_2025.csv": (
+        "timeOpen;timeClose;timeHigh;timeLow;open;high;low;close;volume;marketCap;timestamp",
+        (
+            '"2025-10-09T08:53:20.000Z";"2025-10-09T08:54:19.999Z";"2025-10-09T08:53:21Z";"2025-10-09T08:53:22Z";'
+            '101;103;99;102;5;1;"2025-10-09T08:54:19.999Z"'
+        ),
+    ),
     "plain.csv": (
         "Timestamp,Symbol,Open,High,Low,Close,Volume",
         "2025-10-09 08:53:20,BTCUSD,101,103,99,102,5",
@@ -402,6 +485,13 @@ def zipped(**members: str) -> bytes:
         ("rows.csv.xz", lzma.compress(ROWS.encode())),
         ("rows.zip", zipped(rows_csv=ROWS)),
         ("rows_and_more.zip", zipped(rows_csv=ROWS, CHECKSUM="abc", **{"__MACOSX/rows_csv": "x"})),
+        ("rows_and_text.zip", zipped(rows_csv=ROWS, **{"README.txt": "a,b", "day/._rows_csv": "x"})),
+        (
+            "comments.csv",
+            f"# made by hand\n{ROWS}# the end, at last\n".replace("\r\n", "\n# so far\n", 1).encode(),
+        ),
+        ("one_behind_the_other.csv", (ROWS + TRADES).encode()),
+        ("separator.csv", f'"sep=;"\n{ROWS.replace(",", ";")}'.encode()),
     ],
 )
 def test_file_when_packed_or_written_otherwise_then_it_is_read(
@@ -422,6 +512,13 @@ def test_file_when_packed_or_written_otherwise_then_it_is_read(
         ("empty.zip", zipped(a_csv=ROWS)[:40] + b"broken", "cannot be read"),
         ("rows.parquet", b"PAR1....", "it is a Parquet file"),
         ("rows.csv.zst", b"\x28\xb5\x2f\xfd....", "packed with zstd"),
+        ("rows.xlsx", zipped(**{"[Content_Types].xml": "<a/>", "xl/a.xml": "<a/>"}), "it is an Excel file"),
+        ("rows.tar", b"rows.csv" + bytes(504) + ROWS.encode(), "it has zero bytes: no text"),
+        ("no_mark.csv", ROWS.encode("utf-16-le"), "text in UTF-16 or UTF-32 that does not say so"),
+        ("nothing.csv", b"", "line 1: the file has no rows"),
+        ("remarks.csv", b"# nothing\n\n", "line 1: the file has no rows"),
+        ("page.csv", b"<html>" + b"x" * 9_000, f"the header '<html>{'x' * 194}...' is none of"),
+        ("long.csv", f"{TRADES}{T0},BTC,{'1' * 9_000},1\n".encode(), f"price '{'1' * 60}' has more than 24"),
         (
             "comma.csv",
             f"{TRADES.replace(',', ';')}{T0};BTC;100,5;1\n".encode(),
@@ -444,7 +541,7 @@ def test_rows_when_newest_first_then_they_are_played_oldest_first(tmp_path: Path
     assert scenario.end_ms() == T0 + 1_499_000
 
 
-@pytest.mark.parametrize("price", ["", "NaN", "null", "0", "-5", "0.00"])
+@pytest.mark.parametrize("price", ["", "NaN", "null", "#N/A", "0", "-5", "0.00"])
 def test_rows_when_they_say_no_price_then_they_are_left_out_and_told(
     tmp_path: Path, policy: Policy, price: str
 ) -> None:
@@ -468,6 +565,29 @@ def test_jump_when_nothing_confirms_it_then_it_is_left_out_and_else_played(
     (said,) = told_left_out([scenario])
     assert "3 rows left out: a price 10 times away" in said
     assert "line 3" in said
+
+
+@pytest.mark.parametrize("hours", [(0, 3, 4, 5), (0, 1, 4, 5), (0, 2, 4, 5)])
+def test_bars_when_some_are_missing_then_the_others_keep_their_length(
+    tmp_path: Path, policy: Policy, hours: tuple[int, ...]
+) -> None:
+    head, hour_ms = "ts_ms,symbol,open,high,low,close,volume\n", 3_600_000
+    rows = "".join(f"{T0 + hour * hour_ms},XRP,2,3,1,2.5,9\n" for hour in hours)
+    moments = [moment for moment, *_ in prices(Recording(recorded(tmp_path, head + rows), policy))]
+    assert moments == [T0 + hour * hour_ms + part * hour_ms // 10 for hour in hours for part in (0, 3, 6, 9)]
+
+
+def test_bars_when_every_price_symbol_is_recorded_at_once_then_their_length_is_seen_still(
+    tmp_path: Path, policy: Policy
+) -> None:
+    head, hour_ms = "ts_ms,symbol,open,high,low,close,volume\n", 3_600_000
+    rows = "".join(
+        f"{T0 + hour * hour_ms},{symbol},2,3,1,2.5,9\n"
+        for hour in range(2)
+        for symbol in policy.price_symbols
+    )
+    played = prices(Recording(recorded(tmp_path, head + rows), policy))
+    assert max(moment or 0 for moment, *_ in played) == T0 + hour_ms + 9 * hour_ms // 10
 
 
 def test_bars_when_one_comes_twice_then_once_is_played_and_another_one_is_refused(

@@ -92,7 +92,7 @@ def test_replay_when_a_file_breaks_off_then_says_where_and_leaves_the_old_events
     [
         ("empty.jsonl", b"", "nothing to replay"),
         ("blank.jsonl", b"\n\n", "nothing to replay"),
-        ("empty.csv", b"", "is none of: ts_ms"),
+        ("empty.csv", b"", "the file has no rows"),
         ("header.csv", b"ts_ms,symbol,price,qty\n", "no row to play"),
         ("other.csv", b"ts_ms,symbol,price,qty\n1760000000000,DOGSUSD,1,1\n", "no row to play"),
         ("not.jsonl.gz", b"plain text", "cannot be read"),
@@ -149,3 +149,15 @@ def test_replay_when_no_broker_answers_then_says_so() -> None:
     told = unimargin("replay", "--from-topics", env={"UNIMARGIN_KAFKA_BOOTSTRAP_SERVERS": NOWHERE})
     assert (told.code, told.out) == (1, "")
     assert NOWHERE in told.err
+
+
+@pytest.mark.parametrize("name", ["day.jsonl", "day.jsonl.gz"])
+def test_replay_when_a_file_begins_with_the_mark_of_its_encoding_then_its_first_message_is_read(
+    tmp_path: Path, policy: Path, name: str
+) -> None:
+    data = written(
+        tmp_path / name, [b"\xef\xbb\xbf" + deposited("alice", 8_000), bought("alice", 1, 50_000), *quoted(0)]
+    )
+    told = unimargin("replay", "--data", str(data), "--policy", str(policy), "--json")
+    assert told.code == 0, told.err
+    assert told.json["quarantined"] == {}
