@@ -1,4 +1,6 @@
-# The words of the runbooks with kubectl: README.md. NAMESPACE is where unimargin runs.
+# The words of the runbooks with kubectl, 1.31 or later: README.md. NAMESPACE is where unimargin runs, OVERLAY what was applied there.
+_unimargin_sets='app.kubernetes.io/component in (worker, standby)'
+
 _unimargin_place() {
     case $1 in
         worker-*) echo "pod/$1" ;;
@@ -9,7 +11,7 @@ _unimargin_place() {
 }
 
 on() {
-    local word=$1 namespace=${NAMESPACE:-unimargin} name
+    local word=$1 namespace=${NAMESPACE:-unimargin} overlay=${OVERLAY:-deploy/kubernetes/production} name place
     shift
     case $word in
         states) kubectl get pods --namespace "$namespace" --output wide ;;
@@ -21,33 +23,47 @@ on() {
             ;;
         ask) kubectl get --raw "/api/v1/namespaces/$namespace/pods/$1:9108/proxy$2" ;;
         start)
-            if [ "$#" -eq 0 ]; then
-                kubectl apply --kustomize "${OVERLAY:-deploy/kubernetes/production}"
-            else
-                for name; do
-                    case $(_unimargin_place "$name") in
-                        pod/*) kubectl wait --namespace "$namespace" --for condition=Ready --timeout 120s "$(_unimargin_place "$name")" ;;
-                        *) kubectl rollout status --namespace "$namespace" --timeout 120s "$(_unimargin_place "$name")" ;;
-                    esac
-                done
-            fi
+            [ "$#" -gt 0 ] || kubectl apply --server-side --kustomize "$overlay"
+            for name; do
+                place=$(_unimargin_place "$name")
+                case $place in
+                    pod/*)
+                        # After `on stop` there are no pods to wait for: only the overlay knows how many there were.
+                        if [ "$(kubectl get --namespace "$namespace" --output 'jsonpath={.spec.replicas}' statefulset/worker)" = 0 ]; then
+                            kubectl apply --server-side --kustomize "$overlay" --selector "$_unimargin_sets"
+                        fi
+                        kubectl wait --namespace "$namespace" --for create --timeout 120s "$place" &&
+                            kubectl wait --namespace "$namespace" --for condition=Ready --timeout 120s "$place"
+                        ;;
+                    *) kubectl rollout status --namespace "$namespace" --timeout 120s "$place" ;;
+                esac
+            done
             ;;
-        stop) kubectl scale --namespace "$namespace" --replicas 0 statefulset/worker statefulset/standby ;;
+        stop)
+            kubectl scale --namespace "$namespace" --replicas 0 statefulset/worker statefulset/standby
+            kubectl wait --namespace "$namespace" --for delete --timeout 120s pod --selector "$_unimargin_sets"
+            ;;
         restart)
             for name; do
-                case $(_unimargin_place "$name") in
-                    pod/*) kubectl delete --namespace "$namespace" "$(_unimargin_place "$name")" ;;
-                    *) kubectl rollout restart --namespace "$namespace" "$(_unimargin_place "$name")" ;;
+                place=$(_unimargin_place "$name")
+                case $place in
+                    pod/*) kubectl delete --namespace "$namespace" "$place" ;;
+                    *) kubectl rollout restart --namespace "$namespace" "$place" ;;
                 esac
             done
             ;;
         kill)
             for name; do
-                kubectl delete --namespace "$namespace" --grace-period 0 --force "$(_unimargin_place "$name")"
+                place=$(_unimargin_place "$name")
+                case $place in
+                    pod/*) kubectl delete --namespace "$namespace" --grace-period 0 --force "$place" ;;
+                    *) kubectl delete --namespace "$namespace" --grace-period 0 --force pod --selector "app.kubernetes.io/component=${place#*/}" ;;
+                esac
             done
             ;;
         unimargin)
-            name=$(kubectl get pods --namespace "$namespace" --selector app.kubernetes.io/component=worker --output name | head -n 1)
+            # A worker, or an API where all workers are stopped: both have the settings.
+            name=$(kubectl get pods --namespace "$namespace" --selector 'app.kubernetes.io/component in (worker, api)' --output name | sort | tail -n 1)
             kubectl exec --namespace "$namespace" "$name" -- unimargin "$@" --config /etc/unimargin/settings.env
             ;;
         redis-cli) kubectl exec --namespace "${REDIS_NAMESPACE:-redis}" "${REDIS_POD:-redis-0}" -- redis-cli "$@" ;;
