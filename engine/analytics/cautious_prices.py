@@ -1,7 +1,5 @@
 """What a doubted index may be, taken as it is worse for an account: nothing is opened or withdrawn on a doubted price."""
 
-from decimal import Decimal
-
 import msgspec
 
 from engine.ledger.accounts import AccountState
@@ -29,10 +27,5 @@ def cautious(state: AccountState, prices: Prices, policy: Policy) -> Prices:
                 _replace(prices, marks={**prices.marks, rules.index: _replace(mark, price=end)})
                 for end in ends
             ]
-            prices = min(moved, key=lambda at: _free(state, at, policy))
+            prices = min(moved, key=lambda at: shared_figures(state, at, policy).free)
     return prices
-
-
-def _free(state: AccountState, prices: Prices, policy: Policy) -> Decimal:
-    figures = shared_figures(state, prices, policy)
-    return figures.collateral_value - figures.initial_margin

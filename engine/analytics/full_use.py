@@ -18,9 +18,8 @@ from engine.ledger.accounts import Position
 from engine.margin.position_margin import position_margin
 from engine.numbers import ONE, ZERO, divide, exact
 from engine.policy import Policy
-from engine.policy.rules.policy_switches import InitialRule, InstrumentKind, MaintenanceRule
+from engine.policy.rules.policy_switches import CONTRACTS, InitialRule, MaintenanceRule
 
-_CONTRACTS = frozenset({InstrumentKind.PERPETUAL, InstrumentKind.FUTURE})
 _LEVERAGE_MAX = Decimal(10_000)
 """More than any tier allows: the tier's own rate decides."""
 
@@ -38,7 +37,7 @@ class FullUse(NamedTuple):
 def least_ratios(policy: Policy) -> Iterator[FullUse]:
     """The least ratio of a fully used account in each contract, and under portfolio margin; 0 MM has none and is left out."""
     for symbol, instrument in sorted(policy.instruments.items()):
-        if instrument.kind in _CONTRACTS:
+        if instrument.kind in CONTRACTS:
             found = list(_ratios(symbol, policy))
             if found:
                 yield min(found, key=lambda it: it.ratio)

@@ -27,10 +27,9 @@ from engine.margin.margin_model import shared_figures
 from engine.marks.mark_book import Prices
 from engine.numbers import ZERO
 from engine.policy import Policy
-from engine.policy.rules.policy_switches import InstrumentKind
+from engine.policy.rules.policy_switches import CONTRACTS
 from engine.position_keys import position_key
 
-_CONTRACTS = frozenset({InstrumentKind.PERPETUAL, InstrumentKind.FUTURE})
 _replace = msgspec.structs.replace
 
 
@@ -46,7 +45,7 @@ class Outcome(msgspec.Struct, frozen=True):
     @property
     def free(self) -> Decimal:
         """What is left above initial margin; inside `numbers.exact()`."""
-        return self.figures.collateral_value - self.figures.initial_margin - self.lacking
+        return self.figures.free - self.lacking
 
 
 def losing_sides(state: AccountState, prices: Prices, policy: Policy) -> list[frozenset[str]]:
@@ -63,7 +62,7 @@ def losing_sides(state: AccountState, prices: Prices, policy: Policy) -> list[fr
 
 def _loses(order: OpenOrder, prices: Prices, policy: Policy) -> bool:
     instrument, mark = policy.instruments[order.symbol], prices.marks.get(order.symbol)
-    if order.reduce_only or mark is None or instrument.kind not in _CONTRACTS:
+    if order.reduce_only or mark is None or instrument.kind not in CONTRACTS:
         return False
     entered = instrument.value(order.quantity, order.price)
     return instrument.profit(entered, instrument.value(order.quantity, mark.price)) < 0

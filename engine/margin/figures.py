@@ -72,7 +72,12 @@ class Figures(msgspec.Struct, frozen=True, gc=False):
     def available_margin(self) -> Decimal:
         """max(0, collateral value - initial margin): what may open new positions."""
         with exact():
-            return max(ZERO, self.collateral_value - self.initial_margin)
+            return max(ZERO, self.free)
+
+    @property
+    def free(self) -> Decimal:
+        """Collateral value - initial margin, below 0 where it does not cover what is open. Inside `numbers.exact()`."""
+        return self.collateral_value - self.initial_margin
 
     @property
     def standing(self) -> Standing:

@@ -17,10 +17,10 @@ from engine.margin.quotes import mark_price, open_interest
 from engine.marks.mark_book import Prices
 from engine.numbers import ZERO
 from engine.policy import Policy
-from engine.policy.rules.policy_switches import InstrumentKind, NotionalBasis
+from engine.policy.rules.policy_switches import CONTRACTS, NotionalBasis
 from engine.position_keys import position_key, symbol_of
 
-_CONTRACTS, _OF_MARK = {InstrumentKind.PERPETUAL, InstrumentKind.FUTURE}, NotionalBasis.MARK
+_OF_MARK = NotionalBasis.MARK
 
 
 def pool_totals(totals: Totals, policy: Policy) -> dict[str, Totals]:
@@ -40,7 +40,7 @@ def goes_by_sums(
     symbol = symbol_of(market)
     rules = policy.margin_rules(symbol)
     return (
-        policy.instruments[symbol].kind in _CONTRACTS
+        policy.instruments[symbol].kind in CONTRACTS
         and not rules.order_loss
         and rules.notional is _OF_MARK
         and symbol in prices.marks

@@ -20,6 +20,10 @@ class InstrumentKind(StrEnum):
     """A call or a put; its premium is paid in cash."""
 
 
+CONTRACTS = frozenset({InstrumentKind.PERPETUAL, InstrumentKind.FUTURE})
+"""What has a mark of its own and is held at an entry price."""
+
+
 class Payoff(StrEnum):
     """In what a contract pays."""
 

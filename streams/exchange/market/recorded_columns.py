@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from streams.exchange.market.recorded_text import shown
 from streams.exchange.market.recorded_times import is_time
 
 OPEN_HIGH_LOW_CLOSE = ("open", "high", "low", "close")
@@ -154,7 +155,7 @@ def columns_of(first: Sequence[str], wanted: Mapping[str, str]) -> Columns:
         if _is(bare, first):
             return _headless(bare)
     raise ColumnsFault(
-        f"the header {_shown(','.join(first))} is none of: {described()}; anything else: "
+        f"the header {shown(','.join(first), _SHOWN_MAX)} is none of: {described()}; anything else: "
         "--columns time=NAME,symbol=NAME,price=NAME (or open=,high=,low=,close=), with names or numbers of columns"
     )
 
@@ -173,10 +174,6 @@ def described() -> str:
 def is_heading(line: str) -> bool:
     """Whether a line stands above the header, as some vendors put their address there."""
     return line.lstrip('"').startswith(("http://", "https://", "sep="))
-
-
-def _shown(header: str) -> str:
-    return repr(header if len(header) <= _SHOWN_MAX else f"{header[:_SHOWN_MAX]}...")
 
 
 def _title(text: str) -> str:

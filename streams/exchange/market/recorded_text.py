@@ -101,6 +101,11 @@ def _other_kind(kind: str) -> OSError:
     return OSError(f"it is {kind}; csv, plain or in gzip, zip, bzip2 or xz, is read")
 
 
+def shown(text: str, characters_max: int) -> str:
+    """A piece of a file in quotes, cut for a message."""
+    return repr(text if len(text) <= characters_max else f"{text[:characters_max]}...")
+
+
 def delimiter_of(line: str) -> str:
     """What separates the fields of a file, by its first line."""
     return max(DELIMITERS, key=line.count)

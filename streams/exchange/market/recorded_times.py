@@ -12,6 +12,8 @@ from functools import lru_cache
 
 import msgspec
 
+from streams.exchange.market.recorded_text import shown
+
 SECONDS_MIN, SECONDS_MAX = 946_684_800, 4_102_444_800
 """The years 2000 to 2100."""
 UNITS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
@@ -38,7 +40,7 @@ def clock_of(text: str) -> Clock:
     """The clock of a file by its first time. Raises `TimeFault` where it is none."""
     unit = _unit_of(text)
     if unit is None:
-        raise TimeFault(f"time {_shown(text)} is in no unit that is known: {ACCEPTED}")
+        raise TimeFault(f"time {shown(text, _SHOWN_MAX)} is in no unit that is known: {ACCEPTED}")
     if unit == ISO:
         return Clock(unit, lambda text: _iso_ms(text, unit))
     return Clock(unit, _numbers(unit))
@@ -85,11 +87,7 @@ def _iso_ms(text: str, unit: str) -> int:
 def _other(text: str, unit: str) -> TimeFault:
     found = _unit_of(text)
     said = f"in {found}" if found else f"in no unit that is known ({ACCEPTED})"
-    return TimeFault(f"time {_shown(text)} is {said}, the file's first is in {unit}")
-
-
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}...")
+    return TimeFault(f"time {shown(text, _SHOWN_MAX)} is {said}, the file's first is in {unit}")
 
 
 def _unit_of(text: str) -> str | None:
