@@ -44,8 +44,11 @@ class TetheredProcess:
             raise EmbeddedServiceError(f"{self.name} is not running")
         return self._pid
 
-    def start(self) -> None:
-        """Start the server; it need not be ready yet. Raises EmbeddedServiceError when it cannot be started."""
+    def start(self) -> int:
+        """Start the server and return its process id; it need not be ready yet, and may have ended already.
+
+        Raises EmbeddedServiceError when it cannot be started.
+        """
         if self.running:
             raise EmbeddedServiceError(f"{self.name} is already running as process {self._pid}")
         self._close()
@@ -62,6 +65,7 @@ class TetheredProcess:
         if not first_line:
             raise self.failure("could not be started")
         self._pid = int(first_line)
+        return self._pid
 
     def wait_ready(self, problem: Callable[[], str | None], timeout_s: float) -> None:
         """Return once `problem()` is None. It returns in words why the server is not ready yet.

@@ -116,7 +116,7 @@ class EmbeddedRedis:
         """
         self.data_dir.mkdir(parents=True, exist_ok=True)
         self._check_data_readable()
-        self._process.start()
+        pid = self._process.start()
         with redis.Redis(
             LOOPBACK, self.port, socket_timeout=PING_TIMEOUT_S, socket_connect_timeout=PING_TIMEOUT_S
         ) as client:
@@ -128,7 +128,7 @@ class EmbeddedRedis:
                 except redis.RedisError as error:  # refused while binding, BusyLoadingError while loading
                     return str(error)
                 # Another server on this port would answer in place of ours, which is about to end.
-                return None if answering == self._process.pid else f"process {answering} has port {self.port}"
+                return None if answering == pid else f"process {answering} has port {self.port}"
 
             self._process.wait_ready(problem, timeout_s)
 

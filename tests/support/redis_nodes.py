@@ -61,7 +61,7 @@ class RedisNode:
 
     def start(self) -> None:
         """Start it; it answers on return."""
-        self._process.start()
+        pid = self._process.start()
 
         def problem() -> str | None:
             try:
@@ -69,7 +69,7 @@ class RedisNode:
                     answering = client.info("server")["process_id"]
             except redis.RedisError as error:
                 return str(error)
-            return None if answering == self._process.pid else f"process {answering} has port {self.port}"
+            return None if answering == pid else f"process {answering} has port {self.port}"
 
         self._process.wait_ready(problem, START_S)
 

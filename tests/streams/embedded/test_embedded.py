@@ -27,6 +27,7 @@ from streams.embedded.ports import PORTS, free_port
 from streams.embedded.sync_gate import SyncGroup, parse_sync_group
 
 SESSION_TIMEOUT_MS = 2000
+SLOWER_THAN_A_START_MS = 400
 
 
 @pytest.fixture(scope="module")
@@ -281,6 +282,8 @@ def test_redis_when_it_cannot_start_passes_on_what_the_server_said(
     redis_server: EmbeddedRedis, tmp_path: Path
 ) -> None:
     rival = EmbeddedRedis(tmp_path / "rival", port=redis_server.port)
+    with redis.Redis.from_url(redis_server.url) as client:
+        client.client_pause(SLOWER_THAN_A_START_MS)  # the other server answers for the rival after the rival's end
     with pytest.raises(EmbeddedServiceError, match="Address already in use"):
         rival.start()
 
