@@ -283,7 +283,8 @@ def test_redis_when_it_cannot_start_passes_on_what_the_server_said(
 ) -> None:
     rival = EmbeddedRedis(tmp_path / "rival", port=redis_server.port)
     with redis.Redis.from_url(redis_server.url) as client:
-        client.client_pause(SLOWER_THAN_A_START_MS)  # the other server answers for the rival after the rival's end
+        # The server that has the port answers after the rival's end.
+        client.client_pause(SLOWER_THAN_A_START_MS)
     with pytest.raises(EmbeddedServiceError, match="Address already in use"):
         rival.start()
 
