@@ -49,7 +49,8 @@ class PriceView:
     def believe(self, batch: EncodedInstants, begin: int, end: int) -> list[int]:
         """Take instants `begin` to `end`; the columns have their prices already.
 
-        Returns the numbers of the symbols of which the last of them changes the doubt: how, the columns could not know.
+        Returns the numbers of the symbols of which the last of them changes the doubt, or is late and yet doubted only in part: how much,
+        the columns could not know.
         """
         exact = self._exact
         newest_ns = max(exact.time_ns, batch.newest_ns)
@@ -60,11 +61,14 @@ class PriceView:
             exact.instant = batch[end - 1].name if end > begin else exact.instant
             return []
         changed: set[str] = set()
+        symbols, late = self._encoder.symbols, list[int]()
         for instant in batch[begin:end]:
             changed = exact.take(instant)
             # of a late mark the columns know nothing, also where it changes no doubt
+            marked = self._known(mark.symbol for mark in instant.marks)
+            late = [it for it in marked if not symbols[it]["fresh"]]
             self._refresh(changed.union(mark.symbol for mark in instant.marks))
-        return self._known(changed)
+        return [*{*self._known(changed), *(it for it in late if symbols[it]["haircut"] != UNKNOWN)}]
 
     def prime(self, marks: Sequence[Mark], prices: Prices) -> None:
         """Take these marks, in the columns too, and of `prices` all else."""

@@ -12,10 +12,11 @@ from msgspec.structs import replace
 
 from engine.events.pools import CROSS
 from engine.inputs import Deposit, Fill, MarginMode
-from engine.ladder import Band
-from engine.ledger.accounts import AccountState
+from engine.ladder import Band, LadderState
+from engine.ledger.accounts import AccountState, Stop
 from engine.marks.mark_book import NANOSECONDS
 from engine.numbers import canonical
+from engine.rejections import RejectionCode
 from tests.engine.book.book_twins import Twins, place
 from tests.engine.book.test_book_equivalence import LINES, PERPS, POLICIES, START, closing, holding
 from tests.support.builders import account, seconds
@@ -288,3 +289,21 @@ def test_order_when_a_late_mark_leaves_the_doubt_as_it_was_then_the_columns_stil
         twins.on_marks(twins.mark("BTC-USD", D(400), age_ns=seconds(11)))
     (heading,) = twins.fast.headings([twins.fast._number("alice")])
     assert heading == twins.plain.heading("alice") == 0
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_books_when_a_late_mark_moves_a_price_that_was_doubted_before_then_they_decide_alike(stopped):
+    """Such a mark changes no doubt, and who is flagged already is asked nothing of it: the move itself must be seen."""
+    twins = twin_books()
+    state = account({"USDT": 20}, {"C-PERP": (10, 50)}, name="late")
+    if stopped:
+        stop = Stop(RejectionCode.UNKNOWN_ASSET, 0)
+        state = replace(state, ledger=replace(state.ledger, stop=stop))
+    twins.put(state)
+    twins.judge("late")
+    twins.now_ns = seconds(20)
+    twins.on_marks(twins.mark("C-PERP", D(50)))
+    # 20 USDT * 0.99 secure a maintenance margin of 5 USD; each mark is older than `stale_after_seconds`
+    for price, band in (("1", Band.HEALTHY), *(("0.253", Band.REDUCE_ONLY), ("1", Band.HEALTHY)) * 2):
+        twins.on_marks(twins.mark("USDT-USD", D(price), age_ns=seconds(11)))
+        assert twins.plain.risk("late").pools.get(CROSS, LadderState()).band is band
