@@ -159,6 +159,7 @@ class _Hearing(Generic[K]):
 
     def begin(self, doomed: Sequence[K]) -> Iterator[list[Judgement]]:
         """These come first: all whom this may condemn."""
+        self._breaker.begin_cause()
         if not self._breaker.armed or self._breaker.hold is not None:
             return
         most, whole = self._before, cache(self._court.whole)

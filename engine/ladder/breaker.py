@@ -169,7 +169,7 @@ class Breaker:
         self.before: dict[str, float] = {}
         """Prices before the window, by symbol."""
         self.totals: Stake | None = None
-        """Of the shard, as of the last look at the clock; None until somebody needs it."""
+        """Of the shard, as of the cause that is being heard; None until somebody needs it."""
 
     @property
     def armed(self) -> bool:
@@ -192,7 +192,6 @@ class Breaker:
         """Event time has come to `now_ns`; while nothing is condemned the prices now are those before the window."""
         if self._rules is None:
             return
-        self.totals = None
         window = self._within(now_ns)
         if len(window) < len(self.state.window):
             self.state = _replace(self.state, window=window)
@@ -237,6 +236,13 @@ class Breaker:
         else:
             window = (*window, Condemned(second, stake, occasion.inputs))
         self.state = _replace(self.state, window=window)
+
+    def begin_cause(self) -> None:
+        """What another cause condemns is judged from here on: the whole shard is counted anew where somebody needs it.
+
+        Kept from one cause to the next, it would depend on whom a book asks about, and so would what opens the breaker.
+        """
+        self.totals = None
 
     def begin_holding(self) -> None:
         """From here on liquidations are held; `open` says why when all whom the cause concerns were judged."""
