@@ -571,6 +571,8 @@ class ColumnarBook:
         (self._liquidating.add if running else self._liquidating.discard)(number)
         held = any(pool.held_by is not None for pool in risk.pools.values())
         (self._held.add if held else self._held.discard)(number)
+        if not held:
+            self.breaker.let_go(risk.account)
         self._reasons.put(number, risk)
         self._unpaid.put(number, risk)
 

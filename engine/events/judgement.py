@@ -53,7 +53,7 @@ def judge(
 
     Dust in its wallet counts as none. `cause_ns` is the event time of the instant of marks that caused it.
     `hold` is the number of the opening of the breaker while
-    it is open: nobody enters liquidation or bankruptcy, and no new plan is asked for.
+    it is open: nobody enters liquidation or bankruptcy, and who waits for a plan waits for it.
     """
     events: list[RiskEvent] = []
     cross, waits = NOTHING, False

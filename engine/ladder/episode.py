@@ -48,7 +48,7 @@ class Facts(NamedTuple):
     execution: Execution | None
     """What fills have done of the pool's newest liquidation."""
     hold: int | None = None
-    """Number of the breaker's opening while it is open: no plan is asked for."""
+    """Number of the breaker's opening while it is open: it holds every plan that is due, and nobody fails."""
 
 
 def triggers(before: LadderState, after: LadderState, facts: Facts, policy: Policy) -> list[Trigger]:
@@ -65,8 +65,8 @@ def triggers(before: LadderState, after: LadderState, facts: Facts, policy: Poli
         found.append(Trigger.WORSE if worse else Trigger.BETTER)
     elif after.exit_since_ns is None and _check_due(before, facts.now_ns, policy):
         if after.band in LIQUIDATING:
-            withheld = before.plan_due or facts.hold is not None or _withheld(after, policy)
-            found += [] if withheld else _of_plan(before.request, facts, policy.liquidation, policy.ladder)
+            waits = before.plan_due or _withheld(after, policy)
+            found += [] if waits else _of_plan(before.request, facts, policy.liquidation, policy.ladder)
         else:
             found += _of_shortfall(before, facts, policy.ladder)
     return found
@@ -82,14 +82,14 @@ def remembered(
         )
     if found:
         after = _replace(after, said_ns=facts.now_ns, said_shortfall=facts.shortfall)
-    if set(found) - {Trigger.EXECUTED} or _check_due(before, facts.now_ns, policy):
+    compared = _check_due(before, facts.now_ns, policy)
+    if set(found) - {Trigger.EXECUTED} or compared:
         after = _replace(after, checked_ns=facts.now_ns)
     if Trigger.BETTER in found:
         after = _replace(after, detail_due=False)
     if after.band not in LIQUIDATING:
         return _replace(after, request=None, plan_due=False)
-    if not _PLAN_DUE.isdisjoint(found):
-        after = _replace(after, plan_due=True)
+    after = _with_plan_due(after, facts, found, compared=compared)
     request = after.request
     if request is None:
         return after
@@ -98,6 +98,15 @@ def remembered(
     if Trigger.STUCK in found:
         request = _replace(request, progress_ns=facts.now_ns, failures=request.failures + 1)
     return _replace(after, request=request)
+
+
+def _with_plan_due(after: LadderState, facts: Facts, found: list[Trigger], *, compared: bool) -> LadderState:
+    if not _PLAN_DUE.isdisjoint(found):
+        after = _replace(after, plan_due=True)
+    # known at a comparison or a word, never in between: when it is judged beyond that is the book's affair
+    if after.plan_due and after.held_by is None and (found or compared):
+        after = _replace(after, held_by=facts.hold)
+    return after
 
 
 def requested(state: LadderState, liquidation_id: str, facts: Facts) -> LadderState:
@@ -122,6 +131,9 @@ def unmoved(state: LadderState, facts: Facts, most: Decimal, policy: Policy) -> 
         return None
     # the breaker has closed since, or opened anew
     if state.held_by is not None and state.held_by != facts.hold:
+        return None
+    # its plan may have to wait for a breaker that opens at this very instant
+    if state.plan_due and state.held_by is None and _check_due(state, facts.now_ns, policy):
         return None
     if state.band is Band.HEALTHY:
         return state
@@ -193,8 +205,9 @@ def _of_shortfall(before: LadderState, facts: Facts, ladder: Ladder) -> list[Tri
 def _of_plan(request: Request | None, facts: Facts, rules: LiquidationRules, ladder: Ladder) -> list[Trigger]:
     if request is None:
         return [Trigger.OUTDATED]
-    executed = facts.execution != request.execution
-    if not executed and facts.now_ns - request.progress_ns >= _ns(rules.stuck_seconds) * _patience(request):
+    waited_ns = facts.now_ns - request.progress_ns
+    idle = facts.execution == request.execution and facts.hold is None
+    if idle and waited_ns >= _ns(rules.stuck_seconds) * _patience(request):
         return [Trigger.STUCK]
     other = (facts.fills, facts.ledger) != (request.fills, request.ledger)
     return [Trigger.OUTDATED] if other or _changed(request.shortfall, facts.shortfall, ladder) else []

@@ -97,7 +97,8 @@ class LadderState(msgspec.Struct, frozen=True):
     request: Request | None = None
     """Set while a liquidation runs."""
     held_by: int | None = None
-    """Number of the opening of the shard's breaker (`ladder.breaker`) that keeps the pool out of a worse band; None where none does."""
+    """Number of the opening of the shard's breaker (`ladder.breaker`) that keeps the pool out of a worse band, or from its next plan; None where
+    none does."""
     degraded_until_ns: int | None = None
     """Until when doubt that was found is held; None without any, and while the account is stopped."""
     crossed_since_ns: int | None = None

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from engine.book.account_book import drained
 from engine.book.columnar_book import ColumnarBook
 from engine.book.plain_book import PlainBook
+from engine.events.effects import AccountRisk
 from engine.inputs import Mark
 from engine.ladder.breaker import InputsTaken, Stake
 from engine.ledger.accounts import AccountState, Position
@@ -301,10 +302,14 @@ def test_breaker_when_it_opens_before_a_plan_was_made_then_that_waits_until_it_i
     waiting = {it.risk.account for it in entered if "liquidation.entered" in types([it])}
     waiting -= {planned.risk.account}
     assert {name for name in waiting if book.risk(name).pools[""].plan_due} == waiting
-    # and nothing that happens while it is open changes that
+    # and nothing that happens while it is open changes that; at their next comparison they are known as held
     drained(book.on_instants([together(*quotes(54_400, 10))]))
     drained(book.on_clock(moment(seconds(40))))
     assert types(book.reasons(1_000)) == []
+    # the planned one too, of which prices have moved since
+    everybody = {"a-00", "a-01", "a-02", "a-03", "a-04", "a-05"}
+    assert {name for name in everybody if book.risk(name).pools[""].held_by == 1} == everybody
+    assert (set(book.breaker.held), book.breaker.state.held.accounts) == (everybody, 6)
     book.breaker.close(released=released)
     # the three that were held are no more than the share when they are judged anew
     assert types(drained(book.judge_held())) == ["liquidation.entered"] * 3
@@ -313,7 +318,55 @@ def test_breaker_when_it_opens_before_a_plan_was_made_then_that_waits_until_it_i
     requests = [event for it in behind for event in it.events if event.type == "liquidation.requested"]
     # of the planned one prices have moved since: its plan is made anew
     assert {it.account for it in requests if it.replaces is None} == {*waiting, "a-03", "a-04", "a-05"}
+    assert {it.account for it in requests if it.replaces} == {planned.risk.account}
+    assert (book.breaker.held, book.breaker.state.held) == ({}, Stake())
     assert not book.reasons_due
+
+
+@pytest.mark.parametrize("book_of", BOOKS)
+def test_breaker_when_a_liquidation_was_asked_for_before_it_opened_then_nobody_is_said_to_fail_while_it_is_open(
+    policy, book_of
+):
+    states = crowd(10, long=lambda number: number < 6)
+    states[3:6] = [replace(it, balances={"USDT": D(7_500)}) for it in states[3:6]]
+    book = opened(book_of, policy, states)
+    drained(book.on_instants([together(*quotes(56_000, 2))]))
+    assert types(book.reasons(1_000)).count("liquidation.requested") == 3
+    drained(book.on_instants([together(*quotes(54_500, 3))]))
+    stuck = int(policy.liquidation.stuck_seconds)
+    said = [types(drained(book.on_clock(moment(seconds(second))))) for second in range(4, 3 * stuck)]
+    assert not any("liquidation.failed" in it for it in said)
+    # their plans are out of date
+    assert set(book.breaker.held) == {"a-00", "a-01", "a-02", "a-03", "a-04", "a-05"}
+
+
+@pytest.mark.parametrize("book_of", BOOKS)
+def test_breaker_when_a_held_account_is_put_with_another_record_then_it_is_held_no_more(policy, book_of):
+    book = opened(book_of, policy, crowd(10, long=lambda number: number < 6))
+    drained(book.on_instants([together(*quotes(56_000, 2))]))
+    book.put(crowd(10)[0], AccountRisk("a-00"))
+    assert (set(book.breaker.held), book.breaker.state.held.accounts) == (
+        {"a-01", "a-02", "a-03", "a-04", "a-05"},
+        5,
+    )
+
+
+@pytest.mark.parametrize("book_of", BOOKS)
+def test_breaker_when_accounts_come_after_one_cause_then_the_next_counts_them_too(policy, book_of):
+    """What opens it must not depend on when somebody last asked what is at stake in all."""
+    states = crowd(10, long=lambda number: number < 8)
+    states[3:8] = [replace(it, balances={"USDT": D(7_500)}) for it in states[3:8]]
+    book = opened(book_of, policy, states)
+    assert len(liquidated(book, drained(book.on_instants([together(*quotes(56_000, 2))])))) == 3
+    newcomers = [
+        replace(it, account=f"b-{number:02}") for number, it in enumerate(crowd(20, long=lambda _: False))
+    ]
+    for state in newcomers:
+        book.put(state)
+    drained(book.judge([it.account for it in newcomers]))
+    # eight of ten, but of thirty: no more than the share
+    liquidated(book, drained(book.on_instants([together(*quotes(54_500, 3))])))
+    assert book.breaker.hold is None
 
 
 def test_breaker_when_the_whole_market_falls_by_a_tenth_then_hedged_and_usual_accounts_are_left_alone(policy):
