@@ -66,6 +66,10 @@ class Picture(msgspec.Struct, frozen=True):
     latency_p99_seconds: float | None
     accounts_by_band: dict[Band, int]
     accounts_degraded: int
+    breakers_open: int
+    """Shards that hold their liquidations."""
+    liquidations_held: int
+    """Accounts whose liquidation, or its next plan, waits for an operator."""
     lag_records: int
     outbox_pending: int
     prices: dict[str, PriceTrack]
@@ -133,6 +137,8 @@ class Collector:
             latency_p99_seconds=metrics.quantile(LATENCY, 0.99),
             accounts_by_band={band: int(bands.get(band, 0)) for band in Band},
             accounts_degraded=int(metrics.total("margin_accounts_degraded")),
+            breakers_open=int(metrics.total("margin_breaker_open")),
+            liquidations_held=int(metrics.total("margin_liquidations_held")),
             lag_records=int(metrics.total("margin_consumer_lag_records")),
             outbox_pending=int(metrics.total("margin_outbox_pending")),
             prices=self._prices,

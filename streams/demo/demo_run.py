@@ -100,6 +100,8 @@ class DemoRun:
             latency_seconds=Latency(picture.latency_p50_seconds, picture.latency_p99_seconds),
             accounts_by_band={str(band): count for band, count in picture.accounts_by_band.items()},
             accounts_degraded=picture.accounts_degraded,
+            breakers_open=picture.breakers_open,
+            liquidations_held=picture.liquidations_held,
             marks_refused=picture.marks_refused,
             quarantined=picture.quarantined,
             events_missed=picture.events_missed,

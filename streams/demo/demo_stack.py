@@ -112,6 +112,7 @@ class Stack:
                 "kafka_bootstrap_servers": broker.bootstrap_servers,
                 "kafka_session_timeout_seconds": SESSION_SECONDS,
                 "kafka_fetch_wait_ms": PRICE_FETCH_WAIT_MS,
+                "fund_topic_enabled": True,
             }
             self._tell(f"Kafka broker in memory at {broker.bootstrap_servers}")
         else:
@@ -143,7 +144,8 @@ class Stack:
     async def _start_broker(self) -> EmbeddedBroker:
         settings = self.settings
         names = [settings.topic_prices, settings.topic_fills, settings.topic_ledger, *Stream]
-        topics = {**dict.fromkeys(map(str, names), PARTITIONS), settings.topic_quarantine: 1}
+        topics = dict.fromkeys(map(str, names), PARTITIONS)
+        topics |= {settings.topic_quarantine: 1, settings.topic_fund: 1}
         several = self._options.workers > 1
         broker = EmbeddedBroker(topics, rebalance_delay_ms=REBALANCE_DELAY_MS if several else 0)
         self._running.callback(broker.stop)
@@ -203,6 +205,7 @@ class Stack:
             "UNIMARGIN_KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
             "UNIMARGIN_KAFKA_SESSION_TIMEOUT_SECONDS": str(settings.kafka_session_timeout_seconds),
             "UNIMARGIN_KAFKA_FETCH_WAIT_MS": str(settings.kafka_fetch_wait_ms),
+            "UNIMARGIN_FUND_TOPIC_ENABLED": str(settings.fund_topic_enabled),
             "UNIMARGIN_REDIS_URL": settings.redis_url.get_secret_value(),
             "UNIMARGIN_PROVE_SECONDS": str(PROVE_SECONDS),
             # a stack for some minutes needs no second copy, and the broker in memory cannot keep one

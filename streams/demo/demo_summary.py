@@ -9,7 +9,7 @@ from rich.table import Table
 
 from engine.events.effects import RiskEvent
 from streams.demo.collector import LATENCY_DEFINITION
-from streams.demo.demo_view import milliseconds, shortfall
+from streams.demo.demo_view import held_words, milliseconds, shortfall
 from streams.exchange.simulation_report import Conservation, SimulationSummary, conservation_line
 
 
@@ -70,6 +70,8 @@ class DemoSummary(msgspec.Struct, frozen=True, kw_only=True):
     latency_seconds: Latency
     accounts_by_band: dict[str, int]
     accounts_degraded: int
+    breakers_open: int
+    liquidations_held: int
     marks_refused: dict[str, int]
     quarantined: int
     events_missed: int
@@ -128,6 +130,7 @@ def print_next(
             "",
             f"  export UNIMARGIN_KAFKA_BOOTSTRAP_SERVERS={summary.kafka}",
             f"  export UNIMARGIN_REDIS_URL={redis_url}",
+            "  export UNIMARGIN_FUND_TOPIC_ENABLED=true",
         ]
     else:
         lines += ["All of it has stopped. Start it with --keep, and these work in another terminal:", ""]
@@ -135,6 +138,11 @@ def print_next(
         f"  unimargin account show {account} --explain    every number of one called account",
         "  unimargin events tail --from-beginning        what the engine said",
     ]
+    if summary.breakers_open:
+        lines += [
+            "  unimargin breaker show                        why liquidations are held: too many were due at once",
+            "  unimargin breaker release --who ME --why WHY  let them go on: an operator's decision",
+        ]
     if running:
         lines += [f"  curl {address}" for address in summary.metrics]
         lines += [f"  {board}" for _ in range(board is not None)]
@@ -157,6 +165,11 @@ def _rows(summary: DemoSummary) -> list[tuple[str, str]]:
         ("", quantiles.measured),
         ("accounts", _counts(summary.accounts_by_band)),
         ("refused marks", _counts(summary.marks_refused)),
+        *(
+            [("breaker", held_words(summary.breakers_open, summary.liquidations_held))]
+            if summary.breakers_open
+            else []
+        ),
         *(_exchange_rows(summary.exchange) if summary.exchange else ()),
     ]
     if summary.newest is not None:

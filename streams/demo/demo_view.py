@@ -72,6 +72,11 @@ def milliseconds(seconds: float | None) -> str:
     return "-" if seconds is None else f"{seconds * 1000:.1f} ms"
 
 
+def held_words(breakers_open: int, held: int) -> str:
+    """What the breaker holds while it is open in so many shards."""
+    return f"open in {breakers_open} shards, {held:,} liquidations held"
+
+
 def clock(seconds: float) -> str:
     """Minutes and seconds."""
     return f"{int(seconds) // 60:02d}:{int(seconds) % 60:02d}"
@@ -184,9 +189,9 @@ def _bands(picture: Picture, rows: int) -> Panel:
         table.add_row(Text(str(band).replace("_", " "), style), f"{count:,}", Text(bars, style))
     reasons = [f"{count} {reason.replace('_', ' ')}" for reason, count in picture.marks_refused.items()]
     refused = Text.assemble(("refused marks: ", "dim"), ", ".join(reasons) or "none")
-    return _panel(
-        Group(table, refused), f"accounts by band ({picture.accounts_degraded:,} degraded)", height=rows + 3
-    )
+    held = f", {picture.liquidations_held:,} held by the breaker" if picture.breakers_open else ""
+    title = f"accounts by band ({picture.accounts_degraded:,} degraded{held})"
+    return _panel(Group(table, refused), title, height=rows + 3)
 
 
 def _events(picture: Picture, rows: int) -> Panel:

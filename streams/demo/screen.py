@@ -9,7 +9,7 @@ from rich.live import Live
 
 from engine.ladder import Band
 from streams.demo.collector import Picture
-from streams.demo.demo_view import WIDTH_MAX, Heading, clock, milliseconds, render
+from streams.demo.demo_view import WIDTH_MAX, Heading, clock, held_words, milliseconds, render
 
 LINE_SECONDS = 3.0
 
@@ -85,7 +85,7 @@ class LineScreen:
         self._line(
             f"{clock(heading.elapsed_seconds)} {heading.phase:16} {picture.ticks_per_second:,.0f} ticks/s, "
             f"{picture.events_per_second:,.0f} events/s, tick to event p50 {milliseconds(picture.latency_p50_seconds)} "
-            f"p99 {milliseconds(picture.latency_p99_seconds)}; {bands}{_executed(heading)}"
+            f"p99 {milliseconds(picture.latency_p99_seconds)}; {bands}{_executed(heading)}{_held(picture)}"
         )
 
     def __enter__(self) -> Self:
@@ -99,6 +99,14 @@ class LineScreen:
 
     def _line(self, text: str) -> None:
         self._console.print(text, soft_wrap=True, markup=False, highlight=False)
+
+
+def _held(picture: Picture) -> str:
+    return (
+        f"; breaker {held_words(picture.breakers_open, picture.liquidations_held)}"
+        if picture.breakers_open
+        else ""
+    )
 
 
 def _executed(heading: Heading) -> str:

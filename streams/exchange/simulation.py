@@ -161,8 +161,11 @@ class Simulation:
 
     @property
     def at_rest(self) -> bool:
-        """Whether no liquidation is under way, and no pool is in liquidation, as far as the engine has said."""
-        return not self._liquidations.waited_for
+        """Whether no liquidation is under way, and no pool in liquidation waits for the exchange, as far as the engine has said.
+
+        Who is in liquidation while a breaker is open may wait for an operator, for as long as that takes.
+        """
+        return not (self._liquidations.open or (self._liquidations.waiting and not self.verdicts.holding))
 
     @property
     def prices(self) -> dict[str, Decimal]:

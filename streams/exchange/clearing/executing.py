@@ -100,9 +100,9 @@ class Liquidations:
         return len(self._running)
 
     @property
-    def waited_for(self) -> bool:
-        """Whether anything is under way, or a pool is in liquidation still."""
-        return bool(self._running or self._waiting)
+    def waiting(self) -> int:
+        """Pools in liquidation, as far as the engine has said."""
+        return len(self._waiting)
 
     def offer(self, event: RiskEvent) -> Refusal | None:
         """Take what an event of the liquidations stream asks for; or say why not."""

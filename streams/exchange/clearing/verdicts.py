@@ -74,6 +74,11 @@ class Verdicts:
         self.holds: dict[tuple[int, int], Hold] = {}
         """By shard and number of the opening."""
 
+    @property
+    def holding(self) -> bool:
+        """Whether the breaker of any shard is open."""
+        return any(it.ended is None for it in self.holds.values())
+
     def note(self, event: Event, second: float) -> None:
         """Count an event that is heard at `second`."""
         self.by_type[event.type.value] += 1
