@@ -5,10 +5,12 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from engine.events.effects import EventType, RiskEvent
 from engine.events.pools import pool_figures
 from engine.inputs import FundingPayment
+from engine.ladder import Band
 from engine.ladder.table import LIQUIDATING
 from engine.margin.isolated_pool import open_isolated
 from engine.marks.mark_book import NANOSECONDS
@@ -193,6 +195,23 @@ def test_cascade_when_the_fund_runs_dry_then_every_plan_ends_and_nothing_is_lost
     assert not bands.keys() & LIQUIDATING
     assert all(hold.ended == "released" for hold in run.simulation.verdicts.holds.values())
     assert bool(run.simulation.verdicts.holds) is guarded
+
+
+def test_cascade_when_no_operator_decides_then_the_market_ends_and_who_is_left_is_told_as_held() -> None:
+    market = simulation("cascade-and-adl", accounts=ACCOUNTS, seconds=SECONDS)
+    market.options = replace(market.options, incident=replace(market.options.incident, decisions=()))
+    run = played(market)
+    # it does not wait for pools that nobody lets go on
+    assert (market.second, market.liquidations_open) == (SECONDS, 0)
+    in_liquidation = run.engine.book.totals([]).accounts_by_band.keys() & LIQUIDATING
+    assert in_liquidation
+    assert all(hold.ended is None for hold in market.verdicts.holds.values())
+    left = {name for name in market.books.customers if in_liquidation & _bands(run, name)}
+    assert left <= run.engine.book.breaker.held.keys()
+
+
+def _bands(run: Played, account: str) -> set[Band]:
+    return {it.band for it in run.engine.book.risk(account).pools.values()}
 
 
 @pytest.mark.parametrize("name", NAMES)
