@@ -48,6 +48,13 @@ EXCHANGE_TESTS = "tests/streams/exchange/test_simulate.py"
 
 BUGS = (
     Bug(
+        name="what stands for a host and is a whole login, percent-encoded, is taken and said",
+        file="streams/config/host_port.py",
+        search="(?P<name>[A-Za-z0-9._-]+)",
+        replace="(?P<name>[A-Za-z0-9._%-]+)",
+        test=f"{CONNECTION_TESTS}::test_settings_when_unsafe_or_impossible_together_then_refused_with_a_code_and_no_secret",
+    ),
+    Bug(
         name="an account is judged on the part of a market move that was believed at once",
         file="engine/events/judgement.py",
         search="        if figures.waits:\n",
