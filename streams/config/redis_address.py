@@ -74,9 +74,11 @@ def read_address(url: str) -> RedisAddress:
     rest, _, query = rest.partition("?")
     authority, slash, path = rest.partition("/")
     login, at, named = authority.rpartition("@")
-    if "#" in url or "@" in unquote(path) + query or bool(named) == (transport == "unix"):
+    if "#" in url or "@" in unquote(path) + query:
         # else a part of the password would count as host, path or option, and be said
         raise ValueError("a login has / ? # or @ in it: write them as %2F %3F %23 %40")
+    if bool(named) == (transport == "unix"):
+        raise ValueError("a server has a host, a socket has none")
     if not at and named != "localhost" and _WORD.fullmatch(named):
         raise ValueError("one word alone may be a password as well: write host:port")
     port = SENTINEL_PORT if kind is Kind.SENTINEL else SERVER_PORT
