@@ -97,8 +97,8 @@ def test_redis_when_its_primary_is_killed_again_and_again_then_back_soon_and_no_
                 traffic.check()
             wait_for("every server knows its place", servers.whole)
             settle(cluster, traffic)
+            anomalies = count_anomalies(cluster)
         rewound = len(worker.events("shard_begun_anew"))
-        anomalies = count_anomalies(cluster)
         say(
             f"{failovers} primaries killed, back after {statistics.median(took_s):.1f} s (median), {max(took_s):.1f} s at most; "
             f"{rewound} times a shard began anew, for Redis was rewound; {anomalies}"
