@@ -3,4 +3,4 @@
 secrets=${SECRETS:-/run/secrets}
 REDISCLI_AUTH=$(cat "$secrets/redis_prometheus")
 export REDISCLI_AUTH
-exec redis-cli -p "${PORT:-6379}" --tls --cacert "$secrets/ca.pem" --user prometheus "$@"
+exec redis-cli -h "${REDIS_HOST:-127.0.0.1}" -p "${PORT:-6379}" --tls --cacert "$secrets/ca.pem" --user prometheus "$@"

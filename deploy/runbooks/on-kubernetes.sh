@@ -10,6 +10,31 @@ _unimargin_place() {
     esac
 }
 
+# In the pod `operator`. A file that is here goes there first, and a backup that was made there comes here.
+_unimargin_run() {
+    local place=(--namespace "$1" deployment/operator) words=() word made=
+    shift
+    for word; do
+        if [ "${#words[@]}" = 2 ] && [ "${words[*]}" = "backup create" ]; then
+            made=$word word=/tmp/backup
+        elif [ -f "$word" ]; then
+            kubectl exec --stdin "${place[@]}" -- sh -c 'cat >"$0"' "/tmp/${word##*/}" <"$word" || return
+            word=/tmp/${word##*/}
+        fi
+        words+=("$word")
+    done
+    kubectl exec "${place[@]}" -- unimargin "${words[@]}" --config /etc/unimargin/settings.env || return
+    [ -z "$made" ] || kubectl exec "${place[@]}" -- sh -c 'cat /tmp/backup && rm /tmp/backup' >"$made"
+}
+
+# An operator may make no topic: the job of a rollout does, anew.
+_unimargin_topics() {
+    kubectl delete job topics --namespace "$1" --ignore-not-found &&
+        kubectl apply --server-side --kustomize "$2" --selector app.kubernetes.io/component=topics &&
+        kubectl wait --namespace "$1" --for condition=Complete --timeout 120s job/topics
+    kubectl logs --namespace "$1" job/topics
+}
+
 on() {
     local word=$1 namespace=${NAMESPACE:-unimargin} overlay=${OVERLAY:-deploy/kubernetes/production} name place
     shift
@@ -62,12 +87,20 @@ on() {
             done
             ;;
         unimargin)
-            # A worker, or an API where all workers are stopped: both have the settings.
-            name=$(kubectl get pods --namespace "$namespace" --selector 'app.kubernetes.io/component in (worker, api)' --output name | sort | tail -n 1)
-            kubectl exec --namespace "$namespace" "$name" -- unimargin "$@" --config /etc/unimargin/settings.env
+            case "$1 ${2:-}" in
+                "topics create") _unimargin_topics "$namespace" "$overlay" ;;
+                *) _unimargin_run "$namespace" "$@" ;;
+            esac
             ;;
-        redis-cli) kubectl exec --namespace "${REDIS_NAMESPACE:-redis}" "${REDIS_POD:-redis-0}" -- redis-cli "$@" ;;
-        kafka) kubectl exec --namespace "${KAFKA_NAMESPACE:-kafka}" "${KAFKA_POD:-kafka-0}" -- "/opt/kafka/bin/$1" --bootstrap-server localhost:9092 "${@:2}" ;;
+        redis-cli)
+            kubectl exec --stdin --namespace "${REDIS_NAMESPACE:-redis}" "${REDIS_POD:-redis-0}" -- \
+                env "SECRETS=${REDIS_SECRETS:-/run/secrets}" "PORT=${REDIS_PORT:-6379}" "REDIS_HOST=${REDIS_HOST:-127.0.0.1}" sh -s -- "$@" <deploy/redis/look.sh
+            ;;
+        kafka)
+            kubectl exec --namespace "${KAFKA_NAMESPACE:-kafka}" "${KAFKA_POD:-kafka-0}" -- \
+                "/opt/kafka/bin/$1" --bootstrap-server "${KAFKA_ADDRESS:-localhost:9093}" \
+                --command-config "${KAFKA_CLIENT:-/etc/kafka/client.properties}" "${@:2}"
+            ;;
         disk) kubectl exec --namespace "${KAFKA_NAMESPACE:-kafka}" "${KAFKA_POD:-kafka-0}" -- df -h ;;
         *) echo "no word $word: deploy/runbooks/README.md" >&2; return 2 ;;
     esac

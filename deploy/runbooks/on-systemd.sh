@@ -7,6 +7,17 @@ _unimargin_unit() {
     esac
 }
 
+# As you, with the operator's login; an operator may make no topic and no right.
+_unimargin_run() (
+    role=operator
+    case "$1 ${2:-}" in
+        "topics create"|"topics acls") role=admin ;;
+    esac
+    set -a
+    . "/etc/unimargin/shared.env"
+    exec /opt/unimargin/bin/unimargin "$@" --config "/etc/unimargin/secrets/$role.env"
+)
+
 on() {
     local word=$1 name units=()
     shift
@@ -30,9 +41,14 @@ on() {
         stop) systemctl stop "${units[@]}" ;;
         restart) systemctl restart "${units[@]}" ;;
         kill) systemctl kill --signal SIGKILL "${units[@]}" ;;
-        unimargin) sudo -u unimargin /opt/unimargin/bin/unimargin "$@" --config /etc/unimargin/settings.env ;;
-        redis-cli) redis-cli -u "${REDIS_ADDRESS:-redis://127.0.0.1:6379}" "$@" ;;
-        kafka) "/opt/kafka/bin/$1" --bootstrap-server "${KAFKA_ADDRESS:-127.0.0.1:9092}" "${@:2}" ;;
+        unimargin) _unimargin_run "$@" ;;
+        redis-cli)
+            SECRETS=${REDIS_SECRETS:-/etc/redis/secrets} PORT=${REDIS_PORT:-6379} REDIS_HOST=${REDIS_HOST:-127.0.0.1} sh deploy/redis/look.sh "$@"
+            ;;
+        kafka)
+            "/opt/kafka/bin/$1" --bootstrap-server "${KAFKA_ADDRESS:-127.0.0.1:9093}" \
+                --command-config "${KAFKA_CLIENT:-/etc/kafka/client.properties}" "${@:2}"
+            ;;
         disk) df -h "${KAFKA_LOGS:-/var/lib/kafka/data}" ;;
         *) echo "no word $word: deploy/runbooks/README.md" >&2; return 2 ;;
     esac

@@ -16,6 +16,7 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings
 
+from streams.config.host_port import read_host_port
 from streams.config.redis_address import FORMS, read_address
 
 OAUTH = "OAUTHBEARER"
@@ -85,11 +86,11 @@ def refuse_unsafe(settings: ConnectionSettings) -> None:
 
 
 def kafka_in_clear(settings: ConnectionSettings) -> list[str]:
-    """Brokers on other machines to which everything would be sent in clear."""
+    """Brokers on other machines to which everything would be sent in clear. Raises ValueError for an address that is none."""
     if "SSL" in settings.kafka_security_protocol:
         return []
     addresses = [address.strip() for address in settings.kafka_bootstrap_servers.split(",")]
-    return [it for it in addresses if not _on_this_machine(it.rpartition(":")[0])]
+    return [it for it in addresses if not _on_this_machine(read_host_port(it)[0])]
 
 
 def redis_in_clear(settings: ConnectionSettings) -> list[str]:
@@ -113,14 +114,17 @@ def embedded_settings(server: Literal["kafka", "redis"]) -> dict[str, Any]:
 
 
 def _check_kafka_address(it: ConnectionSettings) -> None:
-    addresses = [address.strip() for address in it.kafka_bootstrap_servers.split(",")]
-    for address in addresses:
-        host, _, port = address.rpartition(":")
-        if not host or not port.isdecimal():
+    addresses = it.kafka_bootstrap_servers.split(",")
+    for number, address in enumerate(addresses, 1):
+        try:
+            read_host_port(address.strip())
+        except ValueError:
+            # not repeated: where somebody wrote a login, it would be told
             raise _refused(
                 "kafka_address_malformed",
-                f"UNIMARGIN_KAFKA_BOOTSTRAP_SERVERS: {address!r} is not host:port (several: comma between them)",
-            )
+                f"UNIMARGIN_KAFKA_BOOTSTRAP_SERVERS: address {number} of {len(addresses)} is not host:port "
+                "(several: comma between them; no scheme, no login; an IPv6 address in brackets)",
+            ) from None
     away = kafka_in_clear(it)
     if away and not it.kafka_plaintext_allowed:
         raise _refused(
@@ -165,10 +169,10 @@ def _check_redis(it: ConnectionSettings) -> None:
     _check_certificate(it, "redis")
     try:
         place = read_address(it.redis_url.get_secret_value())
-    except ValueError:
+    except ValueError as error:
         raise _refused(
             "redis_address_malformed",
-            f"UNIMARGIN_REDIS_URL: not an address of the form {FORMS}",
+            f"UNIMARGIN_REDIS_URL: not an address of the form {FORMS}: {error}",
         ) from None
     if any(name.startswith("ssl_") for name in place.options):
         raise _refused(
@@ -226,11 +230,10 @@ def _refused(code: str, words: str) -> PydanticCustomError:
 
 def _on_this_machine(host: str) -> bool:
     """By its words alone: what a name resolves to may change."""
-    bare = host.strip("[]")
     try:
-        return ip_address(bare).is_loopback
+        return ip_address(host).is_loopback
     except ValueError:
-        return bare == "localhost"
+        return host == "localhost"
 
 
 def _given(value: SecretStr | str | Path | None) -> bool:

@@ -15,16 +15,18 @@ from enum import StrEnum
 from typing import NamedTuple
 from urllib.parse import parse_qs, unquote
 
+from streams.config.host_port import Address, read_host_port
+
 FORMS = (
     "redis://[user:password@]host:port/db, redis+sentinel://[user:password@]host:port,host:port/service/db or "
     "redis+cluster://[user:password@]host:port,host:port (rediss... for TLS)"
 )
 
-Address = tuple[str, int]
-"""Host and port."""
-
 SERVER_PORT = 6379
 SENTINEL_PORT = 26379
+_SERVICE = re.compile(r"[A-Za-z0-9._-]+")
+"""What sentinels allow in a name."""
+_WORD = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class Kind(StrEnum):
@@ -60,17 +62,27 @@ def read_address(url: str) -> RedisAddress:
     """Read an address. Raises ValueError for one that is none, with no word of it: any may be of a password."""
     scheme, mark, rest = url.partition("://")
     transport, plus, word = scheme.lower().partition("+")
-    if not mark or transport not in ("redis", "rediss", "unix") or (plus and transport == "unix"):
+    kinds = {Kind.SENTINEL, Kind.CLUSTER} if plus else {""}
+    if (
+        not mark
+        or transport not in ("redis", "rediss", "unix")
+        or word not in kinds
+        or (plus and transport == "unix")
+    ):
         raise ValueError("the scheme is none")
     kind = Kind(word) if plus else Kind.SERVER
     rest, _, query = rest.partition("?")
     authority, slash, path = rest.partition("/")
     login, at, named = authority.rpartition("@")
-    if "#" in url or "@" in path + query or not (named or transport == "unix"):
+    if "#" in url or "@" in unquote(path) + query:
         # else a part of the password would count as host, path or option, and be said
         raise ValueError("a login has / ? # or @ in it: write them as %2F %3F %23 %40")
+    if bool(named) == (transport == "unix"):
+        raise ValueError("a server has a host, a socket has none")
+    if not at and named != "localhost" and _WORD.fullmatch(named):
+        raise ValueError("one word alone may be a password as well: write host:port")
     port = SENTINEL_PORT if kind is Kind.SENTINEL else SERVER_PORT
-    hosts = [_host(text, port) for text in named.split(",")] if named else []
+    hosts = [read_host_port(text, port) for text in named.split(",")] if named else []
     service, db = _place(kind, path) if transport != "unix" else ("", path)
     user, _, password = login.partition(":")
     options = frozenset(parse_qs(query, keep_blank_values=True))
@@ -92,23 +104,10 @@ def _place(kind: Kind, path: str) -> tuple[str, str]:
     """The service, and the number of the database."""
     service, _, db = unquote(path).strip("/").partition("/") if kind is Kind.SENTINEL else ("", "", path)
     db = db.strip("/")
-    if kind is Kind.SENTINEL and not service:
-        raise ValueError("the service is missing that the sentinels watch: ...:26379/service/db")
+    if kind is Kind.SENTINEL and not _SERVICE.fullmatch(service):
+        raise ValueError("the service is missing that the sentinels watch, or is none: ...:26379/service/db")
     if kind is Kind.CLUSTER and db not in {"", "0"}:
         raise ValueError("a cluster has no database but 0")
     if db and not db.isdecimal():
         raise ValueError("the database is not a number")
     return service, db
-
-
-def _host(text: str, port: int) -> Address:
-    """One of a list; an IPv6 address stands in brackets."""
-    host, bracket, after = text.partition("]")
-    if bracket:
-        host = host.removeprefix("[")
-    else:
-        host, colon, after = text.partition(":")
-        after = colon + after
-    if not host or bool(bracket) != text.startswith("[") or not re.fullmatch(r"(:[1-9]\d*)?", after):
-        raise ValueError("a host is not of the form host:port")
-    return unquote(host), int(after.removeprefix(":")) if after else port

@@ -19,6 +19,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from engine.policy import Policy, PolicyError, parse
 from streams.config.connection_settings import ConnectionSettings, refuse_unsafe
+from streams.config.host_port import http_fault
 from streams.config.market_moves import moves_of
 
 PREFIX = "UNIMARGIN_"
@@ -102,7 +103,7 @@ class Settings(ConnectionSettings):
     log_levels: Annotated[dict[str, LogLevel], NoDecode] = Field(default_factory=dict)
     """Levels of single loggers, ours or a library's, and of all below them: `aiokafka=INFO,streams.outbox=DEBUG`."""
 
-    traces_endpoint: str = Field(default="", pattern="^(https?://.+)?$")
+    traces_endpoint: str = ""
     """Where a collector takes OpenTelemetry traces over HTTP (`http://127.0.0.1:4318/v1/traces`); empty keeps none. Needs unimargin[traces]."""
     traces_share: float = Field(default=0.01, ge=0, le=1)
     """Of how many batches the spans are kept: some 0.1 ms of the event loop each."""
@@ -167,6 +168,14 @@ class Settings(ConnectionSettings):
                     f"{name}={level}: a list of logger=LEVEL is wanted, with {', '.join(get_args(LogLevel))}"
                 )
         return {name: level for name, _, level in pairs}
+
+    @field_validator("traces_endpoint")
+    @classmethod
+    def _traces_endpoint(cls, value: str) -> str:
+        fault = http_fault(value, login_allowed=False) if value else None
+        if fault is not None:
+            raise ValueError(fault)
+        return value
 
     @field_validator("heat_map_moves", mode="before")
     @classmethod

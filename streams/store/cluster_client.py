@@ -24,7 +24,7 @@ import redis.exceptions as errors
 from redis.asyncio import Redis
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS
 
-from streams.config.redis_address import Address
+from streams.config.host_port import Address
 from streams.store.cluster_pipeline import ClusterPipeline, CoreCommands
 from streams.store.cluster_slots import slot_of
 

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from redis.asyncio.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
 from redis.exceptions import RedisError
 
-from streams.config.redis_address import Address
+from streams.config.host_port import Address
 from streams.store.redis_connections import OneServer
 
 SENTINEL_ANSWERS_S = 1.0

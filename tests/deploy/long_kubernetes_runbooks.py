@@ -48,10 +48,23 @@ def test_stop_when_said_then_no_worker_is_left_until_start_brings_as_many_back(
     it.apply()
 
 
+def test_topics_when_made_then_by_the_job_of_a_rollout_anew(deployed: Deploy) -> None:
+    it = deployed("staging", 3)
+    before = identities(it, "topics")
+    # no container runs that could have said anything
+    it.say("on unimargin topics create || true")
+    it.wait_ready()
+    after = identities(it, "topics")
+    assert after
+    assert not set(after.values()) & set(before.values())
+    assert it.hosts_of("operator")
+    it.apply()
+
+
 def test_states_when_said_then_every_pod_and_its_host_is_told(deployed: Deploy) -> None:
     it = deployed("staging", 3)
     said = it.say("on states")
-    for component in (*COMPONENTS.values(), "topics", "policy"):
+    for component in (*COMPONENTS.values(), "operator", "topics", "policy"):
         for name, pod in it.pods(component).items():
             (line,) = (told for told in said.splitlines() if told.startswith(f"{name} "))
             assert pod["spec"]["nodeName"] in line.split()

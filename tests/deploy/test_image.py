@@ -58,6 +58,22 @@ def test_dependencies_come_from_the_lock_with_their_hashes_checked():
     assert all(pin.endswith("\\") for pin in pins), "a pin without a hash"
 
 
+def test_image_when_a_setting_asks_for_an_extra_then_it_is_installed_and_locked():
+    (extras,) = re.findall(r'"\.\[([a-z,]+)\]"', DOCKERFILE)
+    asked = {
+        extra
+        for path in (ROOT / "streams").rglob("*.py")
+        for extra in re.findall(r"unimargin\[(\w+)\]", path.read_text())
+    }
+    assert {"desk", "traces"} <= asked - {"demo"} <= set(extras.split(","))
+    optional = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    lock = (ROOT / "requirements.lock").read_text()
+    for extra in extras.split(","):
+        for wanted in optional[extra]:
+            name = re.match(r"[\w-]+", wanted)[0]
+            assert re.search(rf"^{name}==", lock, re.MULTILINE), name
+
+
 def test_final_stage_runs_as_a_numbered_user_and_builds_nothing():
     assert re.search(r"^USER 10001:10001$", FINAL, re.MULTILINE)
     assert not re.search(r"apt-get|pip install|uv |gcc", FINAL)

@@ -1,6 +1,7 @@
 """The resources of `deploy/kubernetes` as an API server gets them: built, checked by its schemas, and by what we ask of them."""
 
 import copy
+import os
 import re
 from functools import cache
 
@@ -9,7 +10,7 @@ import yaml
 
 from deploy.kubernetes.write_prometheus_rule import RULE_FILE, prometheus_rule
 from engine.edition import ENGINE_VERSION
-from streams.config.settings import Settings
+from streams.config.settings import Settings, load_settings
 from streams.desk.notify.rules_file import load_rules
 from tests.deploy.commands import assert_command_exists
 from tests.deploy.files import DEPLOY
@@ -20,8 +21,21 @@ OVERLAYS = ["staging", "production"]
 PODS = [
     (overlay, name)
     for overlay in OVERLAYS
-    for name in ("worker", "standby", "api", "notifier", "topics", "policy")
+    for name in ("worker", "standby", "api", "notifier", "operator", "topics", "policy")
 ]
+CALLED = [pod for pod in PODS if pod[1] != "operator"]
+"""Those that run a command by themselves."""
+ROLES = {
+    "worker": "worker",
+    "standby": "worker",
+    "api": "api",
+    "notifier": "notifier",
+    "operator": "operator",
+    "policy": "operator",
+    "topics": "admin",
+}
+"""By pod, whom broker and Redis are to take it for."""
+README = (PLACE / "README.md").read_text()
 SETTINGS = {f"UNIMARGIN_{field.upper()}" for field in Settings.model_fields}
 
 
@@ -116,7 +130,7 @@ def test_pod_runs_with_the_least_it_needs(overlay, name):
         assert mount.get("readOnly", False) is (mount["name"] not in writable)
 
 
-@pytest.mark.parametrize(("overlay", "name"), PODS)
+@pytest.mark.parametrize(("overlay", "name"), CALLED)
 def test_pod_runs_a_command_that_exists_with_settings_that_exist_from_the_image_of_this_edition(
     overlay, name
 ):
@@ -135,18 +149,68 @@ def test_secrets_are_files_that_others_put_there_and_never_variables(overlay):
         if its_overlay == overlay:
             assert "secretKeyRef" not in str(container(overlay, name))
             assert "secretRef" not in str(container(overlay, name))
-            named = {
-                volume["secret"]["secretName"]
-                for volume in pod(overlay, name)["volumes"]
-                if "secret" in volume
-            }
-            assert "unimargin-settings" in named
+            for secret in secrets_of(overlay, name):
+                assert f"kubectl create secret generic {secret} --namespace unimargin " in README
+    for its_overlay, name in CALLED:
+        if its_overlay == overlay:
             assert container(overlay, name)["args"][-2:] == ["--config", "/etc/unimargin/settings.env"]
-    text = (PLACE / "README.md").read_text()
-    assert all(f"kubectl create secret generic {name} --namespace unimargin " in text for name in SECRETS)
 
 
-SECRETS = ("unimargin-settings", "unimargin-api-keys", "unimargin-notify-targets")
+@pytest.mark.parametrize(("overlay", "name"), PODS)
+def test_pod_has_the_login_of_its_role_and_of_no_other(overlay, name):
+    logins = {f"unimargin-{role}" for role in ROLES.values()}
+    assert secrets_of(overlay, name) & logins == {f"unimargin-{ROLES[name]}"}
+
+
+def secrets_of(overlay, name):
+    return {it["secret"]["secretName"] for it in pod(overlay, name)["volumes"] if "secret" in it}
+
+
+@pytest.mark.parametrize(("overlay", "name"), CALLED)
+def test_readme_when_its_example_is_a_roles_login_then_it_and_the_overlay_are_settings(
+    overlay, name, tmp_path, monkeypatch
+):
+    for variable in [key for key in os.environ if key.startswith("UNIMARGIN_")]:
+        monkeypatch.delenv(variable)
+    own = container(overlay, name)
+    (source,) = own["envFrom"]
+    told = resources(overlay)["ConfigMap", source["configMapRef"]["name"]]["data"]
+    for variable, value in {
+        **told,
+        **{it["name"]: it.get("value", name) for it in own.get("env", [])},
+    }.items():
+        monkeypatch.setenv(variable, value)
+    (example,) = re.findall(r"```\n(UNIMARGIN_.*?)```", README, re.DOTALL)
+    role = ROLES[name]
+    lines = example.replace("=worker\n", f"={role}\n").splitlines()
+    file = tmp_path / "settings.env"
+    # the super user of the broker is nobody to Redis
+    file.write_text("\n".join(it for it in lines if role != "admin" or "REDIS" not in it))
+    settings = load_settings(file)
+    assert (settings.kafka_security_protocol, settings.kafka_sasl_username) == ("SASL_SSL", role)
+    assert settings.redis_username == ("" if role == "admin" else role)
+    assert not settings.kafka_plaintext_allowed
+    assert not settings.redis_plaintext_allowed
+    assert settings.redis_url.get_secret_value().startswith("rediss://")
+    mounts = {it["mountPath"] for it in own["volumeMounts"]}
+    authorities = {settings.kafka_tls_ca_file, settings.redis_tls_ca_file}
+    assert {str(it.parent) for it in authorities} <= mounts
+    assert all(f"--from-file={it.name}" in README for it in authorities)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_readme_when_it_says_how_many_there_are_then_so_many_there_are(overlay):
+    found = {
+        name: it["spec"]["replicas"]
+        for (kind, name), it in resources(overlay).items()
+        if kind in {"StatefulSet", "Deployment"}
+    }
+    rows = re.findall(
+        r"^\| (?:StatefulSet|Deployment) `(\w+)` \| (\d)(?:, in (\w+) (\d))?", README, re.MULTILINE
+    )
+    assert found == {
+        name: int(other) if place == overlay else int(usual) for name, usual, place, other in rows
+    }
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -185,7 +249,7 @@ def test_rollout_leaves_as_many_of_a_deployment_as_there_were(overlay):
         it["spec"]["strategy"] for (kind, _), it in resources(overlay).items() if kind == "Deployment"
     ]
     assert (
-        strategies == [{"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}] * 2
+        strategies == [{"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}] * 3
     )
 
 
@@ -236,6 +300,48 @@ def test_network_when_nothing_allows_it_then_nothing_comes_in_or_goes_out(overla
     for spec in policies.values():
         for rule in spec.get("ingress", []):
             assert rule["from"]
+
+
+def let_out(overlay, name):
+    """Ports by which a pod reaches others."""
+    labels = owner(overlay, name)["spec"]["template"]["metadata"]["labels"]
+    return {
+        port["port"]
+        for (kind, _), it in resources(overlay).items()
+        if kind == "NetworkPolicy" and selects(it["spec"]["podSelector"], labels)
+        for rule in it["spec"].get("egress", [])
+        for port in rule["ports"]
+    }
+
+
+def selects(selector, labels):
+    ways = [
+        labels.get(it["key"]) in it["values"]
+        for it in selector.get("matchExpressions", [])
+        if it["operator"] == "In"
+    ]
+    return selector.get("matchLabels", {}).items() <= labels.items() and all(ways)
+
+
+@pytest.mark.parametrize(
+    ("page", "pattern", "names"),
+    [
+        (
+            "redis/failover.md",
+            r"host\d?:(\d+)",
+            ["worker", "standby", "api", "notifier", "operator", "policy"],
+        ),
+        ("kubernetes/base/kustomization.yaml", r"(?:kafka-bootstrap|redis):(\d+)", list(ROLES)),
+        ("traces.md", r"UNIMARGIN_TRACES_ENDPOINT=https?://[^:/\s]+:(\d+)", ["worker", "standby"]),
+        ("notify/README.md", r"://alertmanager:(\d+)", ["notifier"]),
+    ],
+)
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_network_when_a_page_names_a_port_then_whom_it_concerns_gets_there(overlay, page, pattern, names):
+    named = {int(port) for port in re.findall(pattern, (DEPLOY / page).read_text())}
+    assert named
+    for name in names:
+        assert named <= let_out(overlay, name), name
 
 
 def test_rules_of_the_notifier_are_rules():

@@ -1,3 +1,4 @@
+import os
 import re
 import subprocess
 
@@ -15,6 +16,13 @@ PATHS = sorted(path for path in RUNBOOKS.glob("*.md") if path.stem != "README")
 PLATFORMS = sorted(RUNBOOKS.glob("on-*.sh"))
 BACKUPS = RUNBOOKS.parent / "redis" / "backup-and-restore.md"
 NAMES = {"worker-1", "worker-2", "standby", "api", "notify", "feed", "kafka", "redis"}
+KAFKA_TOOLS = (
+    "kafka-topics.sh",
+    "kafka-configs.sh",
+    "kafka-consumer-groups.sh",
+    "kafka-get-offsets.sh",
+    "kafka-transactions.sh",
+)
 STUBS = ("docker", "kubectl", "systemctl", "journalctl", "systemd-cgtop", "sudo", "wget", "redis-cli", "df")
 
 
@@ -85,22 +93,114 @@ def test_words_when_they_name_a_service_then_it_is_one_of_ours():
     assert set(compose()["services"]) >= NAMES
 
 
-@pytest.mark.parametrize("platform", PLATFORMS, ids=lambda path: path.stem)
-def test_every_command_of_every_page_when_run_on_a_platform_then_something_of_it_is_asked(platform, tmp_path):
-    """The tools stand in for themselves by saying what they were asked: there is no Docker and no cluster here."""
-    for name in STUBS:
-        stub = tmp_path / name
-        stub.write_text(f'#!/bin/sh\necho "{name} $*" >> {tmp_path}/asked\n')
-        stub.chmod(0o755)
-    for command in said():
-        (tmp_path / "asked").write_text("")
-        script = f". {platform}; PATH={tmp_path}:$PATH; {command.replace('...', '')}"
-        done = subprocess.run(["bash", "-uc", script], capture_output=True, text=True, check=False)
-        asked = (tmp_path / "asked").read_text()
-        at_hand = command.startswith("on kafka") and platform.stem == "on-systemd"
-        assert asked or (at_hand and "/opt/kafka/bin/kafka-" in done.stderr), (command, done.stderr)
+class Tools:
+    """What the words call, each standing in for itself: it keeps what it was asked and given. There is no Docker and no cluster here."""
+
+    def __init__(self, directory):
+        self.directory, self.asked_file = directory, directory / "asked"
+        self.bin, self.etc = directory / "bin", directory / "etc"
+        self.bin.mkdir()
+        (self.etc / "secrets").mkdir(parents=True)
+        (self.etc / "shared.env").write_text("UNIMARGIN_GROUP=of-this-host\n")
+        (self.etc / "secrets" / "redis_prometheus").write_text("hunter2")
+        for name in (*STUBS, "unimargin", *KAFKA_TOOLS):
+            stub = self.bin / name
+            stub.write_text(
+                f'#!/bin/sh\necho "{name} $*" >>{self.asked_file}\n'
+                f'case "$*" in *"cat >"*|*"sh -s"*) cat >>{directory}/given;; *"cat /tmp"*) echo packed;; esac\n'
+                f'[ {name} != unimargin ] || echo "in group $UNIMARGIN_GROUP" >>{self.asked_file}\n'
+            )
+            stub.chmod(0o755)
+
+    def run(self, platform, command, **more):
+        """What was asked."""
+        self.asked_file.write_text("")
+        words = self.directory / platform.name
+        text = platform.read_text()
+        for place, other in (
+            ("/opt/kafka/bin", self.bin),
+            ("/opt/unimargin/bin", self.bin),
+            ("/etc/unimargin", self.etc),
+        ):
+            if platform.stem == "on-systemd":
+                text = text.replace(place, str(other))
+        words.write_text(text.replace("deploy/", f"{RUNBOOKS.parent}/"))
+        done = subprocess.run(
+            ["bash", "-uc", f". {words}; PATH={self.bin}:$PATH; {command}"],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=self.directory,
+            env={**os.environ, "REDIS_SECRETS": str(self.etc / "secrets"), **more},
+        )
         assert "no word" not in done.stderr
         assert "unbound" not in done.stderr, (command, done.stderr)
+        return self.asked_file.read_text(), done.stderr
+
+
+@pytest.fixture
+def tools(tmp_path):
+    return Tools(tmp_path)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS, ids=lambda path: path.stem)
+def test_every_command_of_every_page_when_run_on_a_platform_then_something_of_it_is_asked(platform, tools):
+    for command in said():
+        asked, errors = tools.run(platform, command.replace("...", ""))
+        assert asked, (command, errors)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS, ids=lambda path: path.stem)
+def test_command_when_it_makes_topics_then_it_has_the_rights_of_no_operator(platform, tools):
+    asked, _ = tools.run(platform, "on unimargin topics create")
+    assert {
+        "on-docker": "docker compose run --rm -T topics topics create\n",
+        "on-kubernetes": "kubectl delete job topics --namespace unimargin --ignore-not-found\n",
+        "on-systemd": f"unimargin topics create --config {tools.etc}/secrets/admin.env\n",
+    }[platform.stem] in asked
+    asked, _ = tools.run(platform, "on unimargin topics list")
+    assert {
+        "on-docker": " operator topics list\n",
+        "on-kubernetes": "--namespace unimargin deployment/operator -- unimargin topics list --config ",
+        "on-systemd": f"unimargin topics list --config {tools.etc}/secrets/operator.env\nin group of-this-host\n",
+    }[platform.stem] in asked
+
+
+@pytest.mark.parametrize("platform", PLATFORMS, ids=lambda path: path.stem)
+def test_command_when_it_names_a_file_then_it_is_one_of_who_calls(platform, tools):
+    (tools.directory / "mine.toml").write_text("a policy")
+    asked, _ = tools.run(platform, "on unimargin policy publish mine.toml --why 'two words'")
+    if platform.stem == "on-kubernetes":
+        assert "unimargin policy publish /tmp/mine.toml --why two words --config" in asked
+        assert (tools.directory / "given").read_text() == "a policy"
+    else:
+        assert "policy publish mine.toml --why two words" in asked
+    if platform.stem == "on-docker":
+        me = f"{os.getuid()}:{os.getgid()}"
+        assert f"--user {me} " in asked
+        assert f"--volume {tools.directory}:/here --workdir /here operator" in asked
+    asked, _ = tools.run(platform, "on unimargin backup create of-today.backup")
+    if platform.stem == "on-kubernetes":
+        assert "unimargin backup create /tmp/backup --config" in asked
+        assert (tools.directory / "of-today.backup").read_text() == "packed\n"
+    else:
+        assert "backup create of-today.backup" in asked
+
+
+@pytest.mark.parametrize("platform", PLATFORMS, ids=lambda path: path.stem)
+def test_broker_and_redis_when_asked_then_by_tls_and_as_somebody(platform, tools):
+    asked, errors = tools.run(platform, "on kafka kafka-topics.sh --list")
+    assert re.search(r"kafka-topics\.sh --bootstrap-server \S+ --command-config \S+ --list\n", asked), errors
+    asked, errors = tools.run(platform, "on redis-cli INFO memory")
+    look = (RUNBOOKS.parent / "redis" / "look.sh").read_text()
+    if platform.stem == "on-docker":
+        assert asked.endswith("redis look INFO memory\n")
+    elif platform.stem == "on-kubernetes":
+        assert "sh -s -- INFO memory\n" in asked
+        assert (tools.directory / "given").read_text() == look
+    else:
+        assert re.search(r"--tls --cacert \S+/ca\.pem --user prometheus INFO memory\n", asked), errors
+    assert "hunter2" not in asked
 
 
 @pytest.mark.parametrize("platform", PLATFORMS, ids=lambda path: path.stem)

@@ -1,12 +1,13 @@
 """The units of `deploy/systemd`, read by systemd itself."""
 
+import os
 import re
 import shutil
 import subprocess
 
 import pytest
 
-from streams.config.settings import Settings
+from streams.config.settings import Settings, load_settings
 from tests.deploy.commands import assert_command_exists
 from tests.deploy.files import DEPLOY
 
@@ -49,3 +50,36 @@ def test_unit_runs_a_command_that_exists_comes_back_and_is_given_time_to_end(uni
     assert int(stop) > Settings().shutdown_seconds
     told = {name for line in lines for name in re.findall(r"^Environment=(UNIMARGIN_\w+)", line)}
     assert told <= {f"UNIMARGIN_{field.upper()}" for field in Settings.model_fields}
+
+
+ROLES = {"unimargin-worker@": "worker", "unimargin-api": "api", "unimargin-notify": "notifier"}
+PAGE = (PLACE / "README.md").read_text()
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.stem)
+def test_unit_when_it_has_a_login_then_it_is_handed_its_own_and_no_other(unit):
+    lines = unit.read_text().splitlines()
+    role = ROLES[unit.stem]
+    assert [line for line in lines if line.startswith("LoadCredential=")] == [
+        f"LoadCredential=settings.env:/etc/unimargin/secrets/{role}.env"
+    ]
+    assert "EnvironmentFile=/etc/unimargin/shared.env" in lines
+    (command,) = (line for line in lines if line.startswith("ExecStart="))
+    assert command.endswith(" --config %d/settings.env")
+    assert f"| `{role}.env` |" in PAGE
+
+
+def test_readme_when_its_examples_are_a_hosts_files_then_they_are_settings(tmp_path, monkeypatch):
+    for variable in [key for key in os.environ if key.startswith("UNIMARGIN_")]:
+        monkeypatch.delenv(variable)
+    shared, login = re.findall(r"```\n(UNIMARGIN_.*?)```", PAGE, re.DOTALL)
+    for line in shared.splitlines():
+        name, _, value = line.partition("=")
+        monkeypatch.setenv(name, value)
+    assert "PASSWORD" not in shared
+    file = tmp_path / "settings.env"
+    file.write_text(login)
+    settings = load_settings(file)
+    assert (settings.kafka_sasl_username, settings.redis_username) == ("worker", "worker")
+    assert not settings.kafka_plaintext_allowed
+    assert not settings.redis_plaintext_allowed

@@ -23,6 +23,7 @@ STORE_TESTS = "tests/streams/store/test_store.py"
 READ_BACK_TESTS = "tests/streams/shards/test_read_back.py"
 STAND_IN_TESTS = "tests/streams/store/test_stand_ins.py"
 FOLLOWER_TESTS = "tests/streams/store/test_shard_follower.py"
+RESERVES_TESTS = "tests/streams/cli/test_cli_doctor_reserves.py"
 STANDBY_TESTS = "tests/system/test_standby.py"
 RELAY_TESTS = "tests/streams/outbox/test_relay.py"
 EPISODE_TESTS = "tests/engine/ladder/test_ladder_episode.py"
@@ -47,6 +48,27 @@ REBUILD_TESTS = "tests/streams/shards/test_rebuilding.py"
 EXCHANGE_TESTS = "tests/streams/exchange/test_simulate.py"
 
 BUGS = (
+    Bug(
+        name="a broker that does not tell how many copies acknowledge a record is taken to have told one",
+        file="streams/cli/doctor/doctor_reserves.py",
+        search="configs.get(name, {}).get(LEAST)",
+        replace='configs.get(name, {}).get(LEAST, "1")',
+        test=f"{RESERVES_TESTS}::test_copies_when_the_broker_does_not_tell_the_configuration_then_not_known_and_which_right_lacks",
+    ),
+    Bug(
+        name="the memory of one node of a cluster, whichever, is taken for that of all",
+        file="streams/cli/doctor/doctor_redis.py",
+        search="*await _of_each(client, examine_memory)",
+        replace="*await examine_memory(client)",
+        test=f"{STAND_IN_TESTS}::test_doctor_when_one_of_the_primaries_is_nearly_full_then_that_one_is_named",
+    ),
+    Bug(
+        name="what stands for a host and is a whole login, percent-encoded, is taken and said",
+        file="streams/config/host_port.py",
+        search="(?P<name>[A-Za-z0-9._-]+)",
+        replace="(?P<name>[A-Za-z0-9._%-]+)",
+        test=f"{CONNECTION_TESTS}::test_settings_when_unsafe_or_impossible_together_then_refused_with_a_code_and_no_secret",
+    ),
     Bug(
         name="an account is judged on the part of a market move that was believed at once",
         file="engine/events/judgement.py",

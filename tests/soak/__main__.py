@@ -1,4 +1,7 @@
-"""Half the load that two workers bear, a random fault every 30 to 60 seconds, and a report: `make soak ARGS="--minutes 30 --seed 7"`.
+"""A random fault every 30 to 60 seconds under a light load, and a report: `make soak ARGS="--minutes 30 --seed 7"`.
+
+The load is 200 inputs a second, about a tenth of what two workers apply of a burst (half of that where it is less than 200): what is sought is what faults
+break, and every event is computed anew at the end. What much load breaks is sought by tests/benchmarks and tests/system/test_overload.py.
 
 Exit status 1 where there was an anomaly, a fault after which service did not come back, or a worker that grew.
 """

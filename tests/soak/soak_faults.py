@@ -1,6 +1,8 @@
 """The faults of a soak: each is done, and done with, before service must be back."""
 
+import os
 import random
+import signal
 import threading
 from collections.abc import Callable
 
@@ -14,6 +16,20 @@ from tests.system.proxy_faults import FAULTS, suffer
 DOWN_S_MAX = 5.0
 TOXIC_S_MAX = 10.0
 LOST_S = 0.3
+PAUSED_S = (4.0, 9.0)
+"""Longer than the three seconds of a session, and than a shard's owner may be silent."""
+OLDER_S = (1.0, 5.0)
+COPY = """
+local copy = {}
+for _, key in ipairs(redis.call('KEYS', '*')) do
+    for _, it in ipairs({key, math.max(redis.call('PTTL', key), 0), redis.call('DUMP', key)}) do copy[#copy + 1] = it end
+end
+return copy
+"""
+PUT_BACK = """
+redis.call('FLUSHALL')
+for at = 1, #ARGV, 3 do redis.call('RESTORE', ARGV[at], ARGV[at + 1], ARGV[at + 2]) end
+"""
 
 
 class Faults:
@@ -26,8 +42,10 @@ class Faults:
         self.kinds: dict[str, Callable[[], None]] = {
             "worker killed": mortal.kill,
             "worker killed and held down": self._hold_down,
+            "worker paused longer than its session": self._stand_still,
             "Redis failover": self._fail_over,
             "Redis failover that loses commits": lambda: self._fail_over(LOST_S),
+            "Redis restored to an older copy": self._restore,
             "broker killed": self._kill_broker,
             **{f"network: {name}": self._toxic(name) for name in FAULTS},
         }
@@ -43,6 +61,19 @@ class Faults:
         self._mortal.kill(hold_down=True)
         self._pause(DOWN_S_MAX)
         self._mortal.release()
+
+    def _stand_still(self) -> None:
+        pid = self._mortal.pid
+        os.kill(pid, signal.SIGSTOP)
+        threading.Event().wait(self._rng.uniform(*PAUSED_S))
+        os.kill(pid, signal.SIGCONT)
+
+    def _restore(self) -> None:
+        """In one step, and under whoever is connected; its replicas follow."""
+        with self._servers.primary().client() as client:
+            copy = client.eval(COPY, 0)
+            threading.Event().wait(self._rng.uniform(*OLDER_S))
+            client.eval(PUT_BACK, 0, *copy)
 
     def _fail_over(self, lost_s: float = 0.0) -> None:
         wait_for("another Redis is in step", self._servers.whole, 120)

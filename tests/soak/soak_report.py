@@ -60,7 +60,7 @@ def _page(ran: Ran) -> str:
         "",
         (
             f"Two workers, a primary Redis with two replicas and three sentinels, one broker. Load {ran.rate:g} inputs/s and twenty "
-            f"ticks of prices/s; two workers applied a burst at {ran.capacity:g} inputs/s."
+            f"ticks of prices/s; two workers applied a burst at {ran.capacity:g} inputs/s, so that is {ran.rate / ran.capacity:.0%} of what they bear."
         ),
         "",
         "| fault | times | back after, s (median, worst) |",

@@ -84,7 +84,7 @@ def soak(directory: Path, *, minutes: float, seed: int) -> Ran:
                     happened.append(_suffer(faults, servers.url, began_s))
             took_s = time.monotonic() - began_s
             settle(cluster, traffic)
-        found = count_anomalies(cluster)
+            found = count_anomalies(cluster)
         return Ran(
             seed=seed,
             minutes=round(took_s / 60, 1),

@@ -65,7 +65,7 @@ class Anomalies(NamedTuple):
 
 
 def count_anomalies(cluster: Cluster) -> Anomalies:
-    """Of a run that has come to rest."""
+    """Of a run that has come to rest, and whose prices are still repeated: without them accounts are degraded while it counts."""
     return anomalies_of(ClusterScene(cluster), read_all(cluster.redis.url))
 
 

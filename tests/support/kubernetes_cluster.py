@@ -19,7 +19,8 @@ NAMESPACES = {"staging": "unimargin-staging", "production": "unimargin"}
 WORKERS = {"staging": 2, "production": 3}
 OTHER_RELEASE, NEVER_READY = "another", "never-ready"
 """Tags of the image: of a release beside that of this tree, and of one whose pods run and are never ready (`stages.yaml`)."""
-SECRET_FILES = ("settings.env", "keys.toml", "desk-hook-url", "desk-hook-secret")
+ROLES = ("worker", "api", "notifier", "operator", "admin")
+SECRET_FILES = (*(f"{it}.env" for it in ROLES), "ca.pem", "keys.toml", "desk-hook-url", "desk-hook-secret")
 READY_S = 120
 TIMEOUT = f"--timeout={READY_S}s"
 

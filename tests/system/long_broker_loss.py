@@ -66,7 +66,7 @@ def test_broker_when_one_of_three_is_killed_then_service_goes_on_and_no_anomaly(
                 broker.start()
                 traffic.check()
             settle(cluster, traffic)
-        anomalies = count_anomalies(cluster)
+            anomalies = count_anomalies(cluster)
         say(
             f"{broker_kills} brokers killed, every shard went on after {statistics.median(took_s):.1f} s (median), "
             f"{max(took_s):.1f} s at most; the worker ended {len(worker.statuses)} times; {anomalies}"

@@ -49,7 +49,7 @@ def test_worker_when_the_network_to_kafka_fails_in_every_way_then_no_anomaly(
                 wait_for_events(cluster, sum(ends(cluster.bootstrap, "margin-events").values()))
                 say(f"{fault}: went on, the worker ended {len(worker.statuses) - before} times")
             settle(cluster, traffic)
-        anomalies = count_anomalies(cluster)
+            anomalies = count_anomalies(cluster)
         say(
             f"{len(FAULTS)} faults of {FAULT_S:g} s, the worker ended {len(worker.statuses)} times; {anomalies}"
         )

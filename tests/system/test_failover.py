@@ -35,7 +35,11 @@ pytestmark = pytest.mark.system
 FAILOVERS = 2
 """In CI."""
 BACK_S_MAX = 20.0
-"""Some 2.5 s where a primary counts as gone after one: asserted with room for a busy machine, and printed."""
+"""Of a single one, with room for a machine that is busy just then."""
+MEDIAN_BACK_S_MAX = 5.0
+"""Some 3.4 s where a primary counts as gone after one."""
+MEASURED_FAILOVERS = 10
+"""A median of fewer says how busy the machine was."""
 LOST_S = (0.1, 0.6)
 """For so long commits reach no replica before a kill that is to lose some."""
 Servers = SentinelServers | ClusterServers
@@ -93,8 +97,8 @@ def test_redis_when_its_primary_is_killed_again_and_again_then_back_soon_and_no_
                 traffic.check()
             wait_for("every server knows its place", servers.whole)
             settle(cluster, traffic)
+            anomalies = count_anomalies(cluster)
         rewound = len(worker.events("shard_begun_anew"))
-        anomalies = count_anomalies(cluster)
         say(
             f"{failovers} primaries killed, back after {statistics.median(took_s):.1f} s (median), {max(took_s):.1f} s at most; "
             f"{rewound} times a shard began anew, for Redis was rewound; {anomalies}"
@@ -105,6 +109,7 @@ def test_redis_when_its_primary_is_killed_again_and_again_then_back_soon_and_no_
         assert (worker.pid, worker.statuses) == (pid, []), "a failover is no reason to end"
         assert rewound or not lose, "commits that no replica had were lost"
         assert max(took_s) < BACK_S_MAX
+        assert statistics.median(took_s) < MEDIAN_BACK_S_MAX or failovers < MEASURED_FAILOVERS
 
 
 async def progress(url: str) -> list[int]:

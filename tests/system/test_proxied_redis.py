@@ -46,7 +46,7 @@ def test_worker_when_the_network_to_redis_fails_in_every_way_then_no_anomaly(
                 suffer(proxy, fault, FAULT_S)
                 wait_for_events(cluster, sum(ends(cluster.bootstrap, "margin-events").values()))
             settle(cluster, traffic)
-        anomalies = count_anomalies(cluster)
+            anomalies = count_anomalies(cluster)
         repeated = len(worker.events("redis_call_repeated"))
         say(f"{len(FAULTS)} faults of {FAULT_S:g} s, {repeated} calls repeated; {anomalies}")
         assert anomalies.total == 0, "\n".join(anomalies.examples)

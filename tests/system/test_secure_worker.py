@@ -186,6 +186,24 @@ def test_relay_when_something_passes_in_clear_then_it_is_seen() -> None:
         wait_for("it is seen", lambda: b"hunter2" in relay.seen)
 
 
+def shown(
+    secure_kafka: SecureKafka, principal: str, mechanism: str, directory: Path
+) -> tuple[dict[str, str], str]:
+    """The settings of a principal that shows itself in this way, its secret in a file, and the secret."""
+    if mechanism == "certificate":
+        return secure_kafka.mutual(principal, KEY_PASSWORD), KEY_PASSWORD
+    settings = {
+        **without(secure_kafka.scram(principal), "KAFKA_SASL_PASSWORD"),
+        "KAFKA_SASL_MECHANISM": mechanism,
+    }
+    secret, name = secure_kafka.passwords[principal], "PASSWORD"
+    if mechanism == "OAUTHBEARER":
+        settings, secret, name = without(settings, "USERNAME"), token_of(principal), "TOKEN"
+    file = directory / "secret"
+    file.write_text(f"{secret}\n" if name == "PASSWORD" else secret)
+    return {**settings, f"KAFKA_SASL_{name}_FILE": str(file)}, secret
+
+
 @pytest.mark.parametrize(
     "mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "certificate"]
 )
@@ -193,22 +211,35 @@ def test_command_when_it_shows_what_the_listener_asks_for_then_let_in_and_nothin
     secure_kafka: SecureKafka, tmp_path: Path, mechanism: str
 ) -> None:
     secure_kafka.relay.forget()
-    settings = {**secure_kafka.scram("admin"), "KAFKA_SASL_MECHANISM": mechanism}
-    password = secure_kafka.passwords["admin"]
-    if mechanism == "OAUTHBEARER":
-        token = tmp_path / "token"
-        token.write_text(password := token_of("admin"))
-        settings = {**without(settings, "USERNAME", "PASSWORD"), "KAFKA_SASL_TOKEN_FILE": str(token)}
-    elif mechanism == "certificate":
-        settings = secure_kafka.mutual("admin", KEY_PASSWORD)
-    else:
-        file = tmp_path / "password"
-        file.write_text(f"{settings.pop('KAFKA_SASL_PASSWORD')}\n")
-        settings["KAFKA_SASL_PASSWORD_FILE"] = str(file)
+    settings, secret = shown(secure_kafka, "admin", mechanism, tmp_path)
     said = listed(settings)
     assert said.code == 0, said.err
     assert json.loads(said.out)
-    assert password.encode() not in secure_kafka.relay.seen
+    assert secret.encode() not in secure_kafka.relay.seen
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "OAUTHBEARER"])
+def test_worker_when_it_shows_what_the_listener_asks_for_then_it_publishes_and_nothing_is_in_clear(
+    secure_kafka: SecureKafka, cluster: Cluster, tmp_path: Path, mechanism: str
+) -> None:
+    """SCRAM-SHA-512 and a certificate: the workers above."""
+    secure_kafka.relay.forget()
+    settings, secret = shown(secure_kafka, "worker", mechanism, tmp_path)
+    worker = cluster.worker(**settings, **cluster.redis.settings("worker"), GROUP="unimargin")
+    sender, account = Sender(cluster.bootstrap), "alice"
+    with Repeater(sender):
+        worker.wait_ready()
+        sender.inputs(deposit(account, "200"), fill(account, "0.1"))
+        wait_for(
+            "something is said of it",
+            lambda: account.encode() in {it.key for it in read_topic(cluster.bootstrap, "margin-events")},
+        )
+    assert worker.terminate() == 0
+    passed = secure_kafka.relay.seen
+    assert passed
+    for word in (secret, account, "BTC-PERP"):
+        assert word.encode() not in passed
+    assert secret not in worker.log.read_text()
 
 
 def test_worker_when_the_broker_is_vouched_for_by_another_authority_then_it_ends_at_once_and_says_so(

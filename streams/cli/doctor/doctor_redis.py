@@ -48,7 +48,7 @@ async def examine_redis(
             return [
                 *await _server(client, settings),
                 *await _of_each(client, _persistence),
-                await examine_memory(client),
+                *await _of_each(client, examine_memory),
                 *await _of_each(client, _clock),
                 *await examine_failover(client, settings),
                 *await examine_policy(client, settings, published),

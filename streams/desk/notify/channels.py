@@ -16,6 +16,7 @@ import apprise
 import msgspec
 from standardwebhooks import Webhook
 
+from streams.config.host_port import http_fault
 from streams.config.settings import SettingsError
 from streams.contract.cloudevents import rfc3339
 from streams.desk.notify.desk_notices import Notice, Urgency, words_of
@@ -196,8 +197,9 @@ def channel_of(name: str, rules: TargetRules, http: aiohttp.ClientSession) -> Ch
 
 
 def _http_url(url: str, place: str) -> str:
-    if not url.startswith(("https://", "http://")):
-        raise SettingsError(f"{place}url: it is no http(s) address")
+    fault = http_fault(url, login_allowed=True)
+    if fault is not None:
+        raise SettingsError(f"{place}url: {fault}")
     return url
 
 

@@ -19,6 +19,7 @@ from engine.events.effects import EventType
 from engine.ladder import Band
 from engine.marks.outages import OutageKind
 from engine.policy.reading.shape_faults import shape_fault
+from streams.config.host_port import http_fault
 from streams.config.settings import SettingsError
 from streams.desk.notify.notify_rules import (
     NotifyRule,
@@ -142,6 +143,8 @@ def _target_fault(target: TargetRules) -> str | None:
             return f"a target of kind {target.kind.value} {verb} `{key}`"
         if source is not None and (source.env is None) == (source.file is None):
             return f"`{key}` wants either `env` or `file`"
+    if fault := http_fault(target.endpoint, login_allowed=False):
+        return f"`endpoint`: {fault}"
     if target.quiet is not None:
         try:
             ZoneInfo(target.quiet.zone)

@@ -5,19 +5,20 @@ from typing import Any
 import pytest
 import redis
 
-from streams.cli.doctor.doctor_reserves import copies
+from streams.cli.doctor.doctor_reserves import copies, memory
 from streams.cli.doctor.doctor_security import examine_security
 from streams.config.settings import Settings
+from streams.contract.topic_layout import pipeline_topics
 from tests.support.cli import unimargin
 
 FILLS = "fills"
 ALLOWED = {"kafka_plaintext_allowed": True, "redis_plaintext_allowed": True}
 
 
-def topic(replicas: int, in_step: int) -> list[dict[str, object]]:
+def topic(replicas: int, in_step: int, name: str = FILLS) -> list[dict[str, object]]:
     partition = {"replicas": list(range(replicas)), "isr": list(range(in_step))}
     whole = {"replicas": [0, 1, 2], "isr": [0, 1, 2]}
-    return [{"topic": FILLS, "partitions": [whole, partition]}]
+    return [{"topic": name, "partitions": [whole, partition]}]
 
 
 @pytest.mark.parametrize(
@@ -34,9 +35,45 @@ def topic(replicas: int, in_step: int) -> list[dict[str, object]]:
 def test_copies_when_a_topic_does_not_outlive_a_broker_then_warns_which_and_why(
     brokers: int, replicas: int, in_step: int, least: str, said: str
 ) -> None:
-    check = copies(brokers, topic(replicas, in_step), {FILLS: {"min.insync.replicas": least}})
+    check = copies(Settings(), brokers, topic(replicas, in_step), {FILLS: {"min.insync.replicas": least}})
     assert check.status == ("warn" if said else "ok")
     assert said in check.found
+
+
+@pytest.mark.parametrize("name", pipeline_topics(Settings()))
+def test_copies_when_any_topic_of_the_pipeline_has_one_then_that_is_told(name: str) -> None:
+    configs = {name: {"min.insync.replicas": "2"}, "others": {"min.insync.replicas": "2"}}
+    check = copies(Settings(), 3, [*topic(1, 1, name), *topic(1, 1, "others")], configs)
+    assert (check.status, check.found) == ("warn", f"{name}: one copy")
+
+
+def test_copies_when_the_broker_does_not_tell_the_configuration_then_not_known_and_which_right_lacks() -> (
+    None
+):
+    check = copies(Settings(), 3, topic(3, 3), {})
+    assert (check.status, "is not known" in check.found) == ("warn", True)
+    assert "min.insync.replicas=" not in check.found
+    assert "DescribeConfigs" in check.action
+    assert "one copy" in copies(Settings(), 3, topic(1, 1), {}).found
+
+
+@pytest.mark.parametrize(
+    ("told", "status", "found"),
+    [
+        ({"used_memory": 1e9, "maxmemory": 0}, "ok", "1000 MB, without a limit of its own"),
+        ({"used_memory": 1e9, "maxmemory": 0, "total_system_memory": 24e9}, "ok", "1000 MB of 24000"),
+        ({"used_memory": 23.9e9, "maxmemory": 0, "total_system_memory": 24e9}, "warn", "without a limit"),
+        ({"used_memory": 23.9e9, "maxmemory": 48e9, "total_system_memory": 24e9}, "warn", "of 24000"),
+        ({"used_memory": 7.9e9, "maxmemory": 8e9, "total_system_memory": 24e9}, "warn", "of 8000"),
+        ({"used_memory": 5e9, "maxmemory": 8e9, "total_system_memory": 24e9}, "ok", "of 8000"),
+    ],
+)
+def test_memory_when_close_to_the_limit_or_to_the_machines_then_warns(
+    told: dict[str, float], status: str, found: str
+) -> None:
+    check = memory(told)
+    assert check.status == status
+    assert found in check.found
 
 
 @pytest.mark.parametrize(

@@ -86,11 +86,12 @@ def test_broker_when_away_then_its_address_and_what_to_do_within_seconds(words: 
     assert time.monotonic() - began_s < ANSWER_S_MAX
 
 
-@pytest.mark.parametrize("address", ["kafka", "kafka:port", "a:1,,b:2", ":9092"])
-def test_broker_address_when_malformed_then_named(address: str) -> None:
+@pytest.mark.parametrize("address", ["kafka", "kafka:port", "a:1,,b:2", ":9092", "u:hunter2@localhost:9092"])
+def test_broker_address_when_malformed_then_named_and_not_repeated(address: str) -> None:
     said = unimargin("topics", "list", env={"UNIMARGIN_KAFKA_BOOTSTRAP_SERVERS": address})
     assert said.code == 2
     assert "UNIMARGIN_KAFKA_BOOTSTRAP_SERVERS" in said.err
+    assert "hunter2" not in said.err
 
 
 @pytest.mark.parametrize("words", NEEDS_REDIS, ids=" ".join)
@@ -103,7 +104,15 @@ def test_redis_when_away_then_its_address_without_the_password(words: tuple[str,
 
 
 @pytest.mark.parametrize(
-    "url", ["hunter2", "http://u:hunter2@h", "redis://u:hunter2/x@h", "redis://u:hunter2@h?no=1"]
+    "url",
+    [
+        "hunter2",
+        "http://u:hunter2@h",
+        "redis://u:hunter2/x@h",
+        "redis://u:hunter2@h?no=1",
+        "redis://hunter2",
+        "redis://u%3Ahunter2%40127.0.0.1:6379/0",
+    ],
 )
 def test_redis_address_when_malformed_then_named_and_not_repeated(url: str) -> None:
     said = unimargin("account", "list", env={"UNIMARGIN_REDIS_URL": url})
@@ -143,5 +152,5 @@ def test_account_when_it_cannot_be_a_name_then_refused(account: str) -> None:
 
 
 def test_error_when_it_holds_brackets_then_shown_as_they_are() -> None:
-    said = unimargin("topics", "list", env={"UNIMARGIN_KAFKA_BOOTSTRAP_SERVERS": "[red]"})
-    assert "[red]" in said.err
+    said = unimargin("topics", "list", "--config", "[red].env")
+    assert "[red].env" in said.err

@@ -41,7 +41,20 @@ def load(monkeypatch: pytest.MonkeyPatch, given: Mapping[str, str]) -> Settings:
         ("kafka_plaintext_refused", {"kafka_bootstrap_servers": "[fd00::1]:9092"}),
         ("kafka_plaintext_refused", {"kafka_bootstrap_servers": "localhost.example.org:9092"}),
         ("kafka_plaintext_refused", {**AWAY, **SASL, "kafka_security_protocol": "SASL_PLAINTEXT"}),
-        ("kafka_address_malformed", {"kafka_bootstrap_servers": "kafka"}),
+        *(
+            ("kafka_address_malformed", {"kafka_bootstrap_servers": address})
+            for address in (
+                "kafka",
+                f"u:{CANARY}@localhost:9092",
+                f"u%3A{CANARY}%40localhost:9092",
+                f"localhost:9092,{CANARY}",
+                "::1:9092",
+                "[localhost]:9092",
+                "localhost:0",
+                "localhost:99999",
+                "PLAINTEXT://localhost:9092",
+            )
+        ),
         ("kafka_credentials_missing", {"kafka_security_protocol": "SASL_SSL"}),
         ("kafka_credentials_missing", {**SASL, "kafka_sasl_username": ""}),
         ("kafka_credentials_missing", {**SASL, "kafka_sasl_password": ""}),
@@ -72,13 +85,34 @@ def load(monkeypatch: pytest.MonkeyPatch, given: Mapping[str, str]) -> Settings:
         ("redis_address_malformed", {"redis_url": f"redis://u:12#{CANARY}@h"}),
         ("redis_address_malformed", {"redis_url": f"redis://u:{CANARY}@[h"}),
         ("redis_address_malformed", {"redis_url": CANARY}),
+        *(
+            ("redis_address_malformed", {"redis_url": f"{scheme}://{rest}"})
+            for scheme in ("redis", "rediss")
+            for rest in (
+                f"worker%3A{CANARY}%40127.0.0.1:6379/0",
+                f"%3A{CANARY}%40127.0.0.1:6379/0",
+                CANARY,
+                f"{CANARY}/0",
+                "127.0.0.1:66666/0",
+                "[127.0.0.1]:6379/0",
+            )
+        ),
+        ("redis_address_malformed", {"redis_url": f"rediss+sentinel://u%3A{CANARY}%40a:1,b:2/main"}),
+        ("redis_address_malformed", {"redis_url": f"rediss+sentinel://a:1/u%3A{CANARY}%40b"}),
+        ("redis_address_malformed", {"redis_url": f"rediss+cluster://a:1,u%3A{CANARY}%40b:2"}),
+        ("redis_address_malformed", {"redis_url": f"redis+{CANARY}://a:1"}),
+        ("redis_address_malformed", {"redis_url": f"unix://u:{CANARY}"}),
+        ("redis_address_malformed", {"redis_url": f"unix:///u%3A{CANARY}%40/run/redis.sock"}),
         ("redis_plaintext_refused", {"redis_url": "redis+sentinel://127.0.0.1:26379,10.0.0.2:26379/main/0"}),
-        ("redis_tls_in_url", {"redis_url": "rediss://h?ssl_cert_reqs=none"}),
+        ("redis_tls_in_url", {"redis_url": "rediss://h:6379?ssl_cert_reqs=none"}),
         ("secret_given_twice", {"redis_url": f"rediss://:{CANARY}@h", "redis_password": CANARY}),
         ("secret_given_twice", {"redis_url": f"rediss://u:{CANARY}@h", "redis_username": "worker"}),
         ("redis_credentials_missing", {"redis_username": "worker"}),
         ("redis_tls_unused", {"redis_tls_ca_file": "ca.pem"}),
-        ("redis_certificate_without_key", {"redis_url": "rediss://h", "redis_tls_certificate_file": "c.pem"}),
+        (
+            "redis_certificate_without_key",
+            {"redis_url": "rediss://h:6379", "redis_tls_certificate_file": "c.pem"},
+        ),
         ("secret_file_unreadable", {"redis_password_file": "no/such/file"}),
     ],
 )
@@ -119,6 +153,33 @@ def test_settings_when_safe_then_taken_and_no_secret_shown(
     assert CANARY not in repr(load(monkeypatch, given))
 
 
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        CANARY,
+        f"ftp://{CANARY}",
+        f"http://u:{CANARY}@collector:4318/v1/traces",
+        f"http://u%3A{CANARY}%40collector:4318/v1/traces",
+        f"http://u:{CANARY}",
+        "http://collector:99999/v1/traces",
+        "http:///v1/traces",
+    ],
+)
+def test_endpoint_of_traces_when_it_is_none_or_has_a_login_then_refused_and_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, endpoint: str
+) -> None:
+    with pytest.raises(SettingsError, match=r"^UNIMARGIN_TRACES_ENDPOINT: ") as refused:
+        load(monkeypatch, {"traces_endpoint": endpoint})
+    assert CANARY not in str(refused.value)
+
+
+@pytest.mark.parametrize("endpoint", ["", "http://collector:4318/v1/traces", "https://[fd00::1]/v1/traces"])
+def test_endpoint_of_traces_when_it_is_one_or_nothing_then_taken(
+    monkeypatch: pytest.MonkeyPatch, endpoint: str
+) -> None:
+    assert load(monkeypatch, {"traces_endpoint": endpoint}).traces_endpoint == endpoint
+
+
 def test_settings_when_listed_then_every_secret_has_a_file_of_its_own() -> None:
     fields = ConnectionSettings.model_fields
     assert {it for it in fields if "password" in it and not it.endswith("_file")} | {"redis_url"} == set(
@@ -139,7 +200,7 @@ def test_secret_when_in_a_file_then_read_without_its_line_end(
             "kafka_tls_key_file": "k",
         },
         "redis_tls_key_password": {
-            "redis_url": "rediss://h",
+            "redis_url": "rediss://h:6379",
             "redis_tls_certificate_file": "c",
             "redis_tls_key_file": "k",
         },

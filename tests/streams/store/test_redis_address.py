@@ -51,7 +51,7 @@ def test_address_when_of_a_known_form_then_read(url, kind, hosts, service, optio
     assert connection_options(read, {}).server == options
 
 
-@pytest.mark.parametrize("form", ["rediss+sentinel://a/margin", "rediss+cluster://a", "rediss://a"])
+@pytest.mark.parametrize("form", ["rediss+sentinel://a:1/margin", "rediss+cluster://a:1", "rediss://a:1"])
 def test_address_when_by_tls_then_its_connections_are(form):
     options = connection_options(read_address(form), {}).server
     assert options["connection_class"].__name__ == "SSLConnection"

@@ -14,6 +14,7 @@ from redis.crc import key_slot
 from engine.ledger.accounts import AccountState, encode
 from engine.policy import parse
 from streams.cli.doctor.doctor_failover import examine_failover
+from streams.cli.doctor.doctor_redis import examine_redis
 from streams.config.settings import Settings
 from streams.contract.commit import Commit
 from streams.embedded.embedded_redis import EmbeddedRedis
@@ -242,6 +243,24 @@ async def test_doctor_when_redis_has_stand_ins_then_how_the_primary_is_found_and
     url = f"redis://127.0.0.1:{replica.port}"
     async with connect(url) as beside:
         assert [it.status for it in await examine_failover(beside, Settings(redis_url=url))] == ["FAIL"]
+
+
+async def test_doctor_when_one_of_the_primaries_is_nearly_full_then_that_one_is_named(
+    nodes: Servers, client: Redis
+) -> None:
+    primaries = await servers(client)
+    full = primaries[-1]
+    for server in primaries:
+        await server.config_set("maxmemory", 1_000_000_000)
+    await full.config_set("maxmemory", (await full.info("memory"))["used_memory"])
+    try:
+        checks = await examine_redis(Settings(redis_url=nodes.url), {}, None)
+    finally:
+        for server in primaries:
+            await server.config_set("maxmemory", 0)
+    told = [(it.check, it.status.value) for it in checks if it.check.startswith("redis memory")]
+    several = [(f"redis memory {number}/3", "warn" if number == 3 else "ok") for number in (1, 2, 3)]
+    assert told == (several if isinstance(nodes, ClusterServers) else [("redis memory", "warn")])
 
 
 @contextmanager

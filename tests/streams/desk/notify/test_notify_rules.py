@@ -66,6 +66,11 @@ def rules_of(tmp_path: Path, text: str):
         ('{ env = "KEY" }', "{ }", ["[targets.oncall]", "either `env` or `file`"]),
         ('{ env = "KEY" }', '"s3cret"', ["routing_key"]),
         (
+            'kind = "pagerduty"',
+            'kind = "pagerduty"\nendpoint = "https://u%3As3cret%40pager.example/v2"',
+            ["[targets.oncall]", "`endpoint`"],
+        ),
+        (
             "[groups]",
             '[targets.desk.quiet]\nfrom = "22:00"\nto = "07:00"\nzone = "Europe/Berln"\n[groups]',
             ["[targets.desk]", "Berln"],
