@@ -557,6 +557,14 @@ BUGS = (
         "test_fills_when_one_transaction_is_aborted_then_the_others_count_live_and_rebuilt_from_the_log",
     ),
     Bug(
+        name="a stranger's open transaction hides what was published behind it",
+        file="streams/kafka/log_reader.py",
+        search='        options["isolation_level"] = "read_uncommitted"\n',
+        replace='        options["isolation_level"] = "read_committed"\n',
+        test=f"{REWIND_TESTS}::"
+        "test_take_over_when_a_stranger_keeps_a_transaction_open_then_what_we_published_behind_it_is_read_back",
+    ),
+    Bug(
         name="offsets that hold no record are waited for without end",
         file="streams/shards/input_steps.py",
         search="            elif self._reader.passed(topic, end):\n",
