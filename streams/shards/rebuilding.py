@@ -22,6 +22,7 @@ from engine.ledger.accounts import AccountState
 from engine.ledger.applying import with_progress
 from engine.ledger.orders_apart import encode_stored, order_changes
 from engine.ledger.remembering import generations
+from engine.strict_decoding import UNREADABLE
 from streams.contract.account_copy import SHARD_KEY, AccountCopy, ShardCovered, read_copy, read_format
 from streams.contract.codec import account_of_key
 from streams.contract.commit import Commit, Lane, OutboxEntry
@@ -208,7 +209,7 @@ class _Scan:
             self.format = max(self.format, known if known <= FORMAT else 0)
             said = read_copy(record.value or b"") if known <= FORMAT else None
             fault = newer(str(known), "its copy") if said is None else self._fault_of(said, record.key)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             said, fault = None, f"it cannot be read: {error}"
         if record.key == SHARD_KEY:
             self._covered = said if isinstance(said, ShardCovered) else None

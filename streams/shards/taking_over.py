@@ -28,7 +28,7 @@ from engine.events.effects import Stream
 from engine.inputs import Mark, Topic
 from engine.ladder.breaker import BreakerState
 from engine.liquidation.adl_risk import AdlState
-from engine.strict_decoding import StrictDecoder
+from engine.strict_decoding import UNREADABLE, StrictDecoder
 from streams.contract.commit import Commit, Lane
 from streams.kafka.log_reader import LogReader
 from streams.shards.giving_way import give_way
@@ -88,7 +88,7 @@ class TakingOver:
             known, published = await self._load_all()
         except StoreRefused as refused:
             raise ShardStopped(str(refused)) from refused
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             raise ShardStopped(
                 f"shard {self.shard}: a state in Redis cannot be read, and would be written back with a loss: {error}"
             ) from error

@@ -565,6 +565,14 @@ BUGS = (
         "test_take_over_when_a_stranger_keeps_a_transaction_open_then_what_we_published_behind_it_is_read_back",
     ),
     Bug(
+        name="a version of the policy that is no text ends every worker",
+        file="streams/contract/policy_version.py",
+        search="    except UNREADABLE:\n        return policy\n",
+        replace="    except msgspec.MsgspecError:\n        return policy\n",
+        test="tests/streams/contract/test_unreadable_bytes.py::"
+        "test_reader_when_bytes_are_broken_in_any_way_then_it_tells_so_in_its_own_way",
+    ),
+    Bug(
         name="offsets that hold no record are waited for without end",
         file="streams/shards/input_steps.py",
         search="            elif self._reader.passed(topic, end):\n",
