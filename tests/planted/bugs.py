@@ -573,6 +573,20 @@ BUGS = (
         "test_reader_when_bytes_are_broken_in_any_way_then_it_tells_so_in_its_own_way",
     ),
     Bug(
+        name="a worker joins the group though a shard has no partition to say its events in",
+        file="streams/worker/proving.py",
+        search=" for stream in Stream if every[stream] < shards}",
+        replace=" for stream in Stream if not every[stream]}",
+        test=f"{START_TESTS}::test_worker_when_it_could_not_say_what_it_judges_then_named_and_no_member",
+    ),
+    Bug(
+        name="a broken copy stops a shard though its logs are whole",
+        file="streams/shards/rebuilding.py",
+        search="            raise _NotWhole(said)\n",
+        replace="            raise ShardStopped(said)\n",
+        test=f"{REBUILD_TESTS}::test_rebuild_when_a_copy_is_broken_and_the_logs_are_whole_then_it_is_theirs_to_tell",
+    ),
+    Bug(
         name="offsets that hold no record are waited for without end",
         file="streams/shards/input_steps.py",
         search="            elif self._reader.passed(topic, end):\n",
