@@ -587,6 +587,30 @@ BUGS = (
         test=f"{REBUILD_TESTS}::test_rebuild_when_a_copy_is_broken_and_the_logs_are_whole_then_it_is_theirs_to_tell",
     ),
     Bug(
+        name="a state that cannot be stored ends every owner of its shard",
+        file="streams/shards/input_batch.py",
+        search="                self._take_back(account, error)\n",
+        replace="                raise error\n",
+        test=f"{ERROR_TESTS}::"
+        "test_input_when_what_goes_round_applying_it_raises_then_taken_back_and_its_account_stopped_and_applied_once_later",
+    ),
+    Bug(
+        name="what was taken back counts as applied when it is sent again",
+        file="streams/shards/input_batch.py",
+        search="        self._inputs.ids.take_back(self._topic, account, self._ids.pop(account, []))\n",
+        replace="        self._ids.pop(account, [])\n",
+        test=f"{ERROR_TESTS}::"
+        "test_input_when_what_goes_round_applying_it_raises_then_taken_back_and_its_account_stopped_and_applied_once_later",
+    ),
+    Bug(
+        name="an id that the store could not be asked for ends every owner of its shard",
+        file="streams/shards/input_ids.py",
+        search="                self._unasked[topic][account, message.input_id] = error\n",
+        replace="                raise error\n",
+        test=f"{ERROR_TESTS}::"
+        "test_input_when_what_goes_round_applying_it_raises_then_taken_back_and_its_account_stopped_and_applied_once_later",
+    ),
+    Bug(
         name="offsets that hold no record are waited for without end",
         file="streams/shards/input_steps.py",
         search="            elif self._reader.passed(topic, end):\n",
