@@ -13,9 +13,12 @@ import msgspec
 
 T = TypeVar("T")
 
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""All that decoding raises where bytes are not what is looked for: msgspec lets what is no UTF-8, and what is nested too deeply, pass as it is."""
+
 
 class StrictDecoder(Generic[T]):
-    """Decodes JSON. Raises `msgspec.MsgspecError` for what is no `T`, and for fields that it does not have, at whatever depth."""
+    """Decodes JSON. Raises one of `UNREADABLE` for what is no `T`, and for fields that it does not have, at whatever depth."""
 
     def __init__(self, kind: Any) -> None:
         """`kind` is what `T` stands for."""

@@ -114,6 +114,11 @@ class NoSkips:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seeds", type=int, default=500, help="how many lives tests/simulation lives through")
+    parser.addoption(
+        "--seed",
+        type=int,
+        help="the one life of tests/simulation, or the traffic and the kills of tests/system",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

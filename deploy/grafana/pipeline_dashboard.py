@@ -258,7 +258,7 @@ PIPELINE = Dashboard(
                 ),
                 line(
                     "Open transactions",
-                    "For how long the oldest open transaction of an input partition holds up what is behind it.",
+                    "For how long the oldest open transaction of a partition holds up what is behind it.",
                     {
                         "{{topic}}/{{partition}}": "max by (topic, partition) (margin_input_transaction_open_seconds)",
                     },
@@ -269,7 +269,7 @@ PIPELINE = Dashboard(
                 ),
                 line(
                     "Behind an open transaction",
-                    "Offsets of an input partition that wait for an open transaction before them.",
+                    "Offsets of a partition that wait for an open transaction before them.",
                     {
                         "{{topic}}/{{partition}}": "max by (topic, partition) (margin_input_uncommitted_records)",
                     },

@@ -4,7 +4,7 @@ A position without an entry price was opened at its present mark; a premium or a
 """
 
 import tomllib
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 import msgspec
 
@@ -18,6 +18,7 @@ from engine.policy.rules.policy_switches import InstrumentKind, MarginModel
 from engine.policy.rules.requirements import amounts_of
 from engine.policy.rules.tables import Table
 from engine.position_keys import leg_of, symbol_of
+from engine.strict_decoding import UNREADABLE
 
 _replace = msgspec.structs.replace
 
@@ -71,7 +72,7 @@ def parse_hypothetical(text: str) -> Hypothetical:
             found = msgspec.convert(tomllib.loads(text, parse_float=Decimal), Hypothetical)
     except tomllib.TOMLDecodeError as error:
         raise HypotheticalError(f"not valid TOML: {error}") from None
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (*UNREADABLE, ValueError, InvalidOperation) as error:
         raise HypotheticalError(str(error)) from None
     for key, amount in amounts_of("", found):
         fault = amount_fault(amount)

@@ -10,7 +10,7 @@ is left out. Moves of all coins are taken at one moment of the window, so that t
 
 import tomllib
 from datetime import datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 import msgspec
 
@@ -53,7 +53,7 @@ def parse_scenario(text: str) -> StressScenario:
         found = msgspec.convert(tomllib.loads(text, parse_float=Decimal), StressScenario)
     except tomllib.TOMLDecodeError as error:
         raise ScenarioError(f"not valid TOML: {error}") from None
-    except (msgspec.ValidationError, ValueError) as error:
+    except (msgspec.ValidationError, ValueError, RecursionError, InvalidOperation) as error:
         raise ScenarioError(str(error)) from None
     for key, amount in amounts_of("", found):
         if amount_fault(amount) is not None:

@@ -182,8 +182,8 @@ def stops(state: AccountState) -> dict[str, Stop]:
 
 
 def resume_hint(account: str, topic: str) -> str:
-    """The command that lets the account go on in the topic, but for the reason, which is the operator's to give."""
-    return f"unimargin account resume {shlex.quote(printable(account))} --topic {topic} --reason REASON"
+    """The command that lets the account go on in the topic, but for why, which is the operator's to say."""
+    return f"unimargin account resume {shlex.quote(printable(account))} --topic {topic} --why TEXT"
 
 
 def check_listed(state: AccountState, risk: AccountRisk, policy: Policy) -> None:

@@ -3,6 +3,7 @@
 import msgspec
 
 from engine.liquidation.adl_risk import AdlState
+from engine.strict_decoding import UNREADABLE
 from streams.answers.shelf import Shelf
 from streams.config.problem import Problem
 
@@ -26,5 +27,5 @@ async def adl_standings(shelf: Shelf) -> dict[str, AdlState]:
 def _read(data: bytes | None, shard: int) -> dict[str, AdlState]:
     try:
         return {} if data is None else _decoder.decode(data)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise Problem(f"the deleveraging risks of shard {shard} in Redis cannot be read: {error}") from None

@@ -3,13 +3,13 @@
 from collections.abc import AsyncIterator, Collection, Mapping
 from typing import NamedTuple
 
-import msgspec
 from msgspec.structs import replace
 
 from engine.book.columnar_book import ColumnarBook
 from engine.events.effects import AccountRisk
 from engine.marks.mark_book import Prices
 from engine.policy import Policy
+from engine.strict_decoding import UNREADABLE
 from streams.answers.account_report import believed
 from streams.answers.shelf import Shelf, newest_marks
 from streams.config.problem import Problem
@@ -76,6 +76,6 @@ def _book(stored: Collection[bytes], told: Mapping[str, AccountRisk], policy: Po
     book = ColumnarBook(policy)
     try:
         book.load(stored, told)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise Problem(f"the state of an account in Redis cannot be read: {error}") from None
     return book

@@ -3,6 +3,7 @@
 import msgspec
 
 from engine.ladder.breaker import BreakerState
+from engine.strict_decoding import UNREADABLE
 from streams.answers.shelf import Shelf
 from streams.config.problem import Problem
 
@@ -22,7 +23,7 @@ async def read_breakers(shelf: Shelf) -> list[ShardBreaker]:
     for shard, data in enumerate(stored):
         try:
             state = msgspec.json.decode(data or b"{}", type=BreakerState)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise Problem(f"the breaker of shard {shard} in Redis cannot be read: {error}") from None
         found.append(ShardBreaker(shard, state.opening is not None, state))
     return found

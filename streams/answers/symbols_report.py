@@ -10,6 +10,7 @@ from engine.marks.doubts import NANOSECONDS, Doubt, doubt_of_age, stronger
 from engine.marks.notices import Notice
 from engine.marks.second_sources import Standing
 from engine.policy import Policy
+from engine.strict_decoding import UNREADABLE
 from streams.answers.shelf import Shelf
 from streams.config.problem import Problem
 from streams.prices.symbol_beliefs import UNLISTED, LastRefusal, SymbolBelief
@@ -74,5 +75,5 @@ def _belief(symbol: str, data: bytes | None) -> SymbolBelief:
         return SymbolBelief()
     try:
         return msgspec.json.decode(data, type=SymbolBelief)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise Problem(f"what is known of {symbol!r} in Redis cannot be read: {error}") from None

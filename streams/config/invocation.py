@@ -14,6 +14,7 @@ from engine.inputs import NAME_LENGTH_MAX
 from streams.config.market_moves import moves_of
 from streams.config.problem import Problem
 from streams.config.settings import SettingsError
+from streams.config.terminal import printable
 
 EXIT_MISTAKE = 2
 """The user's mistake: a message, no traceback."""
@@ -96,6 +97,11 @@ def fail(message: str, code: int) -> NoReturn:
     """Say `message` on standard error and leave with `code`."""
     typer.echo(f"{typer.style('error:', fg='red')} {message}", err=True)
     raise typer.Exit(code)
+
+
+def warn(message: str) -> None:
+    """Say on standard error what was found beside what was asked for."""
+    typer.echo(f"{typer.style('warning:', fg='yellow')} {printable(message)}", err=True)
 
 
 def run(main: Coroutine[Any, Any, _R]) -> _R:

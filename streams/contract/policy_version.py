@@ -13,6 +13,7 @@ from engine.policy import Asset, Instrument, Policy
 from engine.policy.reading.policy_checks import PolicyError, check
 from engine.policy.timeline import Ruling
 from engine.rejections import Rejection, RejectionCode
+from engine.strict_decoding import UNREADABLE
 from streams.contract.codec import decode_bounded
 
 POLICY_BYTES_MAX = 900_000
@@ -58,12 +59,18 @@ _listed_decoder = msgspec.json.Decoder(_Listed)
 
 def decode_policy_version(key: bytes | None, value: bytes | None) -> PolicyVersion | Rejection:
     """One record; its key must be the version, for the topic is compacted by it."""
-    found = decode_bounded(_decoder.decode, value, POLICY_BYTES_MAX)
+    found = decode_bounded(_decoded, value, POLICY_BYTES_MAX)
     if isinstance(found, Rejection):
         return found
     if key != found.key:
         return Rejection(RejectionCode.KEY_MISMATCH, f"the key is not the version {found.version}")
     return found
+
+
+def _decoded(value: bytes) -> PolicyVersion:
+    # the rules are not looked into yet, and what is no text is none of any edition
+    value.decode()
+    return _decoder.decode(value)
 
 
 def policy_bytes(policy: Policy) -> bytes:
@@ -75,7 +82,7 @@ def read_policy(data: bytes) -> Policy:
     """The policy that was written so. Raises `PolicyError` where it is none of this edition."""
     try:
         policy = msgspec.json.decode(data, type=Policy)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise PolicyError(f"cannot be read by this edition: {error}") from None
     check(policy)
     return policy
@@ -98,7 +105,7 @@ def with_listed(policy: Policy, data: bytes) -> Policy:
     instruments, assets = dict(policy.instruments), dict(policy.assets)
     try:
         listed = _listed_decoder.decode(data)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return policy
     for symbol, raw in listed.instruments.items():
         if symbol not in instruments and (instrument := _read(raw, Instrument)) is not None:
@@ -112,5 +119,5 @@ def with_listed(policy: Policy, data: bytes) -> Policy:
 def _read(raw: msgspec.Raw, kind: type[_T]) -> _T | None:
     try:
         return msgspec.json.decode(raw, type=kind)
-    except msgspec.ValidationError:
+    except UNREADABLE:
         return None

@@ -11,6 +11,7 @@ import msgspec
 
 from engine.events.effects import RiskEvent, Stream
 from engine.rejections import Rejection, RejectionCode
+from engine.strict_decoding import UNREADABLE
 from streams.contract.cloudevents import Event, read_event, subject
 
 DETAIL_CHARACTERS_MAX = 200
@@ -71,7 +72,7 @@ def decode_event(value: bytes | None) -> Event | Rejection:
 def _named(stream: Stream, value: bytes) -> UnreadableEvent | None:
     try:
         name = _name_decoder.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
     if name.sequence < 1 or name.id != f"{name.account}/{stream}/{name.sequence}":
         return None

@@ -15,6 +15,7 @@ from engine.inputs import NAME_LENGTH_MAX
 from engine.ladder import Band
 from engine.ladder.states import CallKind, Controls
 from engine.marks.mark_book import Prices
+from engine.strict_decoding import UNREADABLE
 from streams.answers.account_read import AccountReading, account_reading
 from streams.answers.account_report import AccountReport, believed
 from streams.answers.account_report import report as account_report
@@ -203,6 +204,6 @@ def _place(cursor: str | None) -> tuple[int, float, str] | None:
         return None
     try:
         found = msgspec.json.decode(base64.urlsafe_b64decode(cursor), type=_CursorPlace)
-    except (ValueError, msgspec.MsgspecError):
+    except (ValueError, *UNREADABLE):
         raise mistaken("cursor: it is none that this API gave") from None
     return found.severity, float("inf") if found.ratio is None else found.ratio, found.account

@@ -12,7 +12,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-import msgspec
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -20,6 +19,7 @@ from redis.exceptions import RedisError
 from engine.events.effects import AccountRisk
 from engine.inputs import Mark
 from engine.ledger.accounts import AccountState
+from engine.strict_decoding import UNREADABLE
 from streams.config.problem import Problem
 from streams.store.belief_store import read_beliefs
 from streams.store.redis_access import read_risk, read_state, saved_marks, shard_count
@@ -198,7 +198,7 @@ class BookCopy(CopiedBook):
             try:
                 await self._refresh()
                 pause_s = self._refresh_s
-            except (RedisError, OSError, StoreError, Problem, msgspec.MsgspecError) as error:
+            except (RedisError, OSError, StoreError, Problem, *UNREADABLE) as error:
                 # the client's words name neither user nor password
                 self.problem = f"{type(error).__name__}: {error}"
                 _log.warning("copy_not_refreshed", error=self.problem)

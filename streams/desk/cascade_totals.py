@@ -22,6 +22,7 @@ from engine.marks.mark_book import Prices
 from engine.numbers import ZERO, canonical, exact
 from engine.policy import Policy
 from engine.position_keys import symbol_of
+from engine.strict_decoding import UNREADABLE
 
 
 class _MarkSaid(msgspec.Struct):
@@ -80,7 +81,7 @@ class CascadeTotals:
         """Count an event of the topic of liquidations; one that this version cannot read counts nothing."""
         try:
             said = _decoder.decode(event)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             return
         if said.sequence <= self._sequences.get(said.account, 0):
             return

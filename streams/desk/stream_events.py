@@ -9,7 +9,8 @@ from engine.events.adl_events import AdlEvent
 from engine.events.breaker_events import BreakerEvent
 from engine.events.effects import RiskEvent, Stream
 from engine.events.price_events import PriceEvent
-from streams.contract.cloudevents import read_event
+from engine.rejections import Rejection
+from streams.contract.published_event import decode_event
 
 
 class StreamKind(StrEnum):
@@ -53,9 +54,8 @@ class StreamEvent(NamedTuple):
 def stream_event(stream: Stream, record: Any) -> StreamEvent | None:
     """The event of a Kafka record; None for what this version cannot read."""
     value = record.value or b""
-    try:
-        event = read_event(value)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    event = decode_event(value)
+    if isinstance(event, Rejection):
         return None
     kind, account = StreamKind.ACCOUNT, None
     match event:

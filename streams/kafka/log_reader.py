@@ -5,7 +5,7 @@ Much faster than through Faust, and independent of where the group thinks it is.
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import UnknownTopicOrPartitionError
@@ -107,12 +107,18 @@ def _records(polled: Iterable[ConsumerRecord]) -> list[Record]:
 
 
 @asynccontextmanager
-async def open_log(settings: Settings, *, fetch_wait_ms: int | None = None) -> AsyncIterator[LogReader]:
+async def open_log(
+    settings: Settings, *, fetch_wait_ms: int | None = None, committed: bool = True
+) -> AsyncIterator[LogReader]:
     """Connect a reader and close it after; a broker that is away is ridden out.
 
     `fetch_wait_ms` is for how long the broker may hold an empty fetch, and with it all other requests; None: as the settings say.
+    Where not only what is `committed` is read, a log ends where it has been replicated to, and records of open and aborted transactions
+    are among what is read.
     """
     wait_ms = settings.kafka_fetch_wait_ms if fetch_wait_ms is None else fetch_wait_ms
-    options = {"fetch_max_wait_ms": wait_ms, "retry_backoff_ms": RETRY_BACKOFF_MS}
+    options: dict[str, Any] = {"fetch_max_wait_ms": wait_ms, "retry_backoff_ms": RETRY_BACKOFF_MS}
+    if not committed:
+        options["isolation_level"] = "read_uncommitted"
     async with open_reader(settings, patience_seconds=BROKER_PATIENCE_SECONDS, **options) as consumer:
         yield LogReader(consumer)

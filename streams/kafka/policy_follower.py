@@ -93,6 +93,8 @@ class PolicyFollower:
                 self._take(place, record)
 
     def _take(self, place: TopicPartition, record: Any) -> None:
+        if record.value is None:  # what was no version was deleted
+            return
         version = decode_policy_version(record.key, record.value)
         if isinstance(version, Rejection):
             _log.error(

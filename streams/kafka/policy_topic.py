@@ -1,13 +1,13 @@
 """The topic of policies for commands: reading every version as it stands, and sending one more."""
 
 import asyncio
+from collections.abc import Callable
 
 import msgspec
 from aiokafka import AIOKafkaConsumer
 
 from engine.policy import Policy
 from engine.policy.timeline import PolicyTimeline, Ruling
-from engine.rejections import Rejection
 from streams.config.problem import Problem
 from streams.config.settings import Settings
 from streams.contract.policy_version import PolicyVersion, decode_policy_version, ruling_of
@@ -17,22 +17,39 @@ from streams.kafka.topic_access import open_producer, places, read_to_end
 SEND_SECONDS_MAX = 30.0
 
 
-async def read_versions(settings: Settings, consumer: AIOKafkaConsumer) -> list[PolicyVersion]:
+async def read_versions(
+    settings: Settings, consumer: AIOKafkaConsumer, passed_over: Callable[[str], object]
+) -> list[PolicyVersion]:
     """Every version that was published, by number; [] where none was, or there is no such topic.
 
-    Raises `Problem` for a record that is none: whatever follows from the versions would be a guess.
+    `passed_over` gets a line for each record that is nobody's: workers pass it over as well. Raises `Problem` where the newest record of
+    a version cannot be read: whatever follows from the versions would be a guess.
     """
     topic = settings.topic_policies
     count = (await partition_counts(settings, [topic]))[topic]
     if not count:
         return []
     found: dict[int, PolicyVersion] = {}
+    broken: dict[bytes, str] = {}
     async for record in read_to_end(consumer, places(topic, count)):
+        broken.pop(record.key, None)
+        if record.value is None:  # whoever deletes a record means it
+            continue
         version = decode_policy_version(record.key, record.value)
-        if isinstance(version, Rejection):
-            where = f"{topic}/{record.partition}/{record.offset}"
-            raise Problem(f"{where} is no version of a policy: {version.code}: {version.detail}")
-        found[version.version] = version
+        if isinstance(version, PolicyVersion):
+            found[version.version] = version
+            continue
+        said = f"{topic}/{record.partition}/{record.offset} is no version of a policy"
+        said += f": {version.code}: {version.detail}"
+        if record.key is not None and record.key.isdigit():
+            broken[record.key] = said
+        else:
+            passed_over(f"{said}; passed over")
+    if broken:
+        said = next(iter(broken.values()))
+        raise Problem(
+            f"{said}; workers pass it over: delete it (an empty record with its key), and publish the policy anew"
+        )
     return [found[number] for number in sorted(found)]
 
 

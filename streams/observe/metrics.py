@@ -157,13 +157,13 @@ class Metrics:
         )
         self.input_uncommitted_records = Gauge(
             "margin_input_uncommitted_records",
-            "Offsets of an input partition that wait for an open transaction, which is before them.",
+            "Offsets of a partition that wait for an open transaction, which is before them.",
             ["topic", "partition"],
             registry=r,
         )
         self.input_transaction_open_seconds = Gauge(
             "margin_input_transaction_open_seconds",
-            "For how long the oldest open transaction of an input partition is known to be open.",
+            "For how long the oldest open transaction of a partition is known to be open.",
             ["topic", "partition"],
             registry=r,
         )

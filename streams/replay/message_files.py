@@ -21,6 +21,7 @@ import msgspec
 
 from engine.inputs import Fill, Mark, MarkBatch, OrderUpdate, Resume, Settlement, Topic
 from engine.marks.plausible_times import NOT_RECEIVED_NS, latest_of
+from engine.strict_decoding import UNREADABLE
 from streams.contract.codec import PRICES_BYTES_MAX, decode_account_input, decode_prices
 from streams.contract.operator_command import BreakerRelease, BreakerVoid, decode_operator_record
 from streams.contract.record import Decoded, Record
@@ -83,7 +84,7 @@ class MessageFile:
     def _arrival(self, data: bytes, line: int, dates: Dates) -> Arrival:
         try:
             head = _head.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             head = _Head()  # the codec says what is wrong with it
         topic = _TAGS.get(head.type, Topic.LEDGER.value)
         if head.type == _RESUME and self._fills:

@@ -22,6 +22,7 @@ import msgspec
 
 from engine.events.effects import EventType
 from engine.ladder import SEVERITY, Band
+from engine.strict_decoding import UNREADABLE
 from streams.config.settings import SettingsError
 from streams.replay.message_files import opened
 
@@ -119,7 +120,7 @@ class _Run:
     def take(self, line: bytes, path: Path, number: int) -> Said:
         try:
             said = _decoder.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             raise SettingsError(f"{path}, line {number}: not a risk event: {error}") from None
         self.types[said.type] += 1
         self.policies.add(said.policy_digest)

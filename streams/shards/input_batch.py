@@ -8,14 +8,14 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from engine.inputs import AccountInput, Fill, OrderUpdate, Settlement, Topic
-from engine.ledger.accounts import AccountState, Progress
+from engine.ledger.accounts import AccountState
 from engine.ledger.applying import stopped
 from engine.ledger.orders_apart import OrderChanges, encode_stored, order_changes
 from engine.rejections import Duplicate, Rejection, RejectionCode
 from streams.contract.codec import account_of_key, accounts_of_mismatch
 from streams.contract.commit import AppliedId, Commit, ForgottenIds, OutboxEntry
 from streams.contract.record import Record
-from streams.shards.input_booking import InputBooking
+from streams.shards.input_booking import Booked, InputBooking
 from streams.shards.taken_inputs import TakenInputs
 
 
@@ -41,15 +41,15 @@ class InputBatch:
         self.applied_until_ns = 0
         """Event time of the newest input that it has applied."""
         self._ids: dict[str, list[AppliedId]] = {}
-        self._forgotten: list[ForgottenIds] = []
+        self._forgotten: dict[str, list[ForgottenIds]] = {}
         self._orders: dict[str, set[str]] = {}
         """Ids of orders that updates named."""
         self._settled: set[str] = set()
         """Accounts in which any order may have ended."""
         self._quarantined: list[OutboxEntry] = []
         self._reasons: Counter[RejectionCode] = Counter()
-        self._executed: list[Fill] = []
-        self._applied = 0
+        self._booked: list[tuple[Record, AccountInput]] = []
+        """What was applied, in order."""
         self._duplicates = 0
 
     def apply(self, record: Record, message: AccountInput | Rejection) -> None:
@@ -75,56 +75,79 @@ class InputBatch:
             self._set_aside(record, after)
             self._stop_topic(account, record, after, message.account_seq)
         else:
-            self._keep(record, message, state.progress(self._topic), after)
+            self._keep(record, message, after)
 
     def end(self, start: int, watermark: int) -> Outcome:
         """What becomes durable, with the topic's watermark moved from `start`; before anybody takes the states over."""
-        orders = self._order_changes()
+        accounts, orders = dict[str, bytes](), dict[str, OrderChanges]()
+        for account in list(self.states):
+            try:
+                changes = self._order_changes(account)
+                accounts[account] = encode_stored(self.states[account])
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is of this account alone
+                self._take_back(account, error)
+                accounts[account] = encode_stored(self.states[account])
+            else:
+                orders |= {} if changes is None else {account: changes}
+        forgotten = tuple(it for gone in self._forgotten.values() for it in gone)
+        self._inputs.ids.forget(forgotten)
+        for record, message in self._booked:
+            self.applied_until_ns = max(self.applied_until_ns, message.time_ns)
+            if self._taken is not None:
+                self._taken.add(self._topic, record.offset, message)
         commit = Commit(
             advance={self._topic: (start, watermark)} if watermark > start else {},
-            accounts={account: encode_stored(state) for account, state in self.states.items()},
+            accounts=accounts,
             orders=orders,
             ids={(self._topic, account): tuple(ids) for account, ids in self._ids.items()},
-            forgotten=tuple(self._forgotten),
+            forgotten=forgotten,
             outbox=tuple(self._quarantined),
         )
-        return Outcome(commit, self._applied, self._duplicates, self._reasons, tuple(self._executed))
+        executed = (it for _, it in self._booked if isinstance(it, Fill) and it.liquidation_id is not None)
+        return Outcome(commit, len(self._booked), self._duplicates, self._reasons, tuple(executed))
 
     def _newest(self, account: str) -> AccountState | None:
         return self.states.get(account) or self._inputs.state_of(account)
 
-    def _keep(self, record: Record, message: AccountInput, before: Progress, after: AccountState) -> None:
-        """The message was applied, and `after` is its account now."""
+    def _keep(self, record: Record, message: AccountInput, after: Booked) -> None:
+        """The message was applied."""
         account = message.account
-        self._applied += 1
-        self.applied_until_ns = max(self.applied_until_ns, message.time_ns)
-        if self._taken is not None:
-            self._taken.add(self._topic, record.offset, message)
-        self.states[account] = after
-        added, gone = self._inputs.ids.applied(
-            self._topic, before, after.progress(self._topic), message, record.offset + 1
-        )
-        if added is not None:
-            self._ids.setdefault(account, []).append(added)
-        self._forgotten += gone
+        self._booked.append((record, message))
+        self.states[account] = after.state
+        if after.added is not None:
+            self._ids.setdefault(account, []).append(after.added)
+        if after.gone:
+            self._forgotten.setdefault(account, []).extend(after.gone)
         match message:
-            case Fill() if message.liquidation_id is not None:
-                self._executed.append(message)
             case OrderUpdate():
                 self._orders.setdefault(account, set()).add(message.order_id)
             case Settlement():
                 self._settled.add(account)
 
-    def _order_changes(self) -> dict[str, OrderChanges]:
-        """From the states before the batch, which are still the newest, to those after it."""
-        found = {}
-        for account in sorted(self._orders.keys() | self._settled):
-            before = self._inputs.state_of(account) or AccountState(account)
-            touched = None if account in self._settled else self._orders[account]
-            changes = order_changes(before, self.states[account], touched)
-            if changes is not None:
-                found[account] = changes
-        return found
+    def _take_back(self, account: str, error: Exception) -> None:
+        """What the inputs have made of the account cannot be stored: it stays as it was before the first of them, and is stopped there.
+
+        Where not even that can be stored, nobody would see that it is stopped: then the process ends.
+        """
+        taken_back = [it for it in self._booked if it[1].account == account]
+        if not taken_back:
+            raise error
+        self._booked = [it for it in self._booked if it[1].account != account]
+        self._inputs.ids.take_back(self._topic, account, self._ids.pop(account, []))
+        self._forgotten.pop(account, None)
+        self.states[account] = self._inputs.state_of(account) or AccountState(account)
+        for record, message in taken_back:
+            rejection = self._inputs.failed_on(self._topic, record, account, error)
+            self._set_aside(record, rejection)
+            self._stop_topic(account, record, rejection, message.account_seq)
+
+    def _order_changes(self, account: str) -> OrderChanges | None:
+        """From the state before the batch, which is still the newest, to the one after it; None where inputs named no order."""
+        is_settled = account in self._settled
+        if not is_settled and account not in self._orders:
+            return None
+        before = self._inputs.state_of(account) or AccountState(account)
+        return order_changes(before, self.states[account], None if is_settled else self._orders[account])
 
     def _concerned(self, record: Record, rejection: Rejection) -> Iterable[str]:
         """The accounts that may miss a record which could not be read: whom its key names.

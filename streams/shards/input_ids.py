@@ -34,6 +34,8 @@ class InputIds:
         """By digest of the id."""
         self._answers: dict[Topic, dict[tuple[str, bytes], _Kept]] = {topic: {} for topic in Topic}
         """Of the store, about the ids of the batch in hand."""
+        self._unasked: dict[Topic, dict[tuple[str, str], Exception]] = {topic: {} for topic in Topic}
+        """By account and id, what kept inputs of the batch in hand from being asked for."""
         self._has_store = False
         self._pending: dict[Topic, deque[tuple[int, str, bytes, int]]] = {topic: deque() for topic in Topic}
         """What the store does not have yet: the offset after its record, account, digest, generation; in order of offset."""
@@ -52,7 +54,7 @@ class InputIds:
         """
         self._has_store = True
         self._forget_stored(topic)
-        self._answers[topic] = {}
+        self._answers[topic], self._unasked[topic] = {}, {}
         held: dict[str, tuple[Progress, tuple[Generation, ...]]] = {}
         sought = []
         for message in messages:
@@ -61,9 +63,12 @@ class InputIds:
                 progress = (state_of(account) or AccountState(account)).progress(topic)
                 held[account] = progress, generations(progress)
             progress, among = held[account]
-            if among and goes_by_id(progress, message):
-                digest = id_digest(message, self._scope(message.time_ns))
-                sought += [SoughtId(topic, account, *it, digest, message.input_id) for it in among]
+            try:
+                if among and goes_by_id(progress, message):
+                    digest = id_digest(message, self._scope(message.time_ns))
+                    sought += [SoughtId(topic, account, *it, digest, message.input_id) for it in among]
+            except Exception as error:  # noqa: BLE001 - `verdict` raises it, where it is of this input alone
+                self._unasked[topic][account, message.input_id] = error
         return sought
 
     def answered(self, topic: Topic, answers: Mapping[SoughtId, bytes]) -> None:
@@ -75,7 +80,12 @@ class InputIds:
     def verdict(
         self, topic: Topic, progress: Progress, message: AccountInput
     ) -> Duplicate | Rejection | None:
-        """Whether the id says that the message was applied before, or with something else said; None where it says neither."""
+        """Whether the id says that the message was applied before, or with something else said; None where it says neither.
+
+        Raises what kept the id from being asked for.
+        """
+        if (error := self._unasked[topic].get((message.account, message.input_id))) is not None:
+            raise error
         if not goes_by_id(progress, message):
             return None
         digest = id_digest(message, self._scope(message.time_ns))
@@ -89,17 +99,15 @@ class InputIds:
     def applied(
         self, topic: Topic, before: Progress, after: Progress, message: AccountInput, applied_to: int
     ) -> tuple[AppliedId | None, list[ForgottenIds]]:
-        """Remember what an applied message leaves, after which the topic goes on at `applied_to`; and say it for the store."""
+        """Remember what an applied message leaves, after which the topic goes on at `applied_to`; and say it for the store.
+
+        What is not remembered any more is given to `forget` once nothing is taken back.
+        """
         now = generations(after)
         left = {it.number for it in now}
         gone = [
             ForgottenIds(topic, message.account, *it) for it in generations(before) if it.number not in left
         ]
-        kept = self._kept.get((topic, message.account))
-        if gone and kept:
-            self._keep(
-                topic, message.account, {digest: it for digest, it in kept.items() if it.generation in left}
-            )
         if after.remembered is None or not after.remembered.ids:
             return None, gone
         generation, ids, expected = now[0]
@@ -114,6 +122,22 @@ class InputIds:
         if self._has_store:
             self._pending[topic].append((applied_to, message.account, added.digest, generation))
         return added, gone
+
+    def forget(self, gone: Iterable[ForgottenIds]) -> None:
+        """Forget these generations."""
+        for it in gone:
+            topic = Topic(it.topic)
+            kept = self._kept.get((topic, it.account), {})
+            left = {digest: one for digest, one in kept.items() if one.generation != it.generation}
+            self._keep(topic, it.account, left)
+
+    def take_back(self, topic: Topic, account: str, added: Iterable[AppliedId]) -> None:
+        """Inputs of the batch in hand count as not applied."""
+        digests, kept = {it.digest for it in added}, self._kept.get((topic, account), {})
+        self._keep(topic, account, {digest: it for digest, it in kept.items() if digest not in digests})
+        self._pending[topic] = deque(
+            it for it in self._pending[topic] if it[1] != account or it[2] not in digests
+        )
 
     def stored(self, topic: Topic, to: int) -> None:
         """The store has the ids of all records of the topic below the offset `to`."""

@@ -1,8 +1,9 @@
 """Rebuilding a shard that Redis holds nothing of from the second copies of its accounts, and the log from there on.
 
 1. read the topic of copies once and look at all of it: the newest copy of each account, and the record that says how far all of them reach
-   together. Where some are missing, the inputs' logs are enough if they go back to their begin. Else, and where a copy cannot be read, or
-   they are of other logs, or the logs do not hold what comes next, the shard *stops visibly*; nothing has been written
+   together. Where some are missing, or cannot be read, the inputs' logs are enough if they go back to their begin. Else, and where a copy
+   is of a newer edition or of another shard, or they are of other logs, or the logs do not hold what comes next, the shard *stops visibly*;
+   nothing has been written. A record that is no copy, with a key that is no account of the shard, is nobody's: passed over and told
 2. read it again and put the newest copies into Redis, with no watermark yet: a rebuild that is cut short is begun anew
 3. note how far the copies reach that are ahead of the others, then set the watermarks to where all of them reach together
 
@@ -22,6 +23,7 @@ from engine.ledger.accounts import AccountState
 from engine.ledger.applying import with_progress
 from engine.ledger.orders_apart import encode_stored, order_changes
 from engine.ledger.remembering import generations
+from engine.strict_decoding import UNREADABLE
 from streams.contract.account_copy import SHARD_KEY, AccountCopy, ShardCovered, read_copy, read_format
 from streams.contract.codec import account_of_key
 from streams.contract.commit import Commit, Lane, OutboxEntry
@@ -48,6 +50,8 @@ class _Found(NamedTuple):
     offset: int
     fault: str
     """Why it is of no use; "" where it is."""
+    stops: bool
+    """Whether the logs are of no use then either: who wrote them is newer, or has divided the accounts otherwise."""
 
 
 class _NotWhole(Exception):  # noqa: N818 - it says what the copies are
@@ -136,13 +140,21 @@ class Rebuilding:
             memory.check_begins(await self._begins(log), dict.fromkeys(Topic, 0))
         except ShardStopped as stop:
             raise ShardStopped(f"{stop}; and the copies in {self._topic} are not enough: {why}") from None
-        _log.info("account_copies_not_used", shard=self._identity.shard, why=why)
+        _log.warning("account_copies_not_used", shard=self._identity.shard, why=why)
 
     async def _scan(self, log: LogReader, begin: int, end: int) -> "_Scan":
         scan = _Scan(self._identity)
         async for records in log.read(self._topic, self._identity.shard, begin, end):
             for record in records:
                 scan.add(record)
+        if scan.foreign:
+            _log.warning(
+                "foreign_copies_passed_over",
+                shard=self._identity.shard,
+                topic=self._topic,
+                records=len(scan.foreign),
+                first_offset=scan.foreign[0],
+            )
         return scan
 
     async def _restore(self, log: LogReader, scan: "_Scan", begin: int, end: int) -> dict[str, int]:
@@ -194,8 +206,10 @@ class _Scan:
         self.accounts: dict[str, _Found] = {}
         self.format = 0
         """The highest of any account."""
+        self.foreign: list[int] = []
+        """Offsets of what is nobody's."""
         self._covered: ShardCovered | None = None
-        self._fault = ""
+        self._of_shard = _Found(0, "", stops=False)
 
     def add(self, record: Record) -> None:
         """Take the next record."""
@@ -203,29 +217,37 @@ class _Scan:
         if record.value is None and account is not None:
             self.accounts.pop(account, None)  # whoever deletes an account means it
             return
+        said, fault, stops = None, "", False
         try:
             known = read_format(record.value or b"")
             self.format = max(self.format, known if known <= FORMAT else 0)
-            said = read_copy(record.value or b"") if known <= FORMAT else None
-            fault = newer(str(known), "its copy") if said is None else self._fault_of(said, record.key)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            said, fault = None, f"it cannot be read: {error}"
+            if known > FORMAT:
+                fault, stops = newer(str(known), "its copy"), True
+            else:
+                said = read_copy(record.value or b"")
+                fault = self._fault_of(said, record.key)
+                stops = self._is_of_another_shard(said)
+        except UNREADABLE as error:
+            fault = f"it cannot be read: {error}"
+            if record.key != SHARD_KEY and (account is None or not self._identity.is_home_of(account)):
+                self.foreign.append(record.offset)
+                return
+        found = _Found(record.offset, fault, stops)
         if record.key == SHARD_KEY:
             self._covered = said if isinstance(said, ShardCovered) else None
-            self._fault = fault
+            self._of_shard = found
         elif account is not None:
-            self.accounts[account] = _Found(record.offset, fault)
+            self.accounts[account] = found
 
     def whole(self) -> ShardCovered:
-        """How far all of them reach together. Raises _NotWhole where they are not all there, and ShardStopped where one cannot be read."""
-        faults = {name: it.fault for name, it in self.accounts.items() if it.fault}
-        if self._fault:
-            faults[""] = self._fault
+        """How far all of them reach together. Raises _NotWhole where some are missing or broken, and ShardStopped where that is for nobody to mend."""
+        faults = {name: it for name, it in [*self.accounts.items(), ("", self._of_shard)] if it.fault}
         if faults:
-            name, fault = next(iter(faults.items()))
-            raise ShardStopped(
-                f"shard {self._identity.shard}: {len(faults)} second copies are of no use, the first of {name!r}: {fault}"
-            )
+            name, found = next(iter(faults.items()))
+            said = f"{len(faults)} second copies are of no use, the first of {name!r}: {found.fault}"
+            if any(it.stops for it in faults.values()):
+                raise ShardStopped(f"shard {self._identity.shard}: {said}")
+            raise _NotWhole(said)
         if self._covered is None:
             raise _NotWhole("no record of the shard says how far they reach")
         if len(self.accounts) < self._covered.accounts:
@@ -233,6 +255,11 @@ class _Scan:
                 f"{len(self.accounts)} accounts are there, and there were {self._covered.accounts}"
             )
         return self._covered
+
+    def _is_of_another_shard(self, said: AccountCopy | ShardCovered) -> bool:
+        if isinstance(said, ShardCovered):
+            return said.shard != self._identity.shard
+        return not self._identity.is_home_of(said.account)
 
     def _fault_of(self, said: AccountCopy | ShardCovered, key: bytes | None) -> str:
         if isinstance(said, ShardCovered):

@@ -32,7 +32,9 @@ class ShardParts(NamedTuple):
     topics: dict[Topic, str]
     log_ends: LogEnds
     open_log: Callable[[], AbstractAsyncContextManager[LogReader]]
-    """For stretches of any log."""
+    """For stretches of any log, as far as it is committed."""
+    open_whole_log: Callable[[], AbstractAsyncContextManager[LogReader]]
+    """For stretches of a topic of which others may keep a transaction open: what we have written is never in one."""
     open_inputs: Callable[[], AbstractAsyncContextManager[LogReader]]
     """For following the inputs."""
     turn: asyncio.Lock

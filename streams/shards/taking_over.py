@@ -10,7 +10,8 @@
    there are no copies)
 4. have the broker shut out older owners (`streams.kafka.producer_epochs`); then read the event topics from the last position known
    to Redis (`read_back`): what was published but is not in Redis (it was rewound) is adopted, so that an event's identity never
-   means two things. Nothing is published before that is durable
+   means two things. Nothing is published before that is durable. They are read beyond what is committed: a stranger's open transaction
+   would hide what we have published behind it, never in one
 5. when prices have caught up, judge every account, and run; what the breaker held is still held
 """
 
@@ -27,7 +28,7 @@ from engine.events.effects import Stream
 from engine.inputs import Mark, Topic
 from engine.ladder.breaker import BreakerState
 from engine.liquidation.adl_risk import AdlState
-from engine.strict_decoding import StrictDecoder
+from engine.strict_decoding import UNREADABLE, StrictDecoder
 from streams.contract.commit import Commit, Lane
 from streams.kafka.log_reader import LogReader
 from streams.shards.giving_way import give_way
@@ -67,7 +68,7 @@ class TakingOver:
         """`loading` is held while one shard of this worker loads; `begin_reading` has the inputs read from the watermarks on."""
         self.processor, self._store, self._relays = parts.processor, parts.store, parts.relays
         self._queue, self._standing, self._marks = parts.queue, parts.standing, parts.marks
-        self._topics, self._open_log, self._metrics = parts.topics, parts.open_log, parts.metrics
+        self._topics, self._open_whole_log, self._metrics = parts.topics, parts.open_whole_log, parts.metrics
         self._turn, self._inputs, self._judging = parts.turn, inputs, judging
         self._succession, self._loading = succession, loading
         self._memory, self._begin_reading, self._rebuilding = memory, begin_reading, rebuilding
@@ -87,11 +88,11 @@ class TakingOver:
             known, published = await self._load_all()
         except StoreRefused as refused:
             raise ShardStopped(str(refused)) from refused
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             raise ShardStopped(
                 f"shard {self.shard}: a state in Redis cannot be read, and would be written back with a loss: {error}"
             ) from error
-        async with self._open_log() as log:
+        async with self._open_whole_log() as log:
             await self._check_logs(log, known)
             self.processor.inputs.rebuilt_to |= rebuilt_to(self._rebuilt, self._memory.stored)
             self._begin_reading()
@@ -174,7 +175,7 @@ class TakingOver:
 
     async def check_begins(self) -> None:
         """Look whether the logs still hold what comes next. Raises ShardStopped."""
-        async with self._open_log() as log:
+        async with self._open_whole_log() as log:
             await self._check_begins(log)
 
     async def _check_begins(self, log: LogReader) -> None:

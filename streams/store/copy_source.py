@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from engine.inputs import Topic
 from engine.ledger.accounts import AccountState, decode
 from engine.ledger.orders_apart import joined
+from engine.strict_decoding import UNREADABLE
 from streams.contract.account_copy import AccountCopy, CopiedIds
 from streams.store.id_hashes import IdPlace, id_places, old_lists
 from streams.store.redis_client import bounded, repeat
@@ -63,7 +64,7 @@ class CopySource:
         stored = await self._ask(lambda: self._redis.hget(self._keys.meta, COPIED))
         try:
             return None if stored is None else msgspec.json.decode(stored, type=Covered)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except UNREADABLE:
             return None
 
     async def read(self, known: Sequence[AccountState], state_format: int) -> dict[str, AccountCopy | None]:

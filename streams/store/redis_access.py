@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from engine.events.effects import AccountRisk
 from engine.inputs import Mark
 from engine.ledger.accounts import AccountState, decode
+from engine.strict_decoding import UNREADABLE
 from streams.config.problem import Problem
 from streams.config.redis_address import FORMS, read_address
 from streams.config.settings import Settings, SettingsError
@@ -106,7 +107,7 @@ def read_state(account: str, data: bytes) -> AccountState:
     """Decode an account's state. Raises `Problem` for what this version cannot read."""
     try:
         return decode(data)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise Problem(f"the state of account {account!r} in Redis cannot be read: {error}") from None
 
 
@@ -132,5 +133,5 @@ def _path(file: Path | None) -> str | None:
 def _read(data: bytes, kind: type[_T], what: str) -> _T:
     try:
         return msgspec.json.decode(data, type=kind)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise Problem(f"the {what} in Redis cannot be read: {error}") from None

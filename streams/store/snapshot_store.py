@@ -29,6 +29,7 @@ import msgspec
 import structlog
 from redis.asyncio import Redis
 
+from engine.strict_decoding import UNREADABLE
 from streams.store.redis_client import StoreError, bounded, repeat
 from streams.store.store_keys import ShardKeys, ShardMeta
 from streams.store.store_scripts import script
@@ -168,7 +169,7 @@ def _checked(parts: list[bytes]) -> list[str] | None:
     """Take the end off the parts; the accounts that these leave out, None where parts and end do not fit."""
     try:
         end = _decode_end(parts.pop())
-    except (IndexError, msgspec.MsgspecError):
+    except (IndexError, *UNREADABLE):
         return None
     return end.left_out if end.checksums == list(map(crc32, parts)) else None
 

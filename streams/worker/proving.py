@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from engine.events.effects import Stream
 from engine.inputs import Topic
 from streams.config.problem import Problem
 from streams.config.settings import Settings, SettingsError
@@ -119,14 +120,17 @@ class Proofs:
             raise _NotSo(f"{abs(ahead_s):.1f} s {'ahead' if ahead_s > 0 else 'behind'}")
 
     async def _shard_count(self, topics: dict[Topic, str]) -> int:
-        """Partitions of the account-keyed topics, which must be equal: partition number is shard number."""
+        """Partitions of the account-keyed topics, which must be equal: partition number is shard number.
+
+        Of the topics of events there must be as many at least, or some shards could say nothing of what they have judged.
+        """
         settings = self._settings
         switched = [settings.topic_operator] * settings.operator_topic_enabled
         switched += [settings.topic_fund] * settings.fund_topic_enabled
         copies = [settings.topic_account_state] if settings.account_state_minutes else []
         keyed = (*topics.values(), *copies)
-        needed = (*keyed, settings.topic_prices, settings.topic_policies)
-        every = await partition_counts(settings, (*needed, *switched))
+        others = (settings.topic_prices, settings.topic_policies, settings.topic_quarantine)
+        every = await partition_counts(settings, (*keyed, *others, *Stream, *switched))
         missing = [name for name, count in every.items() if not count]
         if missing:
             raise SettingsError(
@@ -135,7 +139,14 @@ class Proofs:
         counts = {name: every[name] for name in keyed}
         if len(set(counts.values())) != 1:
             raise SettingsError(f"topics must have equal partition counts, found {counts}")
-        return next(iter(counts.values()))
+        shards = next(iter(counts.values()))
+        few = {stream.value: every[stream] for stream in Stream if every[stream] < shards}
+        if few:
+            raise SettingsError(
+                f"topics of events must have a partition for each of {shards} shards, found {few}; "
+                "add what is missing with `kafka-topics.sh --alter --partitions`"
+            )
+        return shards
 
 
 class _NotSo(Exception):  # noqa: N818 - it names what was found

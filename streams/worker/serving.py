@@ -30,6 +30,7 @@ from streams.store.belief_store import save_beliefs
 from streams.store.signs_of_life import all_signs_of_life
 from streams.store.unpaid_store import exchange_unpaid
 from streams.worker.group_member import GroupMember
+from streams.worker.open_transactions import OpenTransactions
 from streams.worker.policy_switch import PolicySwitch
 from streams.worker.readiness import STOPPING, not_ready
 from streams.worker.room import Room
@@ -68,7 +69,8 @@ class Serving:
         self._switch = PolicySwitch(timeline, ruling, room.follower, self._marks, room.metrics, room.gate.say)
         self._building = ShardBuilding(room, partitions, self._switch, self._marks, events, standby=standby)
         self._shards = self._built_shards()
-        self._watchdog = Watchdog(self._shards, room.settings, room.topics, room.metrics)
+        self._transactions = OpenTransactions(room.settings, list(room.topics.values()), room.metrics)
+        self._watchdog = Watchdog(self._shards, room.settings, room.topics, room.metrics, self._transactions)
         self._beliefs = SymbolBeliefs(ruling.policy.price_symbols, self._marks)
         self._desk = self._built_desk()
         self._member = (
@@ -170,6 +172,7 @@ class Serving:
         save = as_owner(shards, partial(save_beliefs, room.redis, settings.redis_prefix))
         bodies: dict[str, Callable[[], Any]] = {
             "watchdog": self._watchdog.run,
+            "open-transactions": self._transactions.run,
             "log-ends": self._building.log_ends.run,
             "prices": self._price_reader.run,
             "operators": OperatorReader(settings, shards.operate, shards.quarantine).run,

@@ -139,6 +139,7 @@ class ShardBuilding:
             topics=self._room.topics,
             log_ends=self.log_ends,
             open_log=lambda: open_log(settings),
+            open_whole_log=lambda: open_log(settings, committed=False),
             open_inputs=lambda: open_log(settings, fetch_wait_ms=FOLLOW_WAIT_MS),
             turn=self.turn,
             cascade=Cascade(processor.policy, self._marks, metrics),

@@ -21,10 +21,9 @@ from streams.observe.metrics import Metrics
 from streams.shards.crash import end_process
 from streams.shards.shard_standing import Condition
 from streams.shards.shards import Shards
+from streams.worker.open_transactions import OpenTransactions
 
 CHECK_SECONDS = 1.0
-OPEN_SECONDS_MAX = 5.0
-"""A transaction that is open for longer is told of in the log."""
 
 _log = structlog.get_logger()
 
@@ -38,17 +37,14 @@ class Watchdog:
         settings: Settings,
         topics: dict[Topic, str],
         metrics: Metrics,
+        transactions: OpenTransactions,
     ) -> None:
-        """Nothing is watched before `start` and `run`."""
+        """Nothing is watched before `start` and `run`. `transactions` is told what the shards' inputs wait for."""
         self._shards, self._settings, self._topics, self._metrics = shards, settings, topics, metrics
-        self._stall_seconds = settings.stall_seconds
+        self._stall_seconds, self._transactions = settings.stall_seconds, transactions
         self._turned = time.monotonic()
         self._progress: dict[TopicPartition, tuple[int, float]] = {}
         self._fenced: dict[int, float] = {}
-        self._open: dict[TopicPartition, tuple[int, float]] = {}
-        """Where the oldest open transaction of a partition begins, and since when that is known."""
-        self._told: dict[TopicPartition, int] = {}
-        """Which of these the log has."""
         self._closing = threading.Event()
 
     def beat(self, loop: str) -> None:
@@ -89,22 +85,10 @@ class Watchdog:
                     f"shard {shard} is ours by the group and another owner's by Redis for {now - since:.0f} s"
                 )
 
-    def _tell_uncommitted(self) -> None:
-        """An open transaction holds up all that is behind it, and nobody but its producer can end it."""
-        now = time.monotonic()
+    def _note_uncommitted(self) -> None:
         for runner in self._shards.runners:
             for topic, name in self._topics.items() if runner.condition is Condition.RUNNING else ():
-                place, found = TopicPartition(name, runner.shard), runner.uncommitted(topic)
-                stable, since = self._open.get(place, (-1, now))
-                if stable != found.stable_offset or not found.offsets:
-                    since = now
-                self._open[place] = found.stable_offset, since
-                labels = name, str(runner.shard)
-                self._metrics.input_uncommitted_records.labels(*labels).set(found.offsets)
-                self._metrics.input_transaction_open_seconds.labels(*labels).set(now - since)
-                if now - since > OPEN_SECONDS_MAX and self._told.get(place) != found.stable_offset:
-                    self._told[place] = found.stable_offset
-                    _log.warning("open_transaction", topic=name, partition=runner.shard, **found._asdict())
+                self._transactions.note(TopicPartition(name, runner.shard), runner.uncommitted(topic))
 
     async def _check_shards(self, consumer: AIOKafkaConsumer) -> None:
         watermarks = {
@@ -115,7 +99,7 @@ class Watchdog:
         }
         if not watermarks:
             return
-        self._tell_uncommitted()
+        self._note_uncommitted()
         try:
             ends = await asyncio.wait_for(consumer.end_offsets(list(watermarks)), self._stall_seconds / 3)
         except (KafkaError, TimeoutError) as error:

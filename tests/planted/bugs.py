@@ -579,6 +579,60 @@ BUGS = (
         "test_fills_when_one_transaction_is_aborted_then_the_others_count_live_and_rebuilt_from_the_log",
     ),
     Bug(
+        name="a stranger's open transaction hides what was published behind it",
+        file="streams/kafka/log_reader.py",
+        search='        options["isolation_level"] = "read_uncommitted"\n',
+        replace='        options["isolation_level"] = "read_committed"\n',
+        test=f"{REWIND_TESTS}::"
+        "test_take_over_when_a_stranger_keeps_a_transaction_open_then_what_we_published_behind_it_is_read_back",
+    ),
+    Bug(
+        name="a version of the policy that is no text ends every worker",
+        file="streams/contract/policy_version.py",
+        search="    except UNREADABLE:\n        return policy\n",
+        replace="    except msgspec.MsgspecError:\n        return policy\n",
+        test="tests/streams/contract/test_unreadable_bytes.py::"
+        "test_reader_when_bytes_are_broken_in_any_way_then_it_tells_so_in_its_own_way",
+    ),
+    Bug(
+        name="a worker joins the group though a shard has no partition to say its events in",
+        file="streams/worker/proving.py",
+        search=" for stream in Stream if every[stream] < shards}",
+        replace=" for stream in Stream if not every[stream]}",
+        test=f"{START_TESTS}::test_worker_when_it_could_not_say_what_it_judges_then_named_and_no_member",
+    ),
+    Bug(
+        name="a broken copy stops a shard though its logs are whole",
+        file="streams/shards/rebuilding.py",
+        search="            raise _NotWhole(said)\n",
+        replace="            raise ShardStopped(said)\n",
+        test=f"{REBUILD_TESTS}::test_rebuild_when_a_copy_is_broken_and_the_logs_are_whole_then_it_is_theirs_to_tell",
+    ),
+    Bug(
+        name="a state that cannot be stored ends every owner of its shard",
+        file="streams/shards/input_batch.py",
+        search="                self._take_back(account, error)\n",
+        replace="                raise error\n",
+        test=f"{ERROR_TESTS}::"
+        "test_input_when_what_goes_round_applying_it_raises_then_taken_back_and_its_account_stopped_and_applied_once_later",
+    ),
+    Bug(
+        name="what was taken back counts as applied when it is sent again",
+        file="streams/shards/input_batch.py",
+        search="        self._inputs.ids.take_back(self._topic, account, self._ids.pop(account, []))\n",
+        replace="        self._ids.pop(account, [])\n",
+        test=f"{ERROR_TESTS}::"
+        "test_input_when_what_goes_round_applying_it_raises_then_taken_back_and_its_account_stopped_and_applied_once_later",
+    ),
+    Bug(
+        name="an id that the store could not be asked for ends every owner of its shard",
+        file="streams/shards/input_ids.py",
+        search="                self._unasked[topic][account, message.input_id] = error\n",
+        replace="                raise error\n",
+        test=f"{ERROR_TESTS}::"
+        "test_input_when_what_goes_round_applying_it_raises_then_taken_back_and_its_account_stopped_and_applied_once_later",
+    ),
+    Bug(
         name="offsets that hold no record are waited for without end",
         file="streams/shards/input_steps.py",
         search="            elif self._reader.passed(topic, end):\n",

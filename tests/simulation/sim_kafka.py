@@ -199,8 +199,9 @@ class LogEndsOf:
 class Consumer:
     """In place of `AIOKafkaConsumer`, outside of any group."""
 
-    def __init__(self, broker: Broker, rng: random.Random) -> None:
-        self._broker, self._rng = broker, rng
+    def __init__(self, broker: Broker, rng: random.Random, *, committed: bool = True) -> None:
+        """Where not only what is `committed` is read, records of open and aborted transactions are among it."""
+        self._broker, self._rng, self._committed = broker, rng, committed
         self._positions: dict[TopicPartition, int] = {}
 
     async def beginning_offsets(self, places: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
@@ -209,7 +210,10 @@ class Consumer:
 
     async def end_offsets(self, places: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         await self._broker.trip()
-        return {it: self._broker.partition(it.topic).stable() for it in places}
+        return {it: self._end(self._broker.partition(it.topic)) for it in places}
+
+    def _end(self, partition: Partition) -> int:
+        return partition.stable() if self._committed else len(partition.entries)
 
     def assign(self, places: Sequence[TopicPartition]) -> None:
         self._positions = dict.fromkeys(places, 0)
@@ -241,9 +245,9 @@ class Consumer:
             if begin < partition.begin:
                 raise OffsetOutOfRangeError({place: begin})
             count = min(max_records, self._rng.choice((1, 3, 10, 1000)))
-            ahead = partition.entries[begin : min(partition.stable(), begin + count)]
+            ahead = partition.entries[begin : min(self._end(partition), begin + count)]
             self._positions[place] = begin + len(ahead)
-            records = [it for it in ahead if _is_seen(it)]
+            records = [it for it in ahead if (_is_seen(it) if self._committed else not it.is_marker)]
             if records:
                 found[place] = records
         return found

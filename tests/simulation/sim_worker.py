@@ -124,9 +124,9 @@ class SimWorker(Process):
         )
 
         @asynccontextmanager
-        async def open_log() -> AsyncIterator[LogReader]:
+        async def open_log(*, committed: bool = True) -> AsyncIterator[LogReader]:
             await broker.trip()
-            yield SimLogReader(Consumer(broker, rng))  # type: ignore[arg-type]
+            yield SimLogReader(Consumer(broker, rng, committed=committed))  # type: ignore[arg-type]
 
         producers = {lane: Producer(broker, rng) for lane in Lane}
         relays = OutboxRelays(store, producers, self._metrics, self._clock_ns, broker.raise_epoch)  # type: ignore[arg-type]
@@ -141,6 +141,7 @@ class SimWorker(Process):
             topics=TOPICS,
             log_ends=LogEndsOf(broker, TOPICS),  # type: ignore[arg-type]
             open_log=open_log,
+            open_whole_log=partial(open_log, committed=False),
             open_inputs=open_log,
             turn=self._turn,
             cascade=Cascade(policy, self._marks, self._metrics),

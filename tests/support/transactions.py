@@ -37,6 +37,13 @@ class TransactionalSender:
             self._producer.produce(topic_of(message), msgspec.json.encode(message), message.account.encode())
         assert self._producer.flush(ANSWER_S) == 0
 
+    def begin_elsewhere(self, partition: int, *topics: str) -> None:
+        """Open a transaction with a record that is nobody's in this partition of each of these topics."""
+        self._producer.begin_transaction()
+        for topic in topics:
+            self._producer.produce(topic, b"nobody's", b"nobody", partition=partition)
+        assert self._producer.flush(ANSWER_S) == 0
+
     def commit(self) -> None:
         """End the open transaction well."""
         self._producer.commit_transaction(ANSWER_S)

@@ -28,7 +28,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--failovers", type=int, default=None, help="kill -9 of primaries in the failover tests")
     parser.addoption("--lose", action="store_true", help="have some of the failovers lose commits")
     parser.addoption("--broker-kills", type=int, default=None, help="kill -9 of one of three brokers")
-    parser.addoption("--seed", type=int, default=None, help="repeat the traffic and the kills of a run")
 
 
 @pytest.fixture

@@ -44,6 +44,7 @@ from streams.store.store_reader import StoreReader
 from tests.streams.contract.test_cloudevents import EVENT
 from tests.support.cluster import PARTITIONS, Cluster
 from tests.support.kafka_log import read_topic
+from tests.support.transactions import TransactionalSender
 
 pytestmark = pytest.mark.system
 
@@ -88,6 +89,7 @@ class Owner:
             topics=TOPICS,
             log_ends=self.log_ends,
             open_log=lambda: open_log(settings),
+            open_whole_log=lambda: open_log(settings, committed=False),
             open_inputs=lambda: open_log(settings),
             turn=turn,
             cascade=Cascade(policy, marks, self.metrics),
@@ -305,3 +307,26 @@ async def test_take_over_when_foreign_records_lie_in_an_event_topic_then_passed_
             it for it in read_topic(cluster.bootstrap, "quarantine") if it.headers["topic"] == "margin-events"
         ]
         assert len(kept) == len(FOREIGN)
+
+
+@pytest.mark.parametrize("aborted", [True, False])
+async def test_take_over_when_a_stranger_keeps_a_transaction_open_then_what_we_published_behind_it_is_read_back(
+    cluster: Cluster, *, aborted: bool
+) -> None:
+    """Whoever reads what is committed sees the log end where that transaction begins."""
+    settings, stranger = (
+        Settings(kafka_bootstrap_servers=cluster.bootstrap),
+        TransactionalSender(cluster.bootstrap),
+    )
+    async with connect(cluster.redis.url) as client, relay_producer(settings) as producer:
+        reader = StoreReader(client)
+        async with owning(Owner(cluster, client, producer)) as old:
+            await old.published(reader)
+            await asyncio.to_thread(stranger.begin_elsewhere, old.shard, *Stream)
+            await old.say(CALL, REDUCE, since=0, published=True)
+        await client.flushall()
+        async with owning(Owner(cluster, client, producer)) as new:
+            await new.published(reader)
+            risk = new.processor.book.risk(ACCOUNT)
+            assert (risk.pools[""].band, risk.sequences) == (REDUCE, {Stream.MARGIN_EVENTS: 2})
+    await asyncio.to_thread(stranger.abort if aborted else stranger.commit)

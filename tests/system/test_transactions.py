@@ -134,3 +134,23 @@ def test_transaction_when_left_open_then_only_what_is_behind_it_waits_and_it_is_
     sender.commit()
     wait_position(cluster, "alice", "3")
     wait_for("nothing lags", lambda: without_lag(worker))
+
+
+@pytest.mark.parametrize("topic", ["prices", "policies", "operator", "margin-events"])
+def test_transaction_when_left_open_in_any_other_topic_then_told_until_it_ends(
+    cluster: Cluster, sender: TransactionalSender, topic: str
+) -> None:
+    worker = start(cluster)
+    sender.begin_elsewhere(0, topic)
+    waiting = {"topic": topic, "partition": "0"}
+    wait_for("it is told", lambda: worker.metric("margin_input_uncommitted_records", **waiting) or None)
+    wait_for("it is logged", lambda: [it for it in worker.events("open_transaction") if it["topic"] == topic])
+    address = {
+        "UNIMARGIN_KAFKA_BOOTSTRAP_SERVERS": cluster.bootstrap,
+        "UNIMARGIN_REDIS_URL": cluster.redis.url,
+    }
+    (check,) = [it for it in unimargin("doctor", "--json", env=address).json if it["check"] == "transactions"]
+    assert (check["status"], f"{topic}/0" in check["found"]) == ("warn", True)
+    sender.abort()
+    wait_for("it is over", lambda: worker.metric("margin_input_uncommitted_records", **waiting) == 0)
+    assert worker.statuses == []

@@ -9,7 +9,7 @@ from confluent_kafka import KafkaException
 from engine.policy import parse
 from streams.worker.proving import PAUSE_SECONDS
 from tests.support.cli import NOWHERE, unimargin
-from tests.support.cluster import ADMIN_S, POLICY_FILE, Cluster, admin
+from tests.support.cluster import ADMIN_S, PARTITIONS, POLICY_FILE, Cluster, admin
 from tests.support.inputs import deposit, fill
 from tests.support.redis_view import read_account
 from tests.support.repeater import Repeater
@@ -93,6 +93,30 @@ def test_worker_when_redis_takes_no_writes_or_a_topic_or_the_broker_is_missing_t
     alone = cluster.worker("alone", KAFKA_BOOTSTRAP_SERVERS=NOWHERE, PROVE_SECONDS="3")
     assert alone.wait_end(1) == GAVE_UP
     assert f"Kafka at {NOWHERE}" in alone.last_words()
+    assert members(cluster) == 0
+
+
+@pytest.mark.parametrize(
+    ("topic", "partitions", "words"),
+    [
+        ("margin-events", 0, "topics missing: margin-events"),
+        ("quarantine", 0, "topics missing: quarantine"),
+        ("liquidations", 2, f"a partition for each of {PARTITIONS} shards, found {{'liquidations': 2}}"),
+    ],
+)
+def test_worker_when_it_could_not_say_what_it_judges_then_named_and_no_member(
+    cluster: Cluster, topic: str, partitions: int, words: str
+) -> None:
+    client = admin(cluster.kafka)
+    (future,) = client.delete_topics([topic], operation_timeout=ADMIN_S).values()
+    future.result(ADMIN_S)
+    wait_for("it is gone", lambda: topic not in client.list_topics(timeout=ADMIN_S).topics)
+    if partitions:
+        cluster.kafka.create_topics({topic: partitions})
+        wait_for("it is there", lambda: topic in client.list_topics(timeout=ADMIN_S).topics)
+    worker = cluster.worker()
+    assert worker.wait_end(1) == MISTAKE
+    assert words in worker.last_words()
     assert members(cluster) == 0
 
 

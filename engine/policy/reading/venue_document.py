@@ -10,6 +10,7 @@ import msgspec
 
 from engine.numbers import ZERO, amount_fault
 from engine.policy.reading.policy_checks import PolicyError
+from engine.strict_decoding import UNREADABLE
 
 DELIVERY_HOUR_UTC = 8
 """Dated contracts of the venues read here expire at 08:00 UTC; names have only the day."""
@@ -43,7 +44,7 @@ def decoded(text: str) -> Any:
         raise PolicyError("not in a shape this reads: it is a web page (HTML) and not the JSON of an answer")
     try:
         document = _decoder.decode(text)
-    except (msgspec.MsgspecError, RecursionError, InvalidOperation) as error:
+    except (*UNREADABLE, InvalidOperation) as error:
         raise PolicyError(f"not in a shape this reads: not JSON: {error}") from None
     refusal = venue_error(document)
     if refusal is not None:

@@ -34,12 +34,13 @@ STOP = b'"stop":'
 def resume_command(
     account: OptionalAccount = None,
     topic: Annotated[
-        Topic | None, typer.Option(help="The topic in which it is stopped; with --all both where left out.")
+        Topic | None,
+        typer.Option(help="The topic in which it is stopped [default: both]", show_default=False),
     ] = None,
     reason: Annotated[
         str | None,
         typer.Option(
-            help="Why it may go on; kept in the log. With --all: the reason code of the stops to lift.",
+            help="With --all: the reason code of the stops to lift. Of one account the same as --why.",
             show_default=False,
         ),
     ] = None,
@@ -50,7 +51,9 @@ def resume_command(
     every: Annotated[  # noqa: FBT002 - an option of the command line
         bool, typer.Option("--all", help="All accounts that were stopped for the reason code --reason.")
     ] = False,
-    why: Annotated[str, typer.Option(help="With --all: why they may go on; kept in the log.")] = "",
+    why: Annotated[
+        str | None, typer.Option(help="Why they may go on; kept in the log.", show_default=False)
+    ] = None,
     who: Annotated[str | None, typer.Option(help="Who says so [default: the user's name]")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be sent.")] = False,  # noqa: FBT002
     as_json: JsonOption = False,  # noqa: FBT002 - an option of the command line
@@ -65,18 +68,19 @@ def resume_command(
       unimargin account resume --all --reason unknown_instrument --dry-run
     """
     settings = load_settings(config)
-    if not (reason or "").strip():
-        raise SettingsError("--reason must say something: it is what an auditor will read")
-    check_listened(settings)
     by = who or getpass.getuser()
     if every:
         if account is not None or next_seq is not None:
             raise SettingsError("--all takes neither an account nor --next-seq, which is one account's own")
-        _resume_all(settings, topic, _code(reason or ""), by, why, dry_run=dry_run, as_json=as_json)
+        code = _code(reason or "")
+        check_listened(settings)
+        _resume_all(settings, topic, code, by, why or "", dry_run=dry_run, as_json=as_json)
         return
-    if account is None or topic is None:
-        raise SettingsError("name the account and --topic, or --all and the reason code of the stops to lift")
-    sent = run(_resume(settings, topic, account, (by, reason or "", next_seq), dry_run=dry_run))
+    if account is None:
+        raise SettingsError("name the account, or --all and by --reason the code of the stops to lift")
+    told = _word(why, reason)
+    check_listened(settings)
+    sent = run(_resume(settings, topic, account, (by, told, next_seq), dry_run=dry_run))
     if as_json:
         json_out(sent)
     elif dry_run:
@@ -94,6 +98,16 @@ class _Stopped(NamedTuple):
     account: str
     topic: Topic
     stop: Stop
+
+
+def _word(why: str | None, reason: str | None) -> str:
+    """What the operator says of one account."""
+    if why is not None and reason is not None:
+        raise SettingsError("--why and --reason are the same of one account: say it once, by --why")
+    told = why or reason or ""
+    if not told.strip():
+        raise SettingsError("--why must say something: it is what an auditor will read")
+    return told
 
 
 def _code(reason: str) -> RejectionCode:
@@ -123,7 +137,7 @@ def _command(stops: Sequence[NamedStop], who: str, why: str, next_seq: int | Non
 
 async def _resume(
     settings: Settings,
-    topic: Topic,
+    topic: Topic | None,
     account: str,
     said: tuple[str, str, int | None],
     *,
@@ -138,11 +152,18 @@ async def _resume(
         except UnknownAccount as unknown:
             raise await with_near_names(unknown, shelf, account) from None
     stopped = stops(read_state(account, found.state))
-    if topic.value not in stopped:
+    if topic is not None and topic.value not in stopped:
         others = ", ".join(stopped) or "nothing"
         raise Problem(f"account {account!r} is not stopped in {topic} (stopped in: {others})")
+    if not stopped:
+        raise Problem(f"account {account!r} is not stopped")
+    lifted = [Topic(it) for it in stopped] if topic is None else [topic]
+    if len(lifted) > 1 and said[-1] is not None:
+        raise SettingsError(
+            f"--next-seq is of one topic, and account {account!r} is stopped in both: say --topic"
+        )
     # names the stop, so that one which came since is not lifted, and a repeat lifts nothing
-    command = _command([NamedStop(account, topic, stopped[topic.value].offset)], *said)
+    command = _command([NamedStop(account, it, stopped[it.value].offset) for it in lifted], *said)
     if dry_run:
         return {"topic": settings.topic_operator, "id": None}
     await send_operator_commands(settings, [command])

@@ -11,6 +11,7 @@ import typer
 from redis.asyncio import Redis
 
 from engine.edition import ENGINE_VERSION
+from engine.strict_decoding import UNREADABLE
 from streams.config.invocation import ConfigOption, JsonOption, run, tell_mistakes
 from streams.config.problem import Problem
 from streams.config.progress_bar import counting
@@ -221,6 +222,6 @@ def _tell(backup: Written, what: str, *, as_json: bool) -> None:
 def _policy_words(policy: str) -> str:
     try:
         it = msgspec.json.decode(policy, type=PolicyInForce)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise Problem(f"the policy in force in the backup cannot be read: {error}") from None
     return f"policy in force: {printable(it.name)}, version {it.version}, digest {it.digest}"

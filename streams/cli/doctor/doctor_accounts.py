@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from engine.policy import Policy
 from engine.policy.timeline import Ruling
 from engine.position_keys import symbol_of
+from engine.strict_decoding import UNREADABLE
 from streams.answers.account_report import resume_hint, stops
 from streams.cli.doctor.check import Check, failed, ok, warn
 from streams.config.problem import Problem
@@ -60,7 +61,7 @@ class _Accounts:
         try:
             held = _held_decoder.decode(data)
             why = stops(read_state(account, data)) if STOP in data else {}
-        except (msgspec.MsgspecError, Problem) as error:
+        except (*UNREADABLE, Problem) as error:
             name = f"account {printable(account)}"
             self.unreadable.append(
                 failed(name, f"its state cannot be read: {printable(str(error))}", RESTORE)

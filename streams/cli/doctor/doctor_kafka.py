@@ -99,13 +99,12 @@ async def _open_transactions(settings: Settings, logs: Logs) -> Check:
     async with open_reader(settings, isolation_level="read_uncommitted") as consumer:
         behind = {
             f"{topic}/{partition}": bounds.end - logs[topic][partition].end
-            for topic in (settings.topic_fills, settings.topic_ledger)
-            if topic in logs
+            for topic in logs
             for partition, bounds in enumerate(await log_bounds(consumer, topic, len(logs[topic])))
         }
     held = ", ".join(f"{count} record(s) wait in {place}" for place, count in behind.items() if count > 0)
     if not held:
-        return ok("transactions", "none holds up an input")
+        return ok("transactions", "none holds up a reader")
     return warn(
         "transactions",
         f"behind an open transaction {held}",

@@ -23,13 +23,16 @@ LATE_NS_MAX = 5_000_000_000
 
 
 async def published_versions(settings: Settings) -> tuple[list[PolicyVersion] | None, list[Check]]:
-    """What the topic of policies holds; None where it cannot be read, and why."""
+    """What the topic of policies holds; None where it cannot be read, and why. What is in it besides is a check each."""
+    foreign: list[str] = []
     try:
         async with open_reader(settings) as consumer:
-            return await read_versions(settings, consumer), []
+            versions = await read_versions(settings, consumer, foreign.append)
     except Problem as problem:
-        action = "no worker can go by such a topic: runbook MarginPolicyMismatch"
+        action = "runbook MarginPolicyMismatch"
         return None, [failed(VERSIONS, str(problem), action)]
+    action = "who writes to this topic? An empty record with its key removes it"
+    return versions, [warn(VERSIONS, printable(it), action) for it in foreign]
 
 
 async def examine_policy(

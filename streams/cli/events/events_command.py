@@ -18,6 +18,7 @@ from engine.ladder import Band
 from engine.ladder.table import LIQUIDATING
 from engine.marks.mark_book import NANOSECONDS
 from engine.rejections import Rejection
+from engine.strict_decoding import UNREADABLE
 from streams.cli.breaker.breaker_words import said_of
 from streams.cli.events.outage_words import outage_in_words
 from streams.cli.liquidations.adl_words import risk_in_words
@@ -182,14 +183,14 @@ async def _records(
 def _entered(record: ConsumerRecord) -> Band | None:
     try:
         return _verdicts.decode(record.value or b"").entered
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
 
 
 def _as_json(record: ConsumerRecord, headers: dict[str, str]) -> dict[str, Any]:
     try:
         data = msgspec.json.decode(record.value or b"")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         data = None
     return {
         "ce_id": headers.get("ce_id"),

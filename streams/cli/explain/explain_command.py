@@ -22,6 +22,7 @@ from streams.config.invocation import (
     NewestOfAccount,
     run,
     tell_mistakes,
+    warn,
 )
 from streams.config.problem import Problem
 from streams.config.settings import Settings, SettingsError, load_policy, load_settings
@@ -85,7 +86,7 @@ async def explained_events(
     """
     async with open_reader(settings) as consumer:
         if under is None:
-            versions = await read_versions(settings, consumer)
+            versions = await read_versions(settings, consumer, warn)
             timeline = timeline_of(versions, load_policy(settings.policy_file))
         else:
             timeline = PolicyTimeline.always(under)

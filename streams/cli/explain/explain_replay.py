@@ -59,7 +59,8 @@ class AccountReplay:
         if isinstance(after, Rejection):
             return stopped(self.state, topic, record.offset, after.code, message.account_seq)
         if isinstance(after, AccountState):
-            self._ids.applied(topic, before, after.progress(topic), message, record.offset + 1)
+            _, gone = self._ids.applied(topic, before, after.progress(topic), message, record.offset + 1)
+            self._ids.forget(gone)
             return after
         return None
 

@@ -10,7 +10,7 @@ import typer
 
 from engine.policy import Policy, PolicyError
 from streams.answers.policy_difference import Change, Difference, policy_difference
-from streams.config.invocation import EXIT_PROBLEM, ConfigOption, JsonOption, run, tell_mistakes
+from streams.config.invocation import EXIT_PROBLEM, ConfigOption, JsonOption, run, tell_mistakes, warn
 from streams.config.problem import Problem
 from streams.config.settings import Settings, load_policy, load_settings
 from streams.config.terminal import console, json_out, printable, table
@@ -189,4 +189,4 @@ def _concerned(change: Change) -> str:
 
 async def _versions(settings: Settings) -> list[PolicyVersion]:
     async with open_reader(settings) as consumer:
-        return await read_versions(settings, consumer)
+        return await read_versions(settings, consumer, warn)

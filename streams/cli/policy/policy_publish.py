@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from engine.policy import Policy
 from streams.cli.policy.policy_full_use import check_full_use
-from streams.config.invocation import ConfigOption, JsonOption, run, tell_mistakes
+from streams.config.invocation import ConfigOption, JsonOption, run, tell_mistakes, warn
 from streams.config.problem import Problem
 from streams.config.settings import Settings, SettingsError, load_policy, load_settings
 from streams.config.terminal import console, json_out, printable
@@ -136,7 +136,7 @@ async def _publish(
             PublicationRefused.TOO_LARGE, f"{len(data)} bytes, at most {POLICY_BYTES_MAX} are sent"
         )
     async with open_reader(settings) as consumer:
-        known = await read_versions(settings, consumer)
+        known = await read_versions(settings, consumer, warn)
     async with open_redis(settings) as client:
         sent = [] if known else [await _version_zero(client, settings)]
         known = known or sent

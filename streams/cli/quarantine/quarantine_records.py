@@ -65,7 +65,7 @@ async def quarantined(
 
 
 def _read(record: ConsumerRecord) -> Quarantined:
-    headers = {name: value.decode(errors="backslashreplace") for name, value in record.headers}
+    headers = {name: (value or b"").decode(errors="backslashreplace") for name, value in record.headers}
     try:
         return Quarantined(
             ce_id=headers["ce_id"],

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer
 
 from engine.policy import Policy
 from engine.policy.timeline import PolicyTimeline
+from streams.config.invocation import warn
 from streams.config.problem import Problem
 from streams.config.progress_bar import progress_bar
 from streams.config.settings import Settings
@@ -74,7 +75,7 @@ async def replay_topics(settings: Settings, options: RunOptions, *, from_first: 
 async def _timeline(settings: Settings, consumer: AIOKafkaConsumer, options: RunOptions) -> PolicyTimeline:
     if options.is_named:
         return PolicyTimeline.always(options.policy)
-    timeline = timeline_of(await read_versions(settings, consumer), options.policy)
+    timeline = timeline_of(await read_versions(settings, consumer, warn), options.policy)
     faults = [it.fault for it in timeline.versions if it.fault]
     if faults:
         raise Problem(f"{faults[0]}; say --policy FILE to replay everything by one")

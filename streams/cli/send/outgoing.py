@@ -9,6 +9,7 @@ from engine.marks.instants import MarksRecord
 from engine.marks.mark_book import MarkBook
 from engine.policy import Policy
 from engine.rejections import Rejection, RejectionCode
+from engine.strict_decoding import UNREADABLE
 from streams.contract.codec import decode_account_input, decode_prices
 
 PRICES = "prices"
@@ -41,7 +42,7 @@ def outgoing(text: str, role: str | None, policy: Policy) -> Outgoing | Rejectio
         head = msgspec.json.decode(value, type=_Head)
     except msgspec.ValidationError as error:
         return Rejection(RejectionCode.WRONG_SHAPE, str(error))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         return Rejection(RejectionCode.MALFORMED, str(error))
     roles = [name for name, kinds in _TAGS.items() if head.type in {_tag(kind) for kind in kinds}]
     if not roles:

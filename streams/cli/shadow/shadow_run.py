@@ -8,6 +8,7 @@ import msgspec
 from engine.inputs import Topic
 from engine.ladder.breaker import BreakerState
 from engine.policy import Policy
+from engine.strict_decoding import UNREADABLE
 from streams.config.problem import Problem
 from streams.config.progress_bar import counting
 from streams.config.settings import Settings
@@ -143,5 +144,5 @@ def _load(shadow: Shadow, shard: int, stored: StoredShard) -> None:
         shadow.load(shard, stored)
     except UnlistedHolding as error:
         raise Problem(f"{error}: a policy that does not list it cannot judge who holds it") from None
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise Problem(f"the state of an account in Redis cannot be read: {error}") from None

@@ -15,6 +15,7 @@ from typing import BinaryIO, TypeVar
 
 import msgspec
 
+from engine.strict_decoding import UNREADABLE
 from streams.store.backup.backup_records import BackupEnd, BackupHeader, ShardEnd, ShardRecord
 
 MAGIC = b"unimargin-backup 1\n"
@@ -27,7 +28,6 @@ RAW_BYTES_MAX = 1 << 30
 LEVEL = 6
 
 _HEAD = struct.Struct(">cI")
-_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError)
 _T = TypeVar("_T")
 _encode_json = msgspec.json.Encoder().encode
 _encode = msgspec.msgpack.Encoder().encode
@@ -129,7 +129,7 @@ class BackupReader:
                 digest.update(frame)
                 try:
                     records = _decode(_inflated(payload))
-                except _UNREADABLE as error:
+                except UNREADABLE as error:
                     raise BackupDamaged(f"shard {shard}: a record cannot be read: {error}") from None
                 yield from records
             end = _read(payload, ShardEnd, f"end of shard {shard}")
@@ -182,5 +182,5 @@ def _inflated(payload: bytes) -> bytes:
 def _read(data: bytes, kind: type[_T], what: str) -> _T:
     try:
         return msgspec.json.decode(data, type=kind)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise BackupDamaged(f"its {what} cannot be read: {error}") from None

@@ -20,6 +20,7 @@ from redis.asyncio import Redis
 
 from engine.ledger.accounts import decode
 from engine.ledger.orders_apart import is_apart
+from engine.strict_decoding import UNREADABLE
 from streams.contract.commit import Lane
 from streams.store.backup.backup_file import BackupWriter
 from streams.store.backup.backup_records import (
@@ -247,7 +248,7 @@ class _Imaging:
             return [], [], []
         try:
             read = decode(state)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             raise ImageRefused(f"shard {self._keys.shard}: a state cannot be read: {error}") from None
         hashes, lists = remembered_keys(self._keys, read)
         return ([self._keys.orders(read.account)] if is_apart(state) else []), hashes, lists

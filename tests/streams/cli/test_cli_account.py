@@ -258,12 +258,32 @@ def test_resume_when_stopped_then_a_command_that_a_worker_takes_and_nothing_amon
     assert (off.code, "UNIMARGIN_OPERATOR_TOPIC_ENABLED is off" in off.err) == (2, True)
 
 
+def test_resume_when_no_topic_is_named_then_every_stop_of_the_account_by_one_command(
+    cli_kafka: RealKafka, redis_env: dict[str, str], operators: dict[str, str]
+) -> None:
+    both = not_judged(AccountState("both", fills=Progress(offset=4), ledger=Progress(offset=2)))
+    leave_state(redis_env["UNIMARGIN_REDIS_URL"], 1, [stopped("alice"), both, AccountState("well")])
+    env = {**redis_env, **operators}
+    for name in ("alice", "both"):
+        said = unimargin("account", "resume", name, "--why", "sent again", env=env)
+        assert said.code == 0, said.err
+    of_alice, of_both = commands(cli_kafka, operators)
+    assert of_alice.stops == (NamedStop("alice", Topic.FILLS, 6),)
+    assert of_both.stops == (NamedStop("both", Topic.FILLS, 4), NamedStop("both", Topic.LEDGER, 2))
+    assert {it.why for it in (of_alice, of_both)} == {"sent again"}
+    said = unimargin("account", "resume", "both", "--why", "sent again", "--next-seq", "5", env=env)
+    assert (said.code, "say --topic" in said.err) == (2, True)
+    said = unimargin("account", "resume", "well", "--why", "sent again", env=env)
+    assert (said.code, "'well' is not stopped" in said.err) == (1, True)
+    assert len(commands(cli_kafka, operators)) == 2
+
+
 @pytest.mark.parametrize(
     ("name", "topic", "reason", "code", "words"),
     [
         ("alice", "ledger", "why", 1, "not stopped in ledger (stopped in: fills)"),
         ("bob", "fills", "why", 1, "unknown account 'bob'"),
-        ("alice", "fills", " ", 2, "--reason"),
+        ("alice", "fills", " ", 2, "--why"),
     ],
 )
 def test_resume_when_there_is_nothing_to_resume_then_refused_and_nothing_written(
@@ -310,8 +330,10 @@ def test_resume_when_all_of_a_reason_then_each_stop_once_and_no_other(
     [
         (("--all", "--reason", "because"), "'because' is none of"),
         (("--all",), "--reason"),
-        (("--reason", "why"), "name the account and --topic"),
-        (("alice", "--reason", "why"), "name the account and --topic"),
+        (("--why", "why"), "name the account"),
+        (("alice",), "--why must say something"),
+        (("alice", "--why", " "), "--why must say something"),
+        (("alice", "--why", "mended", "--reason", "mended"), "say it once, by --why"),
         (("alice", "--all", "--reason", "engine_error"), "--all takes neither"),
         (("--all", "--reason", "engine_error", "--next-seq", "4"), "--all takes neither"),
     ],

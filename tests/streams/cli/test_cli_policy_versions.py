@@ -12,6 +12,7 @@ from tests.support.builders import SAMPLE, sample_text
 from tests.support.cli import Said, unimargin
 from tests.support.kafka_log import read_topic
 from tests.support.kafka_server import RealKafka
+from tests.support.sender import Sender
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.system
@@ -139,3 +140,36 @@ def test_diff_when_two_differ_then_what_by_instrument_and_field_and_whom_it_conc
     assert (same.code, "the same policy" in same.out) == (0, True)
     unknown = unimargin("policy", "diff", "1", "7", env=env)
     assert (unknown.code, f"1 ({NEW.digest})" in unknown.err) == (1, True)
+
+
+def test_versions_when_a_record_is_nobodys_then_every_command_passes_it_over_and_tells_it(
+    env: dict[str, str], changed: Path, cli_kafka: RealKafka
+) -> None:
+    topic, sender = env["UNIMARGIN_TOPIC_POLICIES"], Sender(cli_kafka.bootstrap_servers)
+    assert publish(env, str(changed), "--why", "listed SOL").code == 0
+    for key, value in ((b"x", b"hello"), (None, b"{}"), (b"", b"\xff"), (b"gone", None)):
+        sender.send_now(topic, key, value)
+    said = unimargin("policy", "history", "--json", env=env)
+    assert (said.code, len(said.json)) == (0, 2)
+    warned = [it for it in said.err.splitlines() if it.startswith("warning:")]
+    assert len(warned) == 3, "what was deleted is nothing to tell"
+    assert f"{topic}/0/2 is no version of a policy" in warned[0]
+    again = publish(env, str(changed), "--why", "again", "--dry-run")
+    assert (again.code, "passed over" in again.err) == (0, True), again.err
+    checks = [it for it in unimargin("doctor", "--json", env=env).json if it["check"] == "policy versions"]
+    assert [it["status"] for it in checks if topic in it["found"]] == ["warn"] * 3
+
+
+def test_versions_when_the_newest_record_of_one_is_broken_then_refused_until_it_is_deleted(
+    env: dict[str, str], changed: Path, cli_kafka: RealKafka
+) -> None:
+    topic, sender = env["UNIMARGIN_TOPIC_POLICIES"], Sender(cli_kafka.bootstrap_servers)
+    assert publish(env, str(changed), "--why", "listed SOL").code == 0
+    sender.send_now(topic, b"1", b"hello")
+    said = unimargin("policy", "history", env=env)
+    assert said.code == 1
+    assert f"{topic}/0/2 is no version of a policy: malformed" in said.err
+    assert "delete it" in said.err
+    sender.send_now(topic, b"1", None)
+    said = unimargin("policy", "history", env=env)
+    assert (said.code, said.err) == (0, "")

@@ -6,14 +6,14 @@ import msgspec
 import pytest
 
 from engine.book import columnar_book, reasons_queue
-from engine.inputs import Topic
+from engine.inputs import OrderUpdate, Topic
 from engine.ledger.accounts import AccountState, decode
 from engine.rejections import RejectionCode
 from streams.contract.quarantine_record import STOPPED_TYPE
 from streams.contract.record import Record
-from streams.shards import input_booking
+from streams.shards import input_batch, input_booking, input_ids
 from tests.streams.shards.test_processor_breaker import Shard, parts_of
-from tests.support.builders import mark
+from tests.support.builders import mark, seconds
 from tests.support.inputs import deposit, fill, resume
 from tests.support.instants import singly
 
@@ -51,13 +51,17 @@ def keep(shard: Shard, *commits):
     return [(entry.event_type, (entry.key or b"").decode()) for it in commits for entry in it.outbox]
 
 
-def send(shard: Shard, *messages, topic=Topic.FILLS):
+def send(shard: Shard, *messages, topic=Topic.FILLS, asked=False):
+    """`asked`: the store is asked for ids, and has none of them yet."""
     records = [
         Record(shard.offsets[topic] + number, it.account.encode(), msgspec.json.encode(it))
         for number, it in enumerate(messages)
     ]
     shard.offsets[topic] += len(records)
-    return shard.processor.apply(topic, shard.processor.decode(topic, records))
+    decoded = shard.processor.decode(topic, records)
+    if asked:
+        shard.processor.ids_to_ask(topic, decoded)
+    return shard.processor.apply(topic, decoded)
 
 
 @pytest.mark.parametrize("where", ["apply", "decode_account_input"])
@@ -96,6 +100,71 @@ def test_input_when_applying_it_raises_then_quarantined_and_its_account_stopped_
     shard.judge()
     assert send(shard, fill(GUILTY)).quarantined == {RejectionCode.ACCOUNT_STOPPED: 1}
     assert send(shard, fill(OTHERS[0])).applied == 1
+
+
+ROUND_ABOUT = {
+    "what an id is known by": (input_ids, "id_digest", lambda message: message.account == GUILTY),
+    "what an input said": (input_ids, "digest_of", lambda message: message.account == GUILTY),
+    "how a state is stored": (
+        input_batch,
+        "encode_stored",
+        lambda state: state.account == GUILTY and state.positions["BTC-PERP"].quantity > 1,
+    ),
+}
+
+
+@pytest.mark.parametrize("asked", [True, False])
+@pytest.mark.parametrize("what", ROUND_ABOUT)
+def test_input_when_what_goes_round_applying_it_raises_then_taken_back_and_its_account_stopped_and_applied_once_later(
+    shard, monkeypatch, what, asked
+):
+    module, name, concerns = ROUND_ABOUT[what]
+    first, second = fill(GUILTY, "0.5"), fill(GUILTY, "0.25")
+    with monkeypatch.context() as planted:
+        planted.setattr(module, name, raising(getattr(module, name), concerns))
+        messages = (fill(OTHERS[0], "0.5"), first, second, fill(OTHERS[1], "0.5"))
+        outcome = send(shard, *messages, asked=asked)
+    assert outcome.applied == 2
+    assert outcome.quarantined[RejectionCode.ENGINE_ERROR] >= 1
+    assert [dict(it.headers)["offset"] for it in outcome.commit.outbox] == [b"4", b"5"]
+    assert {it.account for it in shard.processor.errors} == {GUILTY}
+    assert (Topic.FILLS, GUILTY) not in outcome.commit.ids
+    shard.processor.errors.clear()
+    keep(shard, outcome.commit, *parts_of(shard.processor.settle()))
+    state = durable(shard, GUILTY)
+    assert (state.fills.stop.code, state.fills.stop.offset) == (RejectionCode.ENGINE_ERROR, 4)
+    assert state.positions["BTC-PERP"].quantity == 1
+    assert durable(shard, OTHERS[1]).positions["BTC-PERP"].quantity == msgspec.json.decode(
+        b'"1.5"', type=type(state.balances["USDT"])
+    )
+    # the engine is mended: what was set aside is sent again, more often than once
+    outcome = send(shard, resume(GUILTY), first, second, first, second, asked=asked)
+    assert (outcome.applied, outcome.duplicates, outcome.quarantined) == (3, 2, {})
+    keep(shard, outcome.commit)
+    assert shard.processor.state(GUILTY).positions["BTC-PERP"].quantity == msgspec.json.decode(
+        b'"1.75"', type=type(state.balances["USDT"])
+    )
+
+
+def test_input_when_its_order_cannot_be_stored_then_its_account_is_stopped_as_it_was(shard, monkeypatch):
+    order = OrderUpdate(
+        account=GUILTY, time_ns=seconds(4), update_id="u", order_id="o", symbol="BTC-PERP", side="buy",
+        quantity=1, price=1,
+    )  # fmt: skip
+    with monkeypatch.context() as planted:
+        sound = input_batch.order_changes
+        planted.setattr(input_batch, "order_changes", raising(sound, lambda state: state.account == GUILTY))
+        outcome = send(shard, order, fill(OTHERS[0], "0.5"))
+    assert (outcome.applied, outcome.quarantined) == (1, {RejectionCode.ENGINE_ERROR: 1})
+    state = decode(outcome.commit.accounts[GUILTY])
+    assert (state.fills.stop.code, state.orders) == (RejectionCode.ENGINE_ERROR, {})
+
+
+def test_account_when_not_even_its_stop_can_be_stored_then_the_process_ends(shard, monkeypatch):
+    sound = input_batch.encode_stored
+    monkeypatch.setattr(input_batch, "encode_stored", raising(sound, lambda state: state.account == GUILTY))
+    with pytest.raises(InvalidOperation, match="planted"):
+        send(shard, fill(GUILTY, "0.5"))
 
 
 def test_settle_when_judging_one_raises_then_it_is_stopped_and_said_so_and_the_others_are_judged(

@@ -13,7 +13,7 @@ from engine.book.plain_book import PlainBook
 from engine.inputs import AccountInput, OrderUpdate, Topic
 from engine.ledger.accounts import AccountState, Progress, Remembered, encode
 from engine.ledger.orders_apart import INLINE_MAX
-from streams.contract.account_copy import AccountCopy, ShardCovered, copy_entry
+from streams.contract.account_copy import SHARD_KEY, AccountCopy, ShardCovered, copy_entry
 from streams.contract.commit import Commit
 from streams.contract.record import Record
 from streams.kafka.log_ends import LogLook
@@ -36,6 +36,8 @@ HERE = TopicIdentity("here", 1)
 ACCOUNTS = [f"acct-{number}" for number in range(6)]
 MANY = "many"
 EVERY = [*ACCOUNTS, MANY]
+STRANGE = b"health-check"
+"""A key at home in another shard."""
 
 
 class Logs:
@@ -78,7 +80,7 @@ class Shard:
             0,
             POLICY,
             PlainBook(POLICY),
-            partition_of=lambda _: 0,
+            partition_of=lambda key: int(key == STRANGE),
             topics=INPUTS,
             quarantine_topic="quarantine",
             source="/test",
@@ -325,6 +327,85 @@ async def test_rebuild_when_some_are_missing_and_the_logs_are_whole_then_it_is_t
     for topic in Topic:
         await after.apply(topic, len(logs.records[topic]))
     assert await after.contents() == there
+
+
+def unreadable_of_the_shard(logs: Logs) -> None:
+    logs.add(COPIES, SHARD_KEY, b"hello")
+
+
+def deeply_nested(logs: Logs) -> None:
+    logs.add(COPIES, b"acct-1", b'{"format": 1, "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}")
+
+
+@pytest.mark.parametrize(
+    "harm", [damaged, of_somebody_else, without_an_id, deeply_nested, unreadable_of_the_shard]
+)
+async def test_rebuild_when_a_copy_is_broken_and_the_logs_are_whole_then_it_is_theirs_to_tell(
+    client: Redis, harm: Callable[[Logs], None]
+) -> None:
+    logs = Logs()
+    traded(random.Random(2), logs, 200)
+    before = await _copied_whole(client, logs)
+    there = await before.contents()
+    harm(logs)
+    await client.flushdb()
+    after = Shard(client, logs)
+    assert not await after.rebuild()
+    for topic in Topic:
+        await after.apply(topic, len(logs.records[topic]))
+    assert await after.contents() == there
+
+
+@pytest.mark.parametrize("value", [b"{}", b"hello", b"", b"\xff", b'{"format": "one"}'])
+@pytest.mark.parametrize("key", [STRANGE, None, b"", b"\xfe"])
+async def test_rebuild_when_a_record_is_nobodys_then_passed_over_though_the_logs_are_cut(
+    client: Redis, key: bytes | None, value: bytes
+) -> None:
+    logs = Logs()
+    traded(random.Random(3), logs, 100)
+    before = await _copied_whole(client, logs)
+    there = await before.contents()
+    logs.add(COPIES, key, value)
+    await client.flushdb()
+    for topic in Topic:
+        logs.begins[topic] = len(logs.records[topic])
+    after = Shard(client, logs)
+    assert await after.rebuild()
+    assert await after.contents() == there
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (
+            AccountCopy(STRANGE.decode(), 1, 1, 1, msgspec.Raw(encode(AccountState(STRANGE.decode())))),
+            "of another account",
+        ),
+        (ShardCovered(1, 1, 1, 1, {}, 1, 1), "of another shard"),
+        (ShardCovered(0, FORMAT + 1, 1, 1, {}, 1, 1), "newer"),
+    ],
+)
+async def test_rebuild_when_a_copy_is_newer_or_of_another_shard_then_stopped_though_the_logs_are_whole(
+    client: Redis, said: AccountCopy | ShardCovered, words: str
+) -> None:
+    logs = Logs()
+    traded(random.Random(2), logs, 100)
+    await _copied_whole(client, logs)
+    entry = copy_entry(COPIES, 0, said)
+    logs.add(COPIES, entry.key, entry.value)
+    await client.flushdb()
+    with pytest.raises(ShardStopped, match=words):
+        await Shard(client, logs).rebuild()
+
+
+async def _copied_whole(client: Redis, logs: Logs) -> Shard:
+    shard = Shard(client, logs)
+    await shard.store.take_over()
+    for topic in Topic:
+        await shard.apply(topic, len(logs.records[topic]))
+    await shard.copy(*EVERY)
+    shard.cover(len(EVERY))
+    return shard
 
 
 async def test_rebuild_when_cut_short_then_begun_anew(client: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
