@@ -867,4 +867,11 @@ BUGS = (
         replace="    return () => {};\n",
         test=f"{BOARD_FOCUS_TESTS}::test_focus_when_accounts_come_and_go_then_it_stays_on_its_account",
     ),
+    Bug(
+        name="an emptied pool stands on every line of the ladder",
+        file="engine/analytics/line_move.py",
+        search="    if not gap(ONE) and not figures_at(ONE).requirement:\n",
+        replace="    if False:\n",
+        test="tests/engine/analytics/test_line_move.py::test_move_when_the_pool_is_empty_then_never",
+    ),
 )
