@@ -20,6 +20,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 from engine.policy import Policy, PolicyError, parse
 from streams.config.connection_settings import ConnectionSettings, refuse_unsafe
 from streams.config.market_moves import moves_of
+from streams.config.problem import in_plain_words
 
 PREFIX = "UNIMARGIN_"
 OTHER_VARIABLES = frozenset(
@@ -236,7 +237,7 @@ def _problem(error: Any) -> str:
     if not error["loc"]:
         return str(error["msg"])  # of several settings, which it names
     name = _variable("_".join(map(str, error["loc"])))
-    return _unknown(name) if error["type"] == "extra_forbidden" else f"{name}: {error['msg']}"
+    return _unknown(name) if error["type"] == "extra_forbidden" else f"{name}: {in_plain_words(error['msg'])}"
 
 
 def _variable(field: str) -> str:

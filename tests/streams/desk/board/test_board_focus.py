@@ -22,7 +22,9 @@ COUNT_LOSSES = """() => {
 
 
 def leave(url: str, equities: dict[str, int], band: Band = Band.WARNING) -> None:
-    states = [account({"USDT": equity}, {"BTC-PERP": (1, 50_000)}, name=it) for it, equity in equities.items()]
+    states = [
+        account({"USDT": equity}, {"BTC-PERP": (1, 50_000)}, name=it) for it, equity in equities.items()
+    ]
     risks = [AccountRisk(it, {"": LadderState(band=band)}) for it in equities]
     leave_state(url, 0, states, risks, marks_now(QUOTES))
 
@@ -47,8 +49,7 @@ def test_focus_when_accounts_come_and_go_then_it_stays_on_its_account(
             browser.meanwhile(leave, redis_url_db, {f"new-{turn}": 5_001 + 20 * turn})
             browser.until("it is shown", lambda turn=turn: f"new-{turn}" in browser.drawn())
             browser.meanwhile(leave, redis_url_db, {f"a-{99 - turn}": 90_000}, Band.HEALTHY)
-            count = f"{100} of {100}"
-            browser.until("it is gone", lambda: count in browser.text("#accounts-count"))
+            browser.until("it is gone", lambda: "100 of 100" in browser.text("#accounts-count"))
             assert page.evaluate(FOCUSED) == chosen
         browser.meanwhile(leave, redis_url_db, {chosen: 9_000})
         last = "() => [...document.querySelectorAll('.tabulator-row')].at(-1).dataset.account"
