@@ -17,7 +17,7 @@ from engine.margin.figures import Figures
 from engine.margin.isolated_pool import isolated_figures
 from engine.margin.margin_model import shared_figures
 from engine.marks.mark_book import Prices
-from engine.numbers import ONE, canonical, exact, to_step
+from engine.numbers import ONE, ZERO, canonical, exact, to_step
 from engine.policy import Policy
 from engine.position_keys import symbol_of
 
@@ -33,7 +33,8 @@ class LineMove(msgspec.Struct, frozen=True):
     crossed: bool
     """Below it already: the moves are those that bring the pool back."""
     down: Decimal | None
-    """< 0, down to losing all but a millionth; 0 where the pool stands on the line."""
+    """< 0, down to losing all but a millionth; 0 where the pool stands on the line. A pool that requires nothing stands on one only if
+    the least move takes it below."""
     up: Decimal | None
     """> 0, up to a million times the price; 0 likewise."""
 
@@ -83,6 +84,10 @@ def _line_move(figures_at: Callable[[Decimal], Figures], line: Decimal) -> LineM
     def gap(factor: Decimal) -> Decimal:
         return figures_at(factor).standing.gap(line)
 
+    if not gap(ONE) and not figures_at(ONE).requirement:
+        # an emptied pool is above no line by 0, and below none by any move
+        down, up = (ZERO if gap(ONE + way * MOVE_STEP) < 0 else None for way in (-1, 1))
+        return LineMove(line, crossed=False, down=down, up=up)
     return LineMove(line, gap(ONE) < 0, reached(gap, -1), reached(gap, 1))
 
 

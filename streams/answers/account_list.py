@@ -77,6 +77,8 @@ class AccountList(msgspec.Struct, frozen=True, kw_only=True):
     sort: Sort
     total: int
     """Accounts that pass the filters."""
+    in_all: int
+    """Accounts of the book, whatever the filters."""
     accounts: tuple[ListedAccount, ...]
     unreadable: tuple[str, ...]
     """Accounts that this version cannot read, the first of them; they are in no count."""
@@ -100,6 +102,7 @@ async def list_accounts(
         read_at_ns=now_ns,
         sort=question.sort,
         total=finding.total,
+        in_all=finding.in_all,
         accounts=tuple(finding.first()),
         unreadable=tuple(finding.unreadable),
     )
@@ -113,6 +116,7 @@ class _Finding:
         self._key = _KEYS[question.sort]
         self._held: list[ListedAccount] = []
         self._names: set[str] = set()
+        self._passed_over: set[str] = set()
         self._in_band: Counter[int] = Counter()
         """Accounts that were valued, by the severity of their bands."""
         self.unreadable: list[str] = []
@@ -120,6 +124,10 @@ class _Finding:
     @property
     def total(self) -> int:
         return len(self._names)
+
+    @property
+    def in_all(self) -> int:
+        return len(self._names) + len(self._passed_over)
 
     def take(
         self, account: str, data: bytes, known: Mapping[str, AccountRisk], shard: int, prices: Prices
@@ -134,6 +142,7 @@ class _Finding:
             return
         risk = known.get(account) or AccountRisk(account)
         if not self._passes(state, worst_band(risk)):
+            self._passed_over.add(account)
             return
         self._names.add(account)
         severity = SEVERITY[worst_band(risk)]

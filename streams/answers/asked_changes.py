@@ -6,12 +6,13 @@ from typing import Literal
 
 import msgspec
 
-from engine.analytics.what_if import EVERYTHING, is_target, present_price
+from engine.analytics.what_if import EVERYTHING, after_deposit, is_target, present_price
 from engine.ledger.accounts import AccountState, OpenOrder
 from engine.marks.mark_book import Prices
 from engine.policy import Policy
 from engine.policy.rules.policy_switches import InstrumentKind
 from engine.position_keys import leg_of, symbol_of
+from engine.rejections import Rejection
 from streams.config.near_names import did_you_mean, near_names
 from streams.config.settings import SettingsError
 
@@ -50,6 +51,17 @@ def check_shocks(shocks: Sequence[AskedShock], policy: Policy) -> None:
             raise SettingsError(_no_target(shock.target, policy))
         if sum(it.target == shock.target for it in shocks) > 1:
             raise SettingsError(f"--shock {shock.target} is said twice; say how far it moves in all")
+
+
+def credited(state: AccountState, asked: AskedDeposit, policy: Policy) -> AccountState:
+    """The account with the deposit in its wallet. Raises `SettingsError` for one that cannot be meant."""
+    if asked.asset not in policy.assets:
+        near = _near(asked.asset, policy.assets)
+        raise SettingsError(f"--deposit: {asked.asset!r} is not an asset of policy {policy.name!r}; {near}")
+    after = after_deposit(state, asked.asset, asked.amount, policy)
+    if isinstance(after, Rejection):
+        raise SettingsError(f"--deposit: {after.detail}")
+    return after
 
 
 def order_at(asked: AskedOrder, state: AccountState, prices: Prices, policy: Policy) -> OpenOrder:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from engine.analytics.line_move import LineMove
-from engine.analytics.what_if import Market, after_deposit, after_order
+from engine.analytics.what_if import Market, after_order
 from engine.inputs import MarginMode
 from engine.ladder import SEVERITY, Band
 from engine.ledger.accounts import AccountState
@@ -15,12 +15,10 @@ from engine.marks.mark_book import Prices
 from engine.numbers import ONE, canonical
 from engine.policy import Policy
 from engine.policy.rules.policy_switches import MarginModel
-from engine.rejections import Rejection
 from streams.answers.account_positions import PositionView
 from streams.answers.account_read import AccountReading
 from streams.answers.account_report import AccountReport, PoolView, report
-from streams.answers.asked_changes import AskedDeposit, AskedOrder, AskedShock, order_at
-from streams.config.settings import SettingsError
+from streams.answers.asked_changes import AskedDeposit, AskedOrder, AskedShock, credited, order_at
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,10 +175,7 @@ def _after_inputs(
 ) -> tuple[Asked, AccountState]:
     """The question with every order's price, and the account with its deposits credited and its orders filled."""
     for deposit in asked.deposits:
-        credited = after_deposit(state, deposit.asset, deposit.amount, policy)
-        if isinstance(credited, Rejection):
-            raise SettingsError(f"--deposit: {credited.detail}")
-        state = credited
+        state = credited(state, deposit, policy)
     filled = []
     for order in asked.orders:
         priced = order_at(order, state, prices, policy)

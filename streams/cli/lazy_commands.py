@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from streams.cli.standard_output import listener_may_leave
+
 EXAMPLES = "Examples:"
 _AS_IT_STANDS = "\b"
 """First line of a paragraph of help that is not to be wrapped."""
@@ -70,6 +72,17 @@ class LazyGroup(CommandGroup):
         self.help = _unwrapped(self.help or "")
         for name, source in self.sources.items():
             self.add_command(NotLoaded(name, source))
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; a word that is none of an option's choices is told in plain words."""
+        try:
+            with listener_may_leave():
+                return super().invoke(ctx)
+        except typer.BadParameter as mistake:
+            from streams.config.problem import in_plain_words  # noqa: PLC0415 - only where there is a mistake
+
+            mistake.message = in_plain_words(mistake.message)
+            raise
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command that `args` begin with, imported."""

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from streams.cli.lazy_commands import LazyGroup, Source
+from streams.cli.standard_output import disk_may_be_full
 
 
 class Commands(LazyGroup):
@@ -186,4 +187,5 @@ def _refuse_unknown_variables() -> None:
 
 def main() -> None:
     """Entry point of the installed command."""
-    app()
+    with disk_may_be_full():
+        app()

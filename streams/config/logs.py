@@ -7,6 +7,9 @@ from collections.abc import Mapping
 import structlog
 from structlog.typing import Processor
 
+REPEAT_SECONDS = 10.0
+"""A library says the same again after so long."""
+
 _SHARED: list[Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
@@ -22,6 +25,26 @@ class NoCredentials(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record may be told."""
         return not (record.name.startswith("aiokafka") and "SaslAuthenticate" in record.getMessage())
+
+
+class NoRepeats(logging.Filter):
+    """Drops what aiokafka has said in the same words a moment ago: while a broker is away it does so forty times a second."""
+
+    def __init__(self) -> None:
+        """Nothing was said."""
+        super().__init__()
+        self._said_s: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record may be told."""
+        if not record.name.startswith("aiokafka"):
+            return True
+        now_s, words = record.created, record.getMessage()
+        if now_s - self._said_s.get(words, float("-inf")) < REPEAT_SECONDS:
+            return False
+        self._said_s = {it: said_s for it, said_s in self._said_s.items() if now_s - said_s < REPEAT_SECONDS}
+        self._said_s[words] = now_s
+        return True
 
 
 def configure_logs(level: str, levels: Mapping[str, str] | None = None) -> None:
@@ -43,6 +66,7 @@ def configure_logs(level: str, levels: Mapping[str, str] | None = None) -> None:
         )
     )
     handler.addFilter(NoCredentials())
+    handler.addFilter(NoRepeats())
     logging.root.handlers = [handler]
     logging.root.setLevel(level)
     # They tell of every fetch and every heartbeat at INFO.

@@ -11,6 +11,11 @@ class Problem(Exception):  # noqa: N818 - it names what a command found
     """The command cannot give what was asked for, and it is not the user's mistake. Commands exit with 1."""
 
 
+def in_plain_words(message: str) -> str:
+    """What pydantic says of a value, without the kind of its error."""
+    return message.removeprefix("Value error, ")
+
+
 @contextmanager
 def desk_extra(what: str) -> Iterator[None]:
     """Around the import of what `what` takes. Raises `Problem` where a library of the extra `desk` is missing."""

@@ -21,6 +21,7 @@ from engine.policy import Policy, PolicyError, parse
 from streams.config.connection_settings import ConnectionSettings, refuse_unsafe
 from streams.config.host_port import http_fault
 from streams.config.market_moves import moves_of
+from streams.config.problem import in_plain_words
 
 PREFIX = "UNIMARGIN_"
 OTHER_VARIABLES = frozenset(
@@ -245,7 +246,7 @@ def _problem(error: Any) -> str:
     if not error["loc"]:
         return str(error["msg"])  # of several settings, which it names
     name = _variable("_".join(map(str, error["loc"])))
-    return _unknown(name) if error["type"] == "extra_forbidden" else f"{name}: {error['msg']}"
+    return _unknown(name) if error["type"] == "extra_forbidden" else f"{name}: {in_plain_words(error['msg'])}"
 
 
 def _variable(field: str) -> str:

@@ -34,10 +34,16 @@ BAND_STYLES = {
 _T = TypeVar("_T")
 
 
+class _Out(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command line, which has one answer for everything that is printed."""
+        raise BrokenPipeError
+
+
 def console() -> Console:
     """Standard output, for people."""
-    out = Console(markup=False, highlight=False, emoji=False)
-    return out if out.is_terminal else Console(markup=False, highlight=False, emoji=False, width=PIPE_COLUMNS)
+    out = _Out(markup=False, highlight=False, emoji=False)
+    return out if out.is_terminal else _Out(markup=False, highlight=False, emoji=False, width=PIPE_COLUMNS)
 
 
 def table(title: str, columns: Sequence[str], right: Sequence[str] = ()) -> Table:

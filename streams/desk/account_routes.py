@@ -36,8 +36,9 @@ from streams.desk.api_keys import ApiRole
 from streams.desk.asked_markets import chosen_scenarios, fractions_of
 from streams.desk.book_copy import at_once
 from streams.desk.escaped_paths import account_named
+from streams.desk.known_names import nearest_of
 from streams.desk.problem_details import mistaken, responses
-from streams.desk.questions import OrderQuestion
+from streams.desk.questions import NEAR_NAMES_MAX, OrderQuestion
 from streams.desk.ranking import Rank
 
 PAGE_MAX = 500
@@ -68,6 +69,9 @@ async def list_accounts(
     Each row is computed when it is asked for; the order is seconds old at most, and accounts move in it while you page.
     """
     begin = _place(cursor)
+    if symbol is not None and symbol not in desk.policy.instruments:
+        near = nearest_of(symbol, desk.policy.instruments)
+        raise mistaken(f"symbol {symbol!r} is not listed in policy {desk.policy.name!r}; {near}")
 
     def page() -> Answer[Page[RiskRow]]:
         wanted = [
@@ -165,7 +169,7 @@ async def stress_account(
 
 
 def _read(desk: Desk, account: str) -> AccountReading:
-    return at_once(account_reading(desk.copy, account, desk.policy))
+    return at_once(account_reading(desk.copy, account, desk.policy, NEAR_NAMES_MAX))
 
 
 def _rows(desk: Desk, ranks: Sequence[Rank], now_ns: int) -> list[RiskRow]:

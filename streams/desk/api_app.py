@@ -43,6 +43,7 @@ from streams.desk.market_routes import (
 )
 from streams.desk.operator_routes import release_breaker, void_breaker
 from streams.desk.problem_details import problem_of
+from streams.desk.query_names import query_guard
 from streams.desk.rate_limits import RateLimits
 
 BODY_BYTES_MAX = 1_000_000
@@ -87,9 +88,17 @@ class Measured(ASGIMiddleware):
 
 
 def api_app(
-    settings: Settings, desk_of: Callable[..., Desk | Awaitable[Desk]], keys: ApiKeys, metrics: ApiMetrics
+    settings: Settings,
+    desk_of: Callable[..., Desk | Awaitable[Desk]],
+    keys: ApiKeys,
+    metrics: ApiMetrics,
+    *,
+    recorded: bool = False,
 ) -> Litestar:
-    """The ASGI application that answers each request from the desk that `desk_of` names; it starts and stops nothing."""
+    """The ASGI application that answers each request from the desk that `desk_of` names; it starts and stops nothing.
+
+    `recorded`: it is of a recorded day, and any question may name a moment of it.
+    """
     door = DefineMiddleware(ApiDoor, settings=settings, keys=keys, limits=RateLimits())
     return Litestar(
         route_handlers=ROUTES,
@@ -97,7 +106,7 @@ def api_app(
             "desk": Provide(desk_of, sync_to_thread=None if inspect.iscoroutinefunction(desk_of) else False),
             "metrics": Provide(lambda: metrics, sync_to_thread=False),
         },
-        guards=[check_role],
+        guards=[check_role, query_guard(recorded=recorded)],
         middleware=[Measured(metrics), door],
         exception_handlers={Exception: problem_of},
         openapi_config=_schema(),

@@ -28,6 +28,8 @@ CONNECTIONS_MAX = 4_000
 BACKLOG = 512
 KEEP_ALIVE_SECONDS = 30
 RETRY_SECONDS = 2.0
+END_SECONDS = 0.2
+"""For each task, once the process is told to end."""
 
 _log = structlog.get_logger()
 
@@ -124,9 +126,11 @@ async def _running(work: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
         yield
     finally:
         task.cancel()
-        (ended,) = await asyncio.gather(task, return_exceptions=True)
-    if isinstance(ended, Exception):  # so that the process does not end as if it had been told to
-        raise ended
+        # whoever waits for a server that is gone is not waited for: nothing of it is written
+        await asyncio.wait({task}, timeout=END_SECONDS)
+    # so that the process does not end as if it had been told to
+    if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+        raise error
 
 
 def _crashed(task: "asyncio.Future[None]") -> None:

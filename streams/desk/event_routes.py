@@ -13,12 +13,15 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from engine.events.effects import Stream
 from engine.inputs import NAME_LENGTH_MAX
+from streams.answers.account_read import find_account
 from streams.desk.account_routes import DeskPart, LimitQuery
 from streams.desk.answer_envelope import Answer
 from streams.desk.answering import Desk
+from streams.desk.book_copy import at_once
 from streams.desk.event_hub import DropReason, Listener
 from streams.desk.event_ring import Kept
 from streams.desk.problem_details import responses, unavailable
+from streams.desk.questions import NEAR_NAMES_MAX
 from streams.desk.stream_events import StreamKind
 
 RETRY_MS = 2_000
@@ -53,7 +56,7 @@ class EventsSince(msgspec.Struct, frozen=True, kw_only=True):
     """Number of the newest event that was committed; more than the last of these while it is on its way."""
 
 
-@get("/events", responses=responses())
+@get("/events", responses=responses(HTTPStatus.NOT_FOUND))
 async def list_events(
     desk: DeskPart,
     account: _NameQuery,
@@ -66,7 +69,10 @@ async def list_events(
     ring = desk.hub.ring
     if ring is None:
         raise unavailable(f"the events cannot be read: {desk.hub.problem}")
-    held = {it.event.sequence: it for it in ring.of_account(account) if it.event.stream is topic}
+    kept = ring.of_account(account)
+    if not kept:  # what was said of an account may be known before the account is, and after it is not
+        await desk.answer(("known", account), lambda: _check_known(desk, account))
+    held = {it.event.sequence: it for it in kept if it.event.stream is topic}
     found = [held[number] for number in sorted(held) if number > since]
     found = found[:limit]
     newest = max(_said(desk, account, topic), max(held, default=0))
@@ -187,6 +193,11 @@ def _bounded(send: Send, seconds: float) -> Callable[[Any], Awaitable[None]]:
 async def _until_gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+def _check_known(desk: Desk, account: str) -> None:
+    """Raise `UnknownAccount`."""
+    at_once(find_account(desk.copy, account, NEAR_NAMES_MAX))
 
 
 def _said(desk: Desk, account: str, topic: Stream) -> int:

@@ -17,7 +17,8 @@ from engine.liquidation.fund_groups import FundBalance
 from engine.numbers import amount_fault
 from engine.policy.rules.policy_switches import InstrumentKind
 from streams.answers.adl_standing import adl_standings
-from streams.answers.breaker_read import ShardBreaker, read_breakers
+from streams.answers.breaker_read import read_breakers
+from streams.answers.breaker_report import BreakerReport, breaker_reports
 from streams.answers.heatmap_report import HeatReport, heat_report, read_heat_map
 from streams.answers.liquidations_read import read_liquidations
 from streams.answers.liquidations_report import WorkReport
@@ -30,6 +31,7 @@ from streams.desk.api_door import ROLE
 from streams.desk.api_keys import ApiRole
 from streams.desk.asked_markets import asked_moves, chosen_scenarios
 from streams.desk.book_copy import CopiedBook, at_once
+from streams.desk.known_names import nearest_of
 from streams.desk.problem_details import missing, mistaken, responses
 
 HEAT_MOVES = "-50..50/5"
@@ -110,7 +112,10 @@ async def show_heat_map(
     for name in symbols:
         listed = desk.policy.instruments.get(name)
         if listed is None or listed.kind is InstrumentKind.SPOT:
-            raise mistaken(f"symbol {name!r}: not a contract of this policy")
+            contracts = [
+                it for it, of in desk.policy.instruments.items() if of.kind is not InstrumentKind.SPOT
+            ]
+            raise mistaken(f"symbol {name!r}: not a contract of this policy; {nearest_of(name, contracts)}")
 
     def ask() -> Answer[HeatReport]:
         book = desk.copy.frozen()
@@ -172,13 +177,16 @@ async def show_symbol(desk: DeskPart, symbol: str) -> Answer[SymbolAnswer]:
     for it in said.data:
         if it.belief.symbol == symbol:
             return cast("Answer[SymbolAnswer]", msgspec.structs.replace(said, data=it))
-    raise missing("unknown-symbol", f"{symbol!r} is no price symbol of the policy")
+    near = nearest_of(symbol, [it.belief.symbol for it in said.data])
+    raise missing("unknown-symbol", f"{symbol!r} is no price symbol of the policy; {near}")
 
 
 @get("/breaker", responses=responses())
-async def show_breaker(desk: DeskPart) -> Answer[tuple[ShardBreaker, ...]]:
+async def show_breaker(desk: DeskPart) -> Answer[tuple[BreakerReport, ...]]:
     """The breaker of every shard: which hold liquidations, since when, why and how much."""
-    return await desk.answer("breaker", lambda: desk.of_all(tuple(at_once(read_breakers(desk.copy)))))
+    return await desk.answer(
+        "breaker", lambda: desk.of_all(breaker_reports(at_once(read_breakers(desk.copy))))
+    )
 
 
 def _known(funds: Sequence[FundBalance]) -> Callable[[], Awaitable[Sequence[FundBalance]]]:

@@ -29,6 +29,8 @@ CHANGES_MAX = 100
 """Deposits, orders or shocks of one question: each costs the account's figures anew."""
 HOLDINGS_MAX = 2_000
 """Balances, positions and orders of a portfolio: more than any account of an exchange has."""
+NEAR_NAMES_MAX = 5_000
+"""Accounts of which a mistyped name may be one: comparing them takes 0.1 s, for which nobody else is answered."""
 NOWHERE = -1
 """The shard of an account that nobody has."""
 
@@ -125,7 +127,7 @@ class ChangeQuestion(_Body, frozen=True, kw_only=True):
         if (self.account is None) == (self.portfolio is None):
             raise mistaken("say either account or portfolio")
         if self.portfolio is None:
-            return await account_reading(shelf, self.account or "", policy)
+            return await account_reading(shelf, self.account or "", policy, NEAR_NAMES_MAX)
         held = self.portfolio
         if len(held.balances) + len(held.positions) + len(held.orders) > HOLDINGS_MAX:
             raise mistaken(f"portfolio: more than {HOLDINGS_MAX} balances, positions and orders")

@@ -18,6 +18,7 @@ from streams.desk.api_server import Listening, serve
 from streams.desk.event_hub import DropReason, EventHub
 from streams.desk.event_ring import EventRing, Place
 from streams.desk.problem_details import mistaken
+from streams.desk.query_names import MOMENT
 from streams.desk.ranking import Ranking
 from streams.desk.recorded_day import RecordedDay
 from streams.kafka.fund_follower import FundFollower
@@ -36,7 +37,7 @@ async def run_recorded(
     settings = settings.model_copy(update={"operator_topic_enabled": False, "fund_topic_enabled": False})
     metrics = ApiMetrics()
     desks = RecordedDesks(settings, policy, metrics, day)
-    await serve(api_app(settings, desks.at, keys, metrics), settings, listening, desks.close)
+    await serve(api_app(settings, desks.at, keys, metrics, recorded=True), settings, listening, desks.close)
 
 
 class RecordedDesks:
@@ -49,7 +50,7 @@ class RecordedDesks:
 
     async def at(self, request: Request[Any, Any, Any]) -> Desk:
         """The desk at the moment that a request asks of; the last one where it names none. Raises `Refused`."""
-        asked = request.query_params.get("at")
+        asked = request.query_params.get(MOMENT)
         if asked is not None and not (asked.isdecimal() and len(asked) < 20):  # noqa: PLR2004 - digits of 64 bits
             raise mistaken("at: Unix nanoseconds")
         number = len(self._day.moments) - 1 if asked is None else self._day.nearest(int(asked))

@@ -166,10 +166,11 @@ async def _away(settings: Settings) -> AsyncIterator[None]:
     try:
         yield
     except (KafkaError, TimeoutError, OSError) as error:
-        raise Problem(await _words(settings, error)) from None
+        raise Problem(await broker_words(settings, error)) from None
 
 
-async def _words(settings: Settings, error: Exception) -> str:
+async def broker_words(settings: Settings, error: Exception) -> str:
+    """Why the broker cannot be used, as every command says it, and what to look at."""
     where = f"Kafka at {settings.kafka_bootstrap_servers}"
     if isinstance(error, KafkaConnectionError | NodeNotReadyError):
         error = await explained(settings, error)

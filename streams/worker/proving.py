@@ -87,7 +87,9 @@ class Proofs:
         while True:
             self.pending = f"{what}: being proved"
             try:
-                proved = await attempt()
+                # one that does not come back is not waited for beyond the time that is told
+                async with asyncio.timeout(max(until_s - time.monotonic(), PAUSE_SECONDS)):
+                    proved = await attempt()
             except (RedisError, KafkaError, OSError, _NotSo) as error:
                 if isinstance(error, NOT_ALLOWED):
                     raise Problem(f"{whom}: kafka_not_allowed: {error}; {NOT_ALLOWED_HINT}") from None

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from engine.policy import Policy, parse
+from streams.asyncapi.example_day import POLICY
 from streams.cli.send.outgoing import Outgoing, outgoing
-from streams.config.settings import load_policy
 from tests.deploy import input_tables
 from tests.deploy.commands import assert_command_exists, every_command, is_command, words_of
 from tests.deploy.files import DEPLOY, ROOT, compose
@@ -138,12 +138,13 @@ def test_input_formats_when_made_anew_then_the_page_is_what_it_was():
 
 
 def test_input_formats_when_an_example_is_sent_then_the_program_takes_it():
+    policy = parse(POLICY)
     lines = [line for line in blocks(input_tables.PAGE) if is_command(line)]
     assert len(lines) == len(input_tables.messages()) - 4
     for line in lines:
         _, message, *options = words_of(line)
         role = options[1] if options else None
-        assert isinstance(outgoing(message, role, load_policy(None)), Outgoing), line
+        assert isinstance(outgoing(message, role, policy), Outgoing), line
 
 
 def test_policies_page_when_read_then_its_whole_policy_loads_and_every_table_and_file_has_its_line():

@@ -45,6 +45,8 @@ SECURE_TESTS = "tests/system/test_secure_worker.py"
 RIGHTS_TESTS = "tests/system/test_kafka_acls.py"
 FORMAT_TESTS = "tests/streams/store/test_store_format.py"
 REBUILD_TESTS = "tests/streams/shards/test_rebuilding.py"
+SEND_TESTS = "tests/streams/cli/test_cli_send.py"
+BOARD_FOCUS_TESTS = "tests/streams/desk/board/test_board_focus.py"
 EXCHANGE_TESTS = "tests/streams/exchange/test_simulate.py"
 
 BUGS = (
@@ -926,5 +928,33 @@ BUGS = (
         search="in {**risk.pools, **was, **told}.items()",
         replace="in {**risk.pools, **told}.items()",
         test=f"{READ_BACK_TESTS}::test_conclude_when_the_outbox_goes_on_behind_what_contradicts_it_then_its_rest_goes_too",
+    ),
+    Bug(
+        name="a fill or ledger entry that every worker refuses is sent",
+        file="streams/cli/send/outgoing.py",
+        search="else _refused(message, Topic(role), policy)\n",
+        replace="else None\n",
+        test=f"{SEND_TESTS}::test_send_when_the_worker_would_refuse_then_its_code_and_nothing_goes_out",
+    ),
+    Bug(
+        name="the board's focus is lost when accounts come",
+        file="streams/desk/board/page/parts/accounts_table.js",
+        search="    if (!row) return () => {};\n",
+        replace="    return () => {};\n",
+        test=f"{BOARD_FOCUS_TESTS}::test_focus_when_accounts_come_and_go_then_it_stays_on_its_account",
+    ),
+    Bug(
+        name="an emptied pool stands on every line of the ladder",
+        file="engine/analytics/line_move.py",
+        search="    if not gap(ONE) and not figures_at(ONE).requirement:\n",
+        replace="    if False:\n",
+        test="tests/engine/analytics/test_line_move.py::test_move_when_the_pool_is_empty_then_never",
+    ),
+    Bug(
+        name="a parameter that a route does not have is passed over",
+        file="streams/desk/query_names.py",
+        search="            if name not in known:\n                raise mistaken(_unknown(name, known))\n",
+        replace="            if name not in known:\n                continue\n",
+        test="tests/streams/desk/test_api_answers.py::test_mistakes_when_asked_then_problem_details_that_name_the_field",
     ),
 )

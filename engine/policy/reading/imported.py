@@ -74,7 +74,7 @@ def conversion(name: str, imported: Imported) -> Conversion:
     left_out = tuple(imported.left_out)
     text = _policy_text(name, instruments, tiers, left_out)
     if tiers:
-        parse(text)
+        parse(text, lines=False)
     return Conversion(text, left_out)
 
 
@@ -88,7 +88,7 @@ def _sound(
     sound = {}
     for symbol, it in instruments.items():
         try:
-            parse(_policy_text(name, {symbol: it}, {symbol: tiers[symbol]}, ()))
+            parse(_policy_text(name, {symbol: it}, {symbol: tiers[symbol]}, ()), lines=False)
         except PolicyError as fault:
             left_out.append(told(symbol, fault))
         else:

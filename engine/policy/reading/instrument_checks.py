@@ -12,7 +12,7 @@ from engine.policy.rules.policy_switches import (
     Payoff,
 )
 from engine.policy.rules.price_rules import PriceCheck
-from engine.policy.rules.requirements import amounts_of, require
+from engine.policy.rules.requirements import amounts_of, require, require_listed
 from engine.position_keys import LEG_SEPARATOR
 
 _TIER_STRATEGIES = frozenset({"leverage_or_tier", "tier", "tier_over_leverage"})
@@ -25,13 +25,10 @@ def check_instrument(policy: Policy, symbol: str, instrument: Instrument) -> Non
     require(bool(symbol), "instruments", "a symbol must not be empty")
     require(LEG_SEPARATOR not in symbol, f"instruments.{symbol}", f"must not contain {LEG_SEPARATOR!r}")
     key = f"instruments.{symbol}"
-    require(instrument.settle in policy.assets, f"{key}.settle", f"{instrument.settle!r} is not in assets")
+    require_listed(instrument.settle, "assets", policy.assets, f"{key}.settle")
     require(instrument.multiplier > 0, f"{key}.multiplier", "must be > 0")
-    require(
-        instrument.margin == "default" or instrument.margin in policy.margin,
-        f"{key}.margin",
-        f"{instrument.margin!r} is not in margin",
-    )
+    if instrument.margin != "default":
+        require_listed(instrument.margin, "margin", policy.margin, f"{key}.margin")
     for name in ("quantity_step", "price_step", "order_quantity_min", "market_order_quantity_max"):
         step = getattr(instrument, name)
         require(step >= 0, f"{key}.{name}", "must be >= 0")
@@ -59,7 +56,7 @@ def check_instrument(policy: Policy, symbol: str, instrument: Instrument) -> Non
         "needs a time zone",
     )
     if instrument.kind is InstrumentKind.SPOT:
-        require(instrument.base in policy.assets, f"{key}.base", f"{instrument.base!r} is not in assets")
+        require_listed(instrument.base, "assets", policy.assets, f"{key}.base")
         require(instrument.payoff is Payoff.LINEAR, f"{key}.payoff", "a spot pair is linear")
     elif instrument.kind is InstrumentKind.OPTION:
         _check_option(policy, key, symbol, instrument)
@@ -84,7 +81,7 @@ def check_instrument(policy: Policy, symbol: str, instrument: Instrument) -> Non
 def _check_contract(policy: Policy, key: str, symbol: str, instrument: Instrument) -> None:
     rules = policy.margin_rules(symbol)
     if instrument.tiers or rules.initial in _TIER_STRATEGIES or rules.maintenance in _TIER_STRATEGIES:
-        require(instrument.tiers in policy.tiers, f"{key}.tiers", f"{instrument.tiers!r} is not in tiers")
+        require_listed(instrument.tiers, "tiers", policy.tiers, f"{key}.tiers")
     if rules.initial is InitialRule.SIZE or rules.maintenance is MaintenanceRule.SIZE:
         require(
             instrument.size_rates is not None, f"{key}.size_rates", "needed by margin rules that say size"

@@ -18,7 +18,7 @@ from engine.policy.rules.margin_rules import MarginRules
 from engine.policy.rules.policy_switches import InstrumentKind, MarginModel, Rounding
 from engine.policy.rules.portfolio_rules import faults
 from engine.policy.rules.price_rules import Ladder, PriceRules
-from engine.policy.rules.requirements import PolicyError, amounts_of, check_floors, require
+from engine.policy.rules.requirements import PolicyError, amounts_of, check_floors, require, require_listed
 from engine.policy.rules.stress_rules import faults as stress_faults
 
 __all__ = ["LINK_PLACEHOLDERS", "PolicyError", "check"]
@@ -31,11 +31,7 @@ def check(policy: Policy) -> None:
     """Raise `PolicyError` naming the key and the rule that `policy` breaks."""
     for key, amount in amounts_of("", policy):
         require(amount_fault(amount) is None, key, "must be finite and within the digit bounds")
-    require(
-        policy.account_currency in policy.assets,
-        "account_currency",
-        f"{policy.account_currency!r} is not in assets",
-    )
+    require_listed(policy.account_currency, "assets", policy.assets, "account_currency")
     for name, asset in policy.assets.items():
         _check_asset(f"assets.{name}", asset, needs_index=name != policy.account_currency)
     _check_second_sources(policy)
@@ -105,8 +101,8 @@ def _check_asset(key: str, asset: Asset, *, needs_index: bool) -> None:
         require(start is None or start > 0, f"{key}.{name}", "must be > 0")
     if asset.borrow_tiers:
         check_floors(f"{key}.borrow_tiers", [tier.floor for tier in asset.borrow_tiers])
-        for tier in asset.borrow_tiers:
-            _check_rates(f"{key}.borrow_tiers", tier.maintenance_rate, tier.initial_rate)
+        for row, tier in enumerate(asset.borrow_tiers):
+            _check_rates(f"{key}.borrow_tiers[{row}]", tier.maintenance_rate, tier.initial_rate)
         _check_rising(f"{key}.borrow_tiers", [tier.maintenance_rate for tier in asset.borrow_tiers])
         _check_rising(f"{key}.borrow_tiers", [tier.initial_rate for tier in asset.borrow_tiers])
 
@@ -160,8 +156,8 @@ def _check_rising(key: str, rates: list[Decimal]) -> None:
 
 def _check_tiers(key: str, tiers: tuple[RiskTier, ...], deductions: tuple[Decimal, ...]) -> None:
     check_floors(key, [tier.floor for tier in tiers])
-    for tier in tiers:
-        _check_rates(key, tier.maintenance_rate, tier.initial_rate)
+    for row, tier in enumerate(tiers):
+        _check_rates(f"{key}[{row}]", tier.maintenance_rate, tier.initial_rate)
     rates = [tier.maintenance_rate for tier in tiers]
     require(rates == sorted(rates), key, "maintenance rates must not fall with the notional")
     initial = [tier.initial_rate for tier in tiers]
@@ -218,9 +214,7 @@ def _check_portfolio(policy: Policy) -> None:
     for key, rule in faults(rules):
         raise PolicyError(f"portfolio.{key}: {rule}")
     if rules.peg is not None and rules.peg.asset:
-        require(
-            rules.peg.asset in policy.assets, "portfolio.peg.asset", f"{rules.peg.asset!r} is not in assets"
-        )
+        require_listed(rules.peg.asset, "assets", policy.assets, "portfolio.peg.asset")
     if "default" not in rules.units:
         for symbol, instrument in policy.instruments.items():
             known = instrument.kind is InstrumentKind.SPOT or instrument.base in rules.units

@@ -1,79 +1,115 @@
-"""What is wrong with the shape of a policy, in the words of its file: table, line, and the nearest key that there is."""
+"""What is wrong with a policy, in the words of its file: line, table, and the nearest key that there is."""
 
 import difflib
 import re
+import tomllib
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Annotated, Any, Union, get_args, get_origin
 
 import msgspec
 
+from engine.policy.reading.toml_lines import Path, TomlLines, path_in
+
 _UNKNOWN = re.compile(r"unknown field `(?P<key>[^`]*)`")
 _PLACE = re.compile(r" - at `\$(?P<path>[^`]*)`")
-_STEP = re.compile(r"\.(\w+)|\[(?:\.\.\.|\d+)\]")
-_HEADER = re.compile(r"\s*\[{1,2}\s*([^\]]+?)\s*\]{1,2}")
+_STEP = re.compile(r"\.([^.\[]+)|\[(\.\.\.|\d+)\]")
 _CUTOFF = 0.5
 
+_Step = str | int | None
+"""Of the path that a decoder names: a key, the number of a row, or None for a key that it does not name."""
 
-def shape_fault(message: str, text: str, kind: type) -> str:
-    """The message of a decoder about a TOML `text` that is no `kind`, with the line and the nearest key where they are known."""
-    place = _PLACE.search(message)
-    path = place["path"] if place else ""
-    names = [found[1] for found in _STEP.finditer(path)]
-    unknown = _UNKNOWN.search(message)
-    if unknown is not None:
-        line = _line_of(text, [it for it in names if it], unknown["key"])
-        nearest = difflib.get_close_matches(unknown["key"], _keys(kind, names), 1, _CUTOFF)
-        return f"{_at(line)}{message}{f'; did you mean `{nearest[0]}`?' if nearest else ''}"
-    key = next((it for it in reversed(names) if it), None)
-    line = None if key is None else _line_of(text, [it for it in names if it][:-1], key)
-    return f"{_at(line)}{message}"
+
+def shape_fault(message: str, text: str, kind: type, table: Path = ()) -> str:
+    """The message of a decoder about a `table` of a TOML text (default: all of it) that is no `kind`, with the line, the place and the
+    nearest key where they are known.
+    """  # noqa: D205 - one sentence
+    place, unknown = _PLACE.search(message), _UNKNOWN.search(message)
+    steps = [_step(*found.groups()) for found in _STEP.finditer(place["path"] if place else "")]
+    part = _kind_at(kind, steps)
+    within = _document(text)
+    for key in table:
+        within = within[key]
+    found = next((path for path, it in _places(within, steps) if _is_faulty(it, part, unknown)), None)
+    if found is None:
+        return message
+    if place is not None:
+        message = message.replace(place[0], f" - at `${_written(found)}`")
+    if unknown is None:
+        return _at(TomlLines(text).line_of((*table, *found))) + message
+    nearest = difflib.get_close_matches(unknown["key"], _keys(part), 1, _CUTOFF)
+    line = TomlLines(text).line_of((*table, *found, unknown["key"]))
+    return f"{_at(line)}{message}{f'; did you mean `{nearest[0]}`?' if nearest else ''}"
+
+
+def rule_fault(message: str, text: str) -> str:
+    """The message about a rule that a policy's TOML `text` breaks, which begins with the key, with the line of it."""
+    return _at(TomlLines(text).line_of(path_in(_document(text), message.partition(": ")[0]))) + message
 
 
 def _at(line: int | None) -> str:
     return "" if line is None else f"line {line}: "
 
 
-def _line_of(text: str, tables: list[str], key: str) -> int | None:
-    """The only line that gives `key` within the `tables`; None where several do, or none."""
-    named = re.compile(rf"(^\s*|[{{,]\s*)(\"{re.escape(key)}\"|{re.escape(key)})\s*=")
-    within: list[str] = []
-    found = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.lstrip().startswith("#"):
-            continue
-        header = _HEADER.fullmatch(line.partition("#")[0].rstrip())
-        if header is not None and "=" not in header[1]:
-            within = [it.strip().strip("\"'") for it in header[1].split(".")]
-            if key in within and within[: len(tables)] == tables[: len(within)]:
-                found.append(number)
-            continue
-        inside = [*within, *re.findall(r"([\w-]+)\s*=", line)]
-        if named.search(line) and all(it in inside or _is_opened(text, number, it) for it in tables):
-            found.append(number)
-    return found[0] if len(found) == 1 else None
+def _document(text: str) -> Any:
+    return tomllib.loads(text, parse_float=Decimal)
 
 
-def _is_opened(text: str, number: int, name: str) -> bool:
-    """Whether `name = [` or `name = {` stands before a line, with only lines of its rows between them."""
-    for line in reversed(text.splitlines()[: number - 1]):
-        if re.match(rf"\s*{re.escape(name)}\s*=\s*[\[{{]", line):
-            return True
-        if not line.strip().startswith(("{", "#", "]")) and line.strip():
-            return False
+def _step(name: str | None, row: str | None) -> _Step:
+    return name if name is not None else None if row in (None, "...") else int(row)
+
+
+def _places(value: Any, steps: list[_Step]) -> Iterator[tuple[Path, Any]]:
+    """Every part of a document that the steps may lead to."""
+    if not steps:
+        yield (), value
+        return
+    first, rest = steps[0], steps[1:]
+    if first is None:
+        keys: list[str | int] = list(value) if isinstance(value, Mapping) else []
+    else:
+        keys = [first]
+    for key in keys:
+        try:
+            inner = value[key]
+        except (KeyError, IndexError, TypeError):
+            continue
+        yield from (((key, *path), it) for path, it in _places(inner, rest))
+
+
+def _is_faulty(value: Any, kind: Any, unknown: re.Match[str] | None) -> bool:
+    if unknown is not None:
+        return isinstance(value, Mapping) and unknown["key"] in value and unknown["key"] not in _keys(kind)
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return True
     return False
 
 
-def _keys(kind: Any, names: list[str | None]) -> list[str]:
-    """The keys of the table at a path; a step without a name is into a table or a list of them."""
-    for name in names:
+def _written(path: Path) -> str:
+    return "".join(f"[{it}]" if isinstance(it, int) else f".{it}" for it in path)
+
+
+def _kind_at(kind: Any, steps: list[_Step]) -> Any:
+    """What a document's kind wants at the end of the steps."""
+    for step in steps:
         kind = _stripped(kind)
-        if name is None:
+        if isinstance(step, str):
+            is_table = isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+            kind = (
+                {it.encode_name: it.type for it in msgspec.structs.fields(kind)}.get(step)
+                if is_table
+                else None
+            )
+        else:
             parts = [it for it in get_args(kind) if it is not Ellipsis]
             kind = parts[-1] if parts else None
-        elif isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-            fields = {it.encode_name: it.type for it in msgspec.structs.fields(kind)}
-            kind = fields.get(name)
+    return kind
+
+
+def _keys(kind: Any) -> list[str]:
     kind = _stripped(kind)
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return [it.encode_name for it in msgspec.structs.fields(kind)]

@@ -1,7 +1,8 @@
 """What every check of a policy is written with."""
 
+import difflib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from decimal import Decimal
 from typing import TypeVar
 
@@ -18,6 +19,13 @@ def require(holds: bool, key: str, rule: str) -> None:  # noqa: FBT001 - reads a
     """Raise `PolicyError` unless the rule holds."""
     if not holds:
         raise PolicyError(f"{key}: {rule}")
+
+
+def require_listed(name: str, table: str, listed: Collection[str], key: str) -> None:
+    """Raise `PolicyError`, with the nearest name, unless `listed`, the keys of `table`, has this one."""
+    near = difflib.get_close_matches(name, listed, 1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    require(name in listed, key, f"{name!r} is not in {table}{hint}")
 
 
 def check_floors(key: str, floors: Sequence[Decimal]) -> None:

@@ -21,7 +21,7 @@ def list_renderables(found: AccountList) -> Iterator[RenderableType]:
         *(f"{it} {found.currency}" for it in ("equity", "maintenance margin", "short to call")),
     ]
     shown = table(
-        f"Accounts: {len(found.accounts)} of {found.total}, by {found.sort}",
+        _title(found),
         ["account", "pool", "band", *numbers, ""],
         numbers,
     )
@@ -41,6 +41,12 @@ def list_renderables(found: AccountList) -> Iterator[RenderableType]:
     yield shown
     for words in found.unreadable:
         yield Text(f"left out: {printable(words)}", style="yellow")
+
+
+def _title(found: AccountList) -> str:
+    words = f"Accounts: {len(found.accounts)} of {found.in_all}, by {found.sort}"
+    filtered = len(found.accounts) < found.total < found.in_all
+    return f"{words}; {found.total} pass the filters" if filtered else words
 
 
 def _distance(row: ListedAccount) -> str:

@@ -13,7 +13,7 @@ import typer
 from engine.inputs import Topic
 from engine.ledger.accounts import Stop
 from engine.rejections import Rejection, RejectionCode
-from streams.answers.account_read import UnknownAccount, find_account, with_near_names
+from streams.answers.account_read import NEAR_ACCOUNTS_MAX, find_account
 from streams.answers.account_report import stops
 from streams.answers.shelf import open_shelf
 from streams.config.invocation import ConfigOption, JsonOption, OptionalAccount, run, tell_mistakes
@@ -147,10 +147,7 @@ async def _resume(
     from streams.kafka.operator_sender import send_operator_commands  # noqa: PLC0415
 
     async with open_shelf(settings) as shelf:
-        try:
-            found = await find_account(shelf, account)
-        except UnknownAccount as unknown:
-            raise await with_near_names(unknown, shelf, account) from None
+        found = await find_account(shelf, account, NEAR_ACCOUNTS_MAX)
     stopped = stops(read_state(account, found.state))
     if topic is not None and topic.value not in stopped:
         others = ", ".join(stopped) or "nothing"

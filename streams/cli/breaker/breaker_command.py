@@ -7,6 +7,7 @@ from uuid import uuid4
 import typer
 
 from streams.answers.breaker_read import ShardBreaker, read_breakers
+from streams.answers.breaker_report import breaker_reports
 from streams.answers.shelf import open_shelf
 from streams.cli.breaker.breaker_words import cause_words, stake_words
 from streams.config.invocation import ConfigOption, JsonOption, run, tell_mistakes
@@ -42,7 +43,7 @@ def show(
     settings = load_settings(config)
     found = run(_states(settings))
     if as_json:
-        json_out(found)
+        json_out(breaker_reports(found))
         return
     out = console()
     opened = [it for it in found if it.open]

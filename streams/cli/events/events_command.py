@@ -19,12 +19,15 @@ from engine.ladder.table import LIQUIDATING
 from engine.marks.mark_book import NANOSECONDS
 from engine.rejections import Rejection
 from engine.strict_decoding import UNREADABLE
+from streams.answers.account_read import NEAR_ACCOUNTS_MAX, UnknownAccount, find_account
+from streams.answers.shelf import open_shelf
 from streams.cli.breaker.breaker_words import said_of
 from streams.cli.events.outage_words import outage_in_words
 from streams.cli.liquidations.adl_words import risk_in_words
 from streams.cli.liquidations.plan_words import plan_in_short
 from streams.config.invocation import AccountFilter, ConfigOption, JsonLinesOption, run, tell_mistakes
 from streams.config.near_names import did_you_mean, near_names
+from streams.config.problem import Problem
 from streams.config.settings import Settings, SettingsError, load_settings
 from streams.config.terminal import BAND_STYLES, amount, console, json_out, printable
 from streams.contract.cloudevents import event_types
@@ -147,21 +150,28 @@ async def _tail(
 ) -> None:
     out = console()
     shown = 0
-    async for record in _records(settings, streams, from_beginning=from_beginning, quiet=as_json):
-        headers = {name: (value or b"").decode(errors="backslashreplace") for name, value in record.headers}
-        if account is not None and record.key != account.encode():
-            continue
-        if not headers.get("ce_type", "").startswith(type_prefix):
-            continue
-        if entered is not None and _entered(record) is not entered:
-            continue
-        if as_json:
-            json_out(_as_json(record, headers))
-        else:
-            out.print(event_line(record, headers), soft_wrap=True)
-        shown += 1
-        if shown == limit:
-            return
+    saying = None if account is None or as_json else asyncio.ensure_future(_say_unknown(settings, account))
+    try:
+        async for record in _records(settings, streams, from_beginning=from_beginning, quiet=as_json):
+            headers = {
+                name: (value or b"").decode(errors="backslashreplace") for name, value in record.headers
+            }
+            if account is not None and record.key != account.encode():
+                continue
+            if not headers.get("ce_type", "").startswith(type_prefix):
+                continue
+            if entered is not None and _entered(record) is not entered:
+                continue
+            if as_json:
+                json_out(_as_json(record, headers))
+            else:
+                out.print(event_line(record, headers), soft_wrap=True)
+            shown += 1
+            if shown == limit:
+                return
+    finally:
+        if saying is not None:
+            saying.cancel()
 
 
 async def _records(
@@ -178,6 +188,17 @@ async def _records(
         while True:
             yield await consumer.getone()
             await asyncio.sleep(0)  # Ctrl-C works while the log has more at hand than is printed
+
+
+async def _say_unknown(settings: Settings, account: str) -> None:
+    """Say so where no shard holds the account; its events are followed all the same, for it may come, or have been."""
+    try:
+        async with open_shelf(settings) as shelf:
+            await find_account(shelf, account, NEAR_ACCOUNTS_MAX)
+    except UnknownAccount as unknown:
+        typer.echo(f"note: {unknown}", err=True)
+    except Problem:
+        return  # without Redis nobody knows, and events are in Kafka
 
 
 def _entered(record: ConsumerRecord) -> Band | None:

@@ -17,6 +17,7 @@ from streams.config.invocation import (
     run,
     tell_mistakes,
 )
+from streams.config.near_names import did_you_mean, near_names
 from streams.config.settings import Settings, SettingsError, load_settings
 from streams.config.terminal import present
 from streams.store.policy_store import policy_in_use
@@ -59,7 +60,9 @@ def heatmap(
     for name in symbol or ():
         listed = policy.instruments.get(name)
         if listed is None or listed.kind is InstrumentKind.SPOT:
-            raise SettingsError(f"--symbol {name!r}: not a contract of this policy")
+            contracts = [it for it, of in policy.instruments.items() if of.kind is not InstrumentKind.SPOT]
+            near = did_you_mean(near_names(name, contracts), "names are as in the policy file")
+            raise SettingsError(f"--symbol {name!r}: not a contract of this policy; {near}")
     read = run(_read(settings, policy, asked, last_prices=last_prices))
     said = heat_report(read, policy, symbol or ())
     present(said, renderables, as_json=as_json)

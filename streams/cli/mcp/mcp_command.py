@@ -1,12 +1,19 @@
 """`unimargin mcp`: serve the desk's questions as read-only MCP tools."""
 
+import asyncio
+
+import structlog
+
 from streams.cli.explain.explain_command import explained_events
 from streams.cli.explain.explain_read import stream_of
 from streams.cli.explain.explain_report import Explanation
 from streams.config.invocation import ConfigOption, run, tell_mistakes
 from streams.config.logs import configure_logs
-from streams.config.problem import desk_extra
+from streams.config.problem import Problem, desk_extra
 from streams.config.settings import Settings, load_settings
+from streams.store.policy_store import policy_in_use
+
+_log = structlog.get_logger()
 
 
 @tell_mistakes
@@ -24,7 +31,24 @@ def mcp(config: ConfigOption = None) -> None:
         from streams.desk.mcp_server import serve_mcp  # noqa: PLC0415 - an extra, and takes a second
         from streams.desk.mcp_tools import McpTools  # noqa: PLC0415
     configure_logs(settings.log_level, settings.log_levels)
-    run(serve_mcp(McpTools(settings, _explain)))
+
+    async def serve() -> None:
+        looking = asyncio.ensure_future(_say_what_is_away(settings))
+        await serve_mcp(McpTools(settings, _explain))
+        if await looking:
+            await policy_in_use(settings)
+
+    run(serve())
+
+
+async def _say_what_is_away(settings: Settings) -> bool:
+    """Whether Redis cannot be read now. A client starts this before, or after, what it asks about: it is served all the same."""
+    try:
+        await policy_in_use(settings)
+    except Problem as problem:
+        _log.warning("mcp_cannot_answer", problem=str(problem))
+        return True
+    return False
 
 
 async def _explain(settings: Settings, event_id: str) -> list[Explanation]:

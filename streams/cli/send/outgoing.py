@@ -4,12 +4,15 @@ import time
 
 import msgspec
 
-from engine.inputs import FillsInput, LedgerInput, MarkBatch, PriceInput, Topic
+from engine.inputs import AccountInput, FillsInput, LedgerInput, MarkBatch, PriceInput, Topic
+from engine.ledger.accounts import AccountState
+from engine.ledger.applying import apply
 from engine.marks.instants import MarksRecord
 from engine.marks.mark_book import MarkBook
 from engine.policy import Policy
 from engine.rejections import Rejection, RejectionCode
 from engine.strict_decoding import UNREADABLE
+from streams.cli.send.listed_names import near_listed, with_nearest
 from streams.contract.codec import decode_account_input, decode_prices
 
 PRICES = "prices"
@@ -61,7 +64,17 @@ def outgoing(text: str, role: str | None, policy: Policy) -> Outgoing | Rejectio
         return _prices(value, policy)
     key = head.account or ""
     message = decode_account_input(Topic(role), key.encode(), value, time.time_ns())
-    return message if isinstance(message, Rejection) else Outgoing(role, key, value.decode())
+    refused = message if isinstance(message, Rejection) else _refused(message, Topic(role), policy)
+    return Outgoing(role, key, value.decode()) if refused is None else refused
+
+
+def _refused(message: AccountInput, topic: Topic, policy: Policy) -> Rejection | None:
+    """Why a worker applies the message to no account, whatever it holds."""
+    applied = apply(AccountState(message.account), message, topic, 0, policy)
+    # what a leg holds only the worker knows; it is looked at last, so nothing else is the matter
+    if not isinstance(applied, Rejection) or applied.code is RejectionCode.LEG_EXCEEDED:
+        return None
+    return with_nearest(applied, message, policy)
 
 
 def _prices(value: bytes, policy: Policy) -> Outgoing | Rejection:
@@ -72,7 +85,9 @@ def _prices(value: bytes, policy: Policy) -> Outgoing | Rejection:
     _, refused = MarkBook(policy).accept(MarksRecord(marks), time.time_ns())
     if refused:
         first = refused[0]
-        return Rejection(first.code, f"{first.symbol}: {first.detail}")
+        rejection = Rejection(first.code, f"{first.symbol}: {first.detail}")
+        unknown = first.code is RejectionCode.UNKNOWN_SYMBOL
+        return near_listed(rejection, first.symbol, policy.price_symbols) if unknown else rejection
     # marks of one record are an instant: whole instants share the first partition
     batch = isinstance(msgspec.json.decode(value, type=PriceInput), MarkBatch)
     return Outgoing(PRICES, None if batch else marks[0].symbol, value.decode())

@@ -75,7 +75,8 @@ def send(
     rules = load_policy(policy or settings.policy_file)
     found = outgoing(_text(message, file), topic, rules)
     if isinstance(found, Rejection):
-        raise Problem(f"{found.code}: {printable(found.detail)}. Nothing was sent")
+        end = "" if found.detail.endswith("?") else "."
+        raise Problem(f"{found.code}: {printable(found.detail)}{end} Nothing was sent")
     sent = run(send_message(settings, found, partitions, dry_run=dry_run))
     if as_json:
         json_out(sent)

@@ -12,7 +12,7 @@ import typer
 
 from engine.policy import Policy
 from streams.cli.simulate.recording_options import ColumnsOption, MapOption, SymbolOption, reading_of
-from streams.config.invocation import EXIT_MISTAKE, EXIT_PROBLEM, ConfigOption, fail, tell_mistakes
+from streams.config.invocation import EXIT_MISTAKE, EXIT_PROBLEM, ConfigOption, fail, run, tell_mistakes
 from streams.config.settings import load_policy, load_settings, settings_with
 from streams.exchange.feed_errors import BrokerError, FeedError
 from streams.exchange.market.recorded_layout import Reading
@@ -99,7 +99,7 @@ def feed(
             await_workers=await_workers,
         )
         tell = _tell_progress_as_json if json_output else _tell_progress
-        summary = asyncio.run(_run(Feed(settings, scenario, population, options, tell)))
+        summary = run(_run(Feed(settings, scenario, population, options, tell)))
     except BrokerError as error:
         fail(str(error), EXIT_PROBLEM)
     except FeedError as error:

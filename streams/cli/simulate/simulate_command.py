@@ -26,6 +26,7 @@ from streams.config.invocation import (
     ConfigOption,
     JsonOption,
     fail,
+    run,
     tell_mistakes,
 )
 from streams.config.progress_bar import counting
@@ -187,7 +188,7 @@ def simulate(
         else:
             options = LiveOptions(source=source, speed=pace, await_workers=await_workers)
             tell = _tell_as_json if as_json else _tell
-            summary = asyncio.run(_live(Live(settings, simulation, options, tell), simulation, metrics_port))
+            summary = run(_live(Live(settings, simulation, options, tell), simulation, metrics_port))
     except (BrokerError, NotConserved) as error:
         fail(str(error), EXIT_PROBLEM)
     except FeedError as error:

@@ -94,7 +94,7 @@ def _table_fault(document: dict[str, Any], text: str) -> str | None:
             try:
                 msgspec.convert(table, kind)
             except msgspec.ValidationError as error:
-                said = shape_fault(str(error), _only(text, f"{section}.{name}"), kind)
+                said = shape_fault(str(error), text, kind, (section, name))
                 word = re.search(r"Invalid enum value '([^']*)'", said)
                 nearest = (
                     _nearest(word[1], [it.value for kinds in (Band, RuleLine, TargetKind) for it in kinds])
@@ -103,17 +103,6 @@ def _table_fault(document: dict[str, Any], text: str) -> str | None:
                 )
                 return f"[{section}.{name}]: {said}{nearest}"
     return None
-
-
-def _only(text: str, table: str) -> str:
-    """The lines of one table and of those within it, where they stand."""
-    inside, kept = False, []
-    for line in text.splitlines():
-        header = _header(line)
-        if header is not None:
-            inside = header == table or header.startswith(f"{table}.")
-        kept.append(line if inside else "")
-    return "\n".join(kept)
 
 
 def _header(line: str) -> str | None:

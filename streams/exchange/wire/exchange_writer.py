@@ -15,6 +15,7 @@ from engine.liquidation.fund_groups import FundBalance
 from streams.config.settings import Settings
 from streams.exchange.feed_errors import BrokerError
 from streams.kafka.clients import producer
+from streams.kafka.topic_access import broker_words
 
 INPUT_LINGER_MS = 20
 """Account inputs travel in full batches: a broker in memory hands out one batch a fetch, and a seeding feed that sends
@@ -125,4 +126,4 @@ async def open_writer(settings: Settings, marks_per_record: int | None) -> Async
             await inputs.stop()  # delivers what is still on its way
             await prices.stop()
     except KafkaError as error:
-        raise BrokerError(f"Kafka at {settings.kafka_bootstrap_servers} cannot be used: {error!r}") from error
+        raise BrokerError(await broker_words(settings, error)) from error

@@ -104,6 +104,18 @@ def test_move_when_only_currencies_are_held_then_never(policy):
     assert (line.down, line.up) == (None, None)
 
 
+def test_move_when_the_pool_is_empty_then_never(policy):
+    for line in moves(account({}), prices({}), policy, *LINES):
+        assert (line.down, line.up, line.crossed) == (None, None, False)
+
+
+def test_move_when_a_debt_is_just_covered_and_nothing_required_then_the_least_fall_reaches_it(policy):
+    # 95 % of one BTC at 100 against 95 USD borrowed: C = 0, requirement 0
+    state = account({"BTC": 1, "USD": -95})
+    (line,) = moves(state, prices({"BTC-USD": 100}), policy, 1)
+    assert (line.down, line.up, line.crossed) == (0, None, False)
+
+
 def test_move_when_below_the_line_then_the_one_that_brings_it_back(policy):
     # 40 + 10 * (100 f - 100) = 50 f    =>    f = 960 / 950 = 1.010526...
     state = account({"USD": 40}, {"USD-PERP": (10, 100)})

@@ -1,3 +1,4 @@
+import re
 import tomllib
 from decimal import Decimal
 
@@ -65,9 +66,9 @@ BROKEN = [
     # tiers
     ("floor = 0\nmaintenance_rate = 0.05", "floor = 1\nmaintenance_rate = 0.05", "tiers.major"),
     ("floor = 5000000", "floor = 1000000", "tiers.major"),
-    ("maintenance_rate = 0.05", "maintenance_rate = 0", "tiers.major"),
-    ("maintenance_rate = 0.05", "maintenance_rate = 0.11", "tiers.major"),  # above its initial rate
-    ("initial_rate = 0.5", "initial_rate = 1.1", "tiers.major"),
+    ("maintenance_rate = 0.05", "maintenance_rate = 0", "tiers.major[0]"),
+    ("maintenance_rate = 0.05", "maintenance_rate = 0.11", "tiers.major[0]"),  # above its initial rate
+    ("initial_rate = 0.5", "initial_rate = 1.1", "tiers.major[2]"),
     ("initial_rate = 0.5", "initial_rate = nan", "tiers.major.2.initial_rate"),
     ("maintenance_rate = 0.25", "maintenance_rate = 0.09", "tiers.major"),  # falls with the notional
     # instruments
@@ -112,11 +113,11 @@ BROKEN = [
 def test_parse_when_a_rule_is_broken_then_the_error_names_the_key(good, bad, key):
     with pytest.raises(PolicyError) as caught:
         sample((good, bad))
-    assert str(caught.value).startswith(f"{key}: ")
+    assert re.match(rf"(line \d+: )?{re.escape(key)}: ", str(caught.value))
 
 
 def test_parse_when_leverage_default_is_below_one_then_the_error_names_it():
-    with pytest.raises(PolicyError, match=r"^leverage_default: "):
+    with pytest.raises(PolicyError, match=r"^line \d+: leverage_default: "):
         sample(('name = "sample"', 'name = "sample"\nleverage_default = 0.5'))
 
 

@@ -124,7 +124,7 @@ def test_brackets_when_coin_margined_then_inverse_with_floors_in_coin(symbol: st
         (answer(bracket(0, "NaN", 0.004, 0)), "initialLeverage is not a finite number"),
         (answer(bracket(0, 125, "Infinity", 0)), "maintMarginRatio is not a finite number"),
         (answer(bracket(0, 125, "much", 0)), "maintMarginRatio"),
-        (answer(bracket(0, 125, 0.01, 0)), "tiers.BTCUSDT: need 0 < maintenance_rate <= initial_rate"),
+        (answer(bracket(0, 125, 0.01, 0)), "tiers.BTCUSDT[0]: need 0 < maintenance_rate <= initial_rate"),
         (answer(FIRST, bracket(50000, 100, 0.005, 51)), "deduction 51 at floor 50000"),
         (answer(bracket(1, 125, 0.004, 0)), "the first tier must have floor 0"),
     ],

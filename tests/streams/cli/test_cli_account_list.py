@@ -73,6 +73,15 @@ def test_list_by_distance_then_the_move_that_whatif_confirms(book: dict[str, str
     moves = {it["account"]: it["distance_to_call"] for it in said["accounts"]}
     assert moves["near"] == "0"
     assert moves["flat"] is None
+    leave(book, [account({}, name="emptied")])
+    found = {
+        it["account"]: it["distance_to_call"]
+        for it in unimargin("account", "list", "--sort", "distance", "--json", env=book).json["accounts"]
+    }
+    assert found["emptied"] is None
+    assert next(iter(found)) == "near"
+    told = unimargin("account", "show", "emptied", env=book).out
+    assert "whole market down / up until the shared pool is on the line of margin_call never / never" in told
     for name in ("small", "large"):
         beyond, short = (D(moves[name]) * it * 100 for it in (D("1.001"), D("0.999")))
         bands = [
@@ -93,6 +102,17 @@ def test_list_when_filtered_then_only_those_and_all_are_counted(book: dict[str, 
     assert listed(book, "--band", "warning") == ["large"]
     said = unimargin("account", "list", "--limit", "2", "--json", env=book).json
     assert (said["total"], len(said["accounts"])) == (5, 2)
+    nobody = unimargin("account", "list", "--band", "bankrupt", "--json", env=book).json
+    assert (nobody["total"], nobody["in_all"]) == (0, 5)
+    for words, title in (
+        (("--band", "bankrupt"), "Accounts: 0 of 5, by risk"),
+        (("--symbol", "USD-PERP", "--limit", "1"), "Accounts: 1 of 5, by risk; 3 pass the filters"),
+        (("--limit", "2"), "Accounts: 2 of 5, by risk"),
+    ):
+        (line,) = [
+            it for it in unimargin("account", "list", *words, env=book).out.splitlines() if "Accounts:" in it
+        ]
+        assert line.strip() == title
 
 
 def test_list_when_nobody_is_found_then_one_object_with_an_empty_list(redis_env: dict[str, str]) -> None:

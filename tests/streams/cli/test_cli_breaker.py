@@ -53,6 +53,10 @@ def test_show_when_a_shard_holds_then_cause_share_and_the_largest_are_told(redis
         assert part in " ".join(said.out.split()), (part, said.out)
     first, second = unimargin("breaker", "show", "--json", env=redis_env).json
     assert (first["shard"], first["open"], second["shard"], second["open"]) == (0, False, 1, True)
+    assert second["state"]["held"] == {"accounts": 118, "open_interest": "4100000", "equity": "80000"}
+    opening = second["state"]["opening"]
+    assert (opening["share"], opening["cause"]["symbols"][0]["loss"]) == ("0.42", "1000000")
+    assert first["state"]["held"]["open_interest"] == "0"
     assert second["state"]["opening"]["cause"]["inputs"][0]["kinds"] == {"funding_payment": 12, "deposit": 1}
 
 

@@ -21,7 +21,9 @@ from streams.contract.commit import OutboxEntry
 from streams.kafka.clients import producer
 from tests.streams.conftest import SHARDS
 from tests.streams.contract.test_cloudevents import EVENT
+from tests.support import builders
 from tests.support.cli import unimargin
+from tests.support.cli_state import leave_state
 from tests.support.interrupts import heeding_ctrl_c
 from tests.support.kafka_server import RealKafka
 from tests.support.waiting import wait_for
@@ -215,10 +217,31 @@ def test_tail_when_following_then_new_events_until_ctrl_c(
     assert not set(events) & {f"{account}/x/{number}" for number in (1, 2, 3)}, "older than the start"
 
 
+def test_tail_when_no_shard_holds_the_account_then_told_and_followed_all_the_same(
+    kafka_env: dict[str, str], redis_env: dict[str, str], redis_url_db: str
+) -> None:
+    leave_state(redis_url_db, 0, [builders.account({"USD": 1}, name="alice")])
+    with heeding_ctrl_c():
+        process = subprocess.Popen(
+            [sys.executable, "-m", "streams.cli", "events", "tail", "--account", "alcie"],
+            env={**os.environ, **kafka_env, **redis_env},
+            stderr=subprocess.PIPE,
+        )
+    try:
+        said = {process.stderr.readline() for _ in range(2)}
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert b"following margin-events and liquidations; Ctrl-C ends\n" in said
+    assert any(b"note: unknown account 'alcie'" in it and b"did you mean alice?" in it for it in said)
+    assert (process.returncode, errors) == (0, b"")
+
+
 def test_tail_when_nothing_comes_then_ctrl_c_ends_it_too(kafka_env: dict[str, str]) -> None:
     with heeding_ctrl_c():
         process = subprocess.Popen(
-            [sys.executable, "-m", "streams.cli", "events", "tail", "--account", "nobody"],
+            [sys.executable, "-m", "streams.cli", "events", "tail", "--type", "margin.call"],
             env={**os.environ, **kafka_env},
             stderr=subprocess.PIPE,
         )

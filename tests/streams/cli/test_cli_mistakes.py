@@ -34,6 +34,21 @@ def test_a_setting_when_not_allowed_then_named(words: tuple[str, ...]) -> None:
     assert "UNIMARGIN_LOG_LEVEL" in said.err
 
 
+@pytest.mark.parametrize(
+    ("words", "env"),
+    [
+        (("account", "list", "--band", "foo"), {}),
+        (("events", "tail", "--topic", "foo"), {}),
+        (("account", "list"), {"UNIMARGIN_LOG_LEVELS": "faust=LOUD"}),
+    ],
+)
+def test_choice_when_it_is_none_then_told_in_plain_words(words: tuple[str, ...], env: dict[str, str]) -> None:
+    said = unimargin(*words, env=env)
+    assert (said.code, said.out) == (2, "")
+    assert "foo" in said.err or "LOUD" in said.err
+    assert "alue error" not in said.err
+
+
 def test_settings_file_when_it_holds_an_unknown_setting_then_named(tmp_path: Path) -> None:
     file = tmp_path / "env"
     file.write_text("UNIMARGIN_REDIS_ULR=redis://127.0.0.1\n")

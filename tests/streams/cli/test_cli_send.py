@@ -52,6 +52,30 @@ def mark(**other: Any) -> dict[str, Any]:
     } | other
 
 
+def order(**other: Any) -> dict[str, Any]:
+    return {
+        "type": "order_update",
+        "account": "alice",
+        "update_id": "u-1",
+        "order_id": "o-1",
+        "symbol": "ETH-USDT-PERP",
+        "side": "buy",
+        "quantity": "1",
+        "price": "3000",
+        "time_ns": time.time_ns(),
+    } | other
+
+
+def entry(kind: str, **other: Any) -> dict[str, Any]:
+    told = {"type": kind, "account": "alice", "entry_id": "e-1", "amount": "1", "time_ns": time.time_ns()}
+    return told | other
+
+
+def setting(**other: Any) -> dict[str, Any]:
+    told = {"type": "account_setting", "account": "alice", "entry_id": "e-1", "time_ns": time.time_ns()}
+    return told | other
+
+
 def dry(message: Any, *words: str) -> Any:
     text = message if isinstance(message, str) else json.dumps(message)
     said = unimargin("send", text, "--dry-run", "--partitions", "8", "--json", *words)
@@ -129,8 +153,16 @@ def test_send_when_dry_then_topic_by_type_key_and_partition_without_a_broker() -
         (deposit(time_ns=time.time_ns() + 10**18), "time_implausible", "far ahead"),
         (fill(side="hold"), "wrong_shape", "hold"),
         (fill(note="x" * 20_000), "oversized", "20"),
+        (deposit(asset="USTD"), "unknown_asset", "did you mean USD or USDT? Nothing"),
+        (fill(symbol="BTC-USDT-PRP"), "unknown_instrument", "did you mean BTC-USDT-PERP"),
+        (fill(fee_asset="USTD"), "unknown_asset", "did you mean USD or USDT? Nothing"),
+        (fill(price="0"), "out_of_range", "must be above zero"),
+        (order(symbol="ETH-USDT-PRP"), "unknown_instrument", "did you mean ETH-USDT-PERP"),
+        (entry("isolated_transfer", symbol="BTC-USDT"), "unknown_instrument", "did you mean BTC-USDT-PERP"),
+        (setting(collateral_off=["BTC", "USTD"]), "unknown_asset", "did you mean USD or USDT? Nothing"),
         (mark(price="-5"), "not_positive", "BTC-USDT-PERP"),
         (mark(symbol="NOPE"), "unknown_symbol", "NOPE"),
+        (mark(symbol="BTC-USDT-PRP"), "unknown_symbol", "did you mean BTC-USDT-PERP"),
         (mark(time_ns=5), "time_implausible", "BTC-USDT-PERP"),
     ],
 )
@@ -140,6 +172,10 @@ def test_send_when_the_worker_would_refuse_then_its_code_and_nothing_goes_out(
     said = refused(message)
     assert f"error: {code}" in said
     assert words in said
+
+
+def test_send_when_only_the_worker_knows_what_a_leg_holds_then_sent() -> None:
+    assert dry(fill(side="sell", leg="long"))["topic"] == "fills"
 
 
 def test_send_when_either_topic_takes_it_then_the_topic_is_asked_for() -> None:

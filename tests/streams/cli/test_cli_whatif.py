@@ -257,7 +257,8 @@ def test_show_when_asked_then_one_line_with_the_market_moves(redis_env):
         (("--order", "ETH-PERP", "buy", "1"), "say long or short"),
         (("--order", "USD-PERP", "buy", "1", "long"), "leave long out"),
         (("--deposit", "USDT"), "write ASSET AMOUNT"),
-        (("--deposit", "DOGE", "5"), "'DOGE' is not listed"),
+        (("--deposit", "DOGE", "5"), "'DOGE' is not an asset"),
+        (("--deposit", "USTD", "5"), "did you mean USD or USDT?"),
         (("--deposit", "USDT", "0"), "above zero"),
     ],
 )

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import subprocess
 from collections.abc import Mapping
 from typing import Any
 
@@ -131,3 +132,18 @@ async def test_questions_when_they_cannot_be_meant_then_told_and_the_next_is_ans
 async def test_tools_when_redis_is_away_then_told(env: dict[str, str]) -> None:
     async with server({**env, "UNIMARGIN_REDIS_URL": f"redis://{NOWHERE}/0"}) as client:
         assert NOWHERE in await refused(client, "show_account", account="near")
+
+
+def test_mcp_when_nothing_answers_and_its_client_has_left_then_said_and_1() -> None:
+    command, *words = command_line("mcp")
+    away = {"UNIMARGIN_REDIS_URL": f"redis://{NOWHERE}", "UNIMARGIN_KAFKA_BOOTSTRAP_SERVERS": NOWHERE}
+    said = subprocess.run(
+        [command, *words],
+        env={**os.environ, **away},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (said.returncode, said.stdout) == (1, "")
+    assert f"Redis at redis://{NOWHERE}" in said.stderr.splitlines()[-1]

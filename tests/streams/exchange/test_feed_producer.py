@@ -275,7 +275,11 @@ def test_the_command_then_prints_its_summary_as_json(settings: Settings) -> None
         (["--policy", "absent.toml"], 2, "policy file absent.toml"),
         (["--ticks-per-second", "1"], 2, "1 ticks per second leave symbols without a mark"),
         (["--accounts", "0"], 2, "--accounts"),
-        (["--bootstrap-servers", "127.0.0.1:1"], 1, "127.0.0.1:1 cannot be used"),
+        (
+            ["--bootstrap-servers", "127.0.0.1:1"],
+            1,
+            "Is the broker running, and is UNIMARGIN_KAFKA_BOOTSTRAP_SERVERS its address?",
+        ),
     ],
 )
 def test_the_command_when_misused_then_says_how_without_a_traceback(

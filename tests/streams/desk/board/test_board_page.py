@@ -95,6 +95,11 @@ def test_book_when_opened_then_all_of_it_is_shown_as_text_and_nothing_foreign_is
             "curves", lambda: page.locator("#course-bands canvas, #course-equity canvas").count() == 2
         )
         browser.picture("book-1280-dark")
+        for panel in ("#symbols", "#episodes"):
+            assert page.evaluate(
+                "(it) => document.querySelector(it).scrollWidth <= document.querySelector(it).clientWidth",
+                panel,
+            ), panel
 
         # keys alone: a tile, the table, an account, back
         page.keyboard.press("/")
@@ -144,6 +149,10 @@ def test_book_when_the_window_is_narrow_or_light_then_it_fits_and_is_read(
         browser.until("the heat map", lambda: "BTC-PERP" in browser.text("#heat"))
         browser.picture("book-390-light")
         assert not browser.scrolls_sideways()
+        assert "read" in browser.text("#fresh")
+        page.locator("#help").click()
+        assert "Keys and words" in browser.text("dialog")
+        page.keyboard.press("Escape")
         dark = page.evaluate("() => getComputedStyle(document.body).backgroundColor")
         page.goto(f"{page.url.split('#')[0]}#/account/{'called'}")
         browser.until("stress", lambda: "by beta" in browser.text("#account-stress"))
@@ -159,6 +168,20 @@ def test_book_when_the_window_is_narrow_or_light_then_it_fits_and_is_read(
         assert page.evaluate("() => document.documentElement.dataset.theme") == "dark"
         assert page.evaluate("() => getComputedStyle(document.body).backgroundColor") == dark
         assert browser.complaints == []
+
+
+def test_account_when_nobody_has_that_name_then_said_where_its_panels_would_be(
+    make_api: MakeApi, redis_url_db: str
+) -> None:
+    leave_book(redis_url_db)
+    api = make_api()
+    wait_for("all are ranked", lambda: api.ask("/accounts").data["total"] == 4)
+    with BoardBrowser() as browser:
+        page = browser.open(address_of(api))
+        page.goto(f"{page.url.split('#')[0]}#/account/caled")
+        browser.until("it is said", lambda: "did you mean called?" in browser.text("#account-none"))
+        browser.picture("unknown-1280-dark")
+        assert page.locator("#account .panel:visible").count() == 0
 
 
 def test_key_when_missing_or_wrong_then_it_is_asked_for_and_kept_for_this_tab_alone(

@@ -50,6 +50,11 @@ def test_pool_when_its_call_line_is_14_89_percent_away_then_near_by_a_wider_rule
         assert it.found.equity == 10_000
 
 
+def test_account_when_emptied_then_near_no_line() -> None:
+    found = look("50", account({}, name="emptied"))
+    assert (found.changes, found.close) == ([], False)
+
+
 def test_short_when_the_market_may_rise_then_near_too() -> None:
     short = account({"USDT": 10_000}, {"BTC-PERP": (-1, 50_000)}, name="s")
     # 10,000 - 50,000 m = 3,000 (1 + m): m = 7,000 / 53,000 = 13.2075 %

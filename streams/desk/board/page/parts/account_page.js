@@ -68,7 +68,7 @@ export class AccountPage {
   }
 
   #fill(report) {
-    byId("account-none").hidden = true;
+    this.#known(true);
     replace(byId("account-bands"), ...report.pools.flatMap((pool) => [bandMark(pool.band), make("span", { class: "dim" }, `${pool.position ?? "shared pool"} · ${word(pool.controls)}${pool.call === "none" ? "" : ` · ${word(pool.call)} call`}${pool.held_by === null ? "" : " · held by the breaker"} `)]));
     setText(byId("account-about"), `shard ${report.shard} · ${word(report.margin_model)} margin · ${report.currency} · policy ${report.policy} ${report.policy_digest.slice(0, 8)} · inputs: fills to ${report.inputs.fills}, ledger to ${report.inputs.ledger}`);
     const stops = Object.entries(report.stops).map(([topic, stop]) => `${topic} is stopped at offset ${stop.offset}: ${word(stop.code)}`);
@@ -83,8 +83,13 @@ export class AccountPage {
     distancesOf(byId("account-distances"), report);
   }
 
+  #known(yes) {
+    byId("account-none").hidden = yes;
+    byId("account").classList.toggle("unknown", !yes);
+  }
+
   #unknown(error) {
-    byId("account-none").hidden = false;
+    this.#known(false);
     setText(byId("account-none"), error.message);
   }
 

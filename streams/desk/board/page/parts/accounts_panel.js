@@ -38,13 +38,24 @@ export class AccountsPanel {
 
   async #load() {
     const filter = { ...this.filter };
-    const answer = await ask("/accounts", { query: filter });
+    const answer = await ask("/accounts", { query: filter }).catch((error) => this.#mistaken(filter, error));
+    if (!answer) return;
     this.answered(answer);
     const { items, total, complete } = answer.data;
     if (JSON.stringify(filter) !== JSON.stringify(this.filter)) return;
     this.table.show(items);
     setText(byId("accounts-count"), `${items.length.toLocaleString("en")} of ${total.toLocaleString("en")}${complete ? "" : ", still ranking"}`);
     this.#empty(total, complete);
+  }
+
+  /** A symbol that is being typed is none yet: what the API says of it stands where the rows would. */
+  #mistaken(filter, error) {
+    if (error.status !== 400) throw error;
+    if (JSON.stringify(filter) !== JSON.stringify(this.filter)) return;
+    this.table.show([]);
+    setText(byId("accounts-count"), "");
+    byId("accounts-empty").hidden = false;
+    setText(byId("accounts-empty"), error.message);
   }
 
   #empty(total = this.table.size, complete = true) {

@@ -35,6 +35,9 @@ export class AccountsTable {
       this.#headers();
       this.#plan();
     });
+    let refocus = () => {};
+    this.table.on("renderStarted", () => (refocus = this.#focused()));
+    this.table.on("renderComplete", () => refocus());
     NARROW.addEventListener("change", () => {
       this.table.setColumns(this.#columns());
       this.#headers();
@@ -140,16 +143,31 @@ export class AccountsTable {
     });
   }
 
-  /** Into the order of the list, or into the one that somebody chose; focus stays on its account. */
+  /** What brings focus back to its account after rows were drawn anew; to its neighbour where the account has left the list. */
+  #focused() {
+    const row = document.activeElement?.closest?.(".tabulator-row");
+    if (!row) return () => {};
+    const near = [row, row.nextElementSibling, row.previousElementSibling].map((it) => it?.dataset.account);
+    return () => {
+      const account = near.find((it) => this.#rows.has(it));
+      // a row that moved far away is not drawn before it is scrolled to
+      if (account && !this.#link(account)) this.#components.get(account)?.scrollTo("nearest", false).catch(() => {});
+      this.#link(account)?.focus();
+    };
+  }
+
+  #link(account) {
+    return [...this.place.querySelectorAll(".tabulator-row")].find((it) => it.dataset.account === account)?.querySelector("a");
+  }
+
+  /** Into the order of the list, or into the one that somebody chose. */
   #sort() {
     this.#unordered = this.#pressing = false;
     const sorters = this.table.getSorters();
     const chosen = sorters.filter(({ field }) => field !== PLACE);
     const moved = this.#order.filter((account, place) => this.#moveTo(account, place)).length > 0;
     if (!moved && sorters.length && !chosen.length) return;
-    const focused = document.activeElement?.closest?.(".tabulator-row")?.dataset.account;
     this.table.setSort(chosen.length ? chosen.map(({ field, dir }) => ({ column: field, dir })) : [{ column: PLACE, dir: "asc" }]);
-    if (focused) [...this.place.querySelectorAll(".tabulator-row")].find((it) => it.dataset.account === focused)?.querySelector("a")?.focus();
   }
 
   /** Whether that is another place than before. It is shown nowhere, so nothing is drawn for it. */

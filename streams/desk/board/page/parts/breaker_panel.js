@@ -29,12 +29,12 @@ function show(shards, caller) {
 function held({ shard, state }, caller) {
   const { opening } = state;
   const cause = opening.cause;
-  const moves = (cause.symbols ?? []).slice(0, 3).map((it) => `${it.symbol} ${short(String(it.before))} → ${short(String(it.price))}`).join(", ");
+  const moves = (cause.symbols ?? []).slice(0, 3).map((it) => `${it.symbol} ${short(it.before)} → ${short(it.price)}`).join(", ");
   const worst = opening.worst.slice(0, 4).flatMap((it) => [" ", accountLink(it.account)]);
   const act = (what) => () => orderBreaker(what, shard, caller);
   return make("div", { class: "held" },
     make("b", { class: "bad" }, `✖ shard ${shard} holds liquidations`), make("span", { class: "dim" }, ` opening ${opening.number}, since ${whole(cause.time_ns)}`),
-    make("div", {}, `${(state.held?.accounts ?? 0).toLocaleString("en")} accounts held. ${opening.condemned.accounts.toLocaleString("en")} of ${opening.of.accounts.toLocaleString("en")} accounts condemned: ${percent(String(opening.share), 1)} by ${word(opening.limit)}, at most ${percent(String(opening.share_max), 1)}`),
+    make("div", {}, `${(state.held?.accounts ?? 0).toLocaleString("en")} accounts held. ${opening.condemned.accounts.toLocaleString("en")} of ${opening.of.accounts.toLocaleString("en")} accounts condemned: ${percent(opening.share, 1)} by ${word(opening.limit)}, at most ${percent(opening.share_max, 1)}`),
     make("div", { class: "dim" }, `cause: ${word(cause.kind)}${moves ? ` – ${moves}` : ""}`),
     make("div", {}, "worst:", ...worst),
     make("div", { class: "row" },

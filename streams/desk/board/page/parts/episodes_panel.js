@@ -21,7 +21,7 @@ function rowOf(it) {
   const state = it.held_by !== null ? make("span", { class: "bad" }, `held by breaker ${it.held_by}`) : it.liquidation_id ? make("span", { title: it.liquidation_id }, "under way") : "";
   return make("tr", { title: `episode ${it.episode_id}, shard ${it.shard}` },
     cell(bandMark(it.band)),
-    cell(make("span", {}, accountLink(it.account), make("span", { class: "dim" }, it.position ? ` · ${it.position}` : ""))),
+    cell(make("span", {}, accountLink(it.account), make("span", { class: "dim" }, it.position ? ` · ${it.position}` : "")), "long"),
     cell(`${it.call === "none" ? "–" : word(it.call)}${it.expired ? ", expired" : ""}${it.degraded ? ", degraded" : ""}`),
     cell(it.called ? shown(it.called.outstanding) : "–", "num", it.called ? `${exactly(it.called.outstanding, 40)} when it was called, ${whole(it.called.time_ns)}` : null),
     cell(it.deadline_ns ? clock(it.deadline_ns) : "–", "num", it.deadline_ns ? whole(it.deadline_ns) : null),

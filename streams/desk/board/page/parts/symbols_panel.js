@@ -50,7 +50,7 @@ function rowOf({ belief, adl }) {
     cell(price === null ? "–" : exactly(price), "num"),
     cell(age === null ? "–" : span(height(age)), stale ? "num bad" : "num"),
     cell(make("span", { class: state[0], title: about }, state[1])),
-    cell(second ? make("span", { class: second.diverges ? "bad" : "dim", title: `quoted ${second.quoted}, other ${second.other}, in force ${second.in_force}, since ${whole(second.since_ns)}` }, second.diverges ? `diverges: ${second.other ?? "silent"}` : "agrees") : "", "dim"),
+    cell(second ? make("span", { class: second.diverges ? "bad" : "dim", title: `quoted ${second.quoted}, other ${second.other}, in force ${second.in_force}, since ${whole(second.since_ns)}` }, second.diverges ? `diverges: ${second.other ?? "silent"}` : "agrees") : "", "dim long"),
     cell(adl ? adlMark(adl) : "", "dim"),
-    cell(refusal ? make("span", { title: `${refusal.detail}; mark of ${whole(refusal.time_ns)}` }, `${exactly(refusal.price)} ${word(refusal.reason)} (${refusal.refused})`) : "", "dim"));
+    cell(refusal ? make("span", { title: `${refusal.detail}; mark of ${whole(refusal.time_ns)}` }, `${exactly(refusal.price)} ${word(refusal.reason)} (${refusal.refused})`) : "", "dim long"));
 }
