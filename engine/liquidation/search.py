@@ -204,14 +204,15 @@ class Search:
             else:
                 short, short_gap = middle, after.gap(self._line)
         *others, last = slices[:enough]
-
-        def lot_probe(count: int) -> tuple[Decimal, bool]:
-            return self._lot_probe(self._after(probe, [*others, last._replace(lots=count)]))
-
-        count = least(lot_probe, 0, short_gap, last.lots, lot_probe(last.lots)[0])
         for it in others:
             probe = self._leg(probe, it.key).applied(it.lots)
-        sized = self._leg(probe, last.key).tradable(count)
+        leg = self._leg(probe, last.key)
+
+        def lot_probe(count: int) -> tuple[Decimal, bool]:
+            return self._lot_probe(leg.standing(count))
+
+        count = least(lot_probe, 0, short_gap, last.lots, lot_probe(last.lots)[0])
+        sized = leg.tradable(count)
         if sized != count:
             # more may be too much, of positions that hedge each other
             count = sized if lot_probe(sized)[1] else last.lots

@@ -6,7 +6,7 @@ from random import Random
 
 import msgspec
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from engine.events.pools import pool_figures
@@ -333,3 +333,33 @@ def test_plan_when_orders_have_a_least_and_a_largest_size_then_every_order_and_w
         assert all(2 <= quantity <= 5 for quantity in orders)
         left = after.positions.get("BTC-USDT-PERP")
         assert left is None or left.quantity >= 2
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    short=st.sampled_from([10, 10, 10, 7, 11, 12]),
+    leasts=st.tuples(*[st.sampled_from([0, 2, 4, 6])] * 2),
+    depth=st.decimals(min_value=0, max_value=1, places=2),
+    round_share=st.sampled_from([D(1), D("0.3")]),
+)
+@example(short=10, leasts=(6, 6), depth=D("0.95"), round_share=D(1))
+def test_plan_when_a_hedge_has_least_orders_then_every_order_keeps_to_them_and_the_plan_ends(
+    short, leasts, depth, round_share
+):
+    # contracts of one underlying: closing either alone frees nothing
+    policy, symbols = POLICIES["bybit-uta-portfolio"], ("BTCUSDT", "BTCPERP")
+    instruments = dict(policy.instruments)
+    for symbol, count in zip(symbols, leasts, strict=True):
+        instruments[symbol] = _replace(
+            instruments[symbol], quantity_step=D("0.1"), order_quantity_min=D(count)
+        )
+    # a hedge requires little, and that has to pay for closing it
+    rules = LiquidationRules(fee_rate=D(0), slippage_rate=D("1e-5"), share_per_round_max=round_share)
+    policy = _replace(policy, instruments=instruments, liquidation=rules)
+    at = prices({symbol: 60_000 if symbol.startswith("BTC") else 1 for symbol in policy.price_symbols})
+    held = {symbol: (size, 60_000) for symbol, size in zip(symbols, (10, -short), strict=True)}
+    state = _replace(account({}, held), margin_model="portfolio")
+    required = pool_figures(state, "", at, policy).requirement
+    state = _replace(state, balances={"USDT": to_step(depth * required, D("1e-8"), "up")})
+    plan, _ = check_ends(state, "", at, policy)
+    check_orders(state, plan, at, policy)
