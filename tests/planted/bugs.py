@@ -44,6 +44,9 @@ SECURE_TESTS = "tests/system/test_secure_worker.py"
 RIGHTS_TESTS = "tests/system/test_kafka_acls.py"
 FORMAT_TESTS = "tests/streams/store/test_store_format.py"
 REBUILD_TESTS = "tests/streams/shards/test_rebuilding.py"
+EQUIVALENCE_TESTS = "tests/engine/book/test_book_equivalence.py"
+BOX_TESTS = "tests/engine/book/test_book_boxes.py"
+PLAN_END_TESTS = "tests/engine/liquidation/test_liquidation_ends.py"
 EXCHANGE_TESTS = "tests/streams/exchange/test_simulate.py"
 
 BUGS = (
@@ -850,5 +853,40 @@ BUGS = (
         search="in {**risk.pools, **was, **told}.items()",
         replace="in {**risk.pools, **told}.items()",
         test=f"{READ_BACK_TESTS}::test_conclude_when_the_outbox_goes_on_behind_what_contradicts_it_then_its_rest_goes_too",
+    ),
+    Bug(
+        name="coins of which one is dust are not watched",
+        file="engine/book/watches.py",
+        search="policy.assets[asset].dust + ONE",
+        replace="ONE",
+        test=f"{EQUIVALENCE_TESTS}::test_books_when_coins_of_which_some_are_dust_fall_then_their_holders_are_judged[1]",
+    ),
+    Bug(
+        name="the columns hold an amount of coins for dust that its float does not tell from dust",
+        file="engine/book/dust_edges.py",
+        search="        return None if isinstance(amount, float) else not -self.exact <= amount <= self.exact",
+        replace="        return False",
+        test=f"{EQUIVALENCE_TESTS}::test_books_when_coins_of_which_some_are_dust_fall_then_their_holders_are_judged[4.999999999999999999]",
+    ),
+    Bug(
+        name="a box is made of coins that count nothing",
+        file="engine/book/boxes/keeper.py",
+        search="        state = without_dust(state, self._policy)\n",
+        replace="",
+        test=f"{BOX_TESTS}::test_box_when_some_coins_are_dust_then_as_wide_as_without_them",
+    ),
+    Bug(
+        name="the columns forget doubt while a liquidation waits to be confirmed",
+        file="engine/book/encode.py",
+        search="        if state.degraded:\n",
+        replace="        if state.degraded and state.crossed_since_ns is None:\n",
+        test=f"{EQUIVALENCE_TESTS}::test_books_when_a_liquidation_waits_to_be_confirmed_and_doubt_ends_then_that_is_said",
+    ),
+    Bug(
+        name="the last step of a plan is sized on the account after the steps before it, done twice",
+        file="engine/liquidation/search.py",
+        search="self._lot_probe(leg.standing(count))",
+        replace="self._lot_probe(self._after(probe, [*others, last._replace(lots=count)]))",
+        test=f"{PLAN_END_TESTS}::test_plan_when_a_hedge_has_least_orders_then_every_order_keeps_to_them_and_the_plan_ends",
     ),
 )
