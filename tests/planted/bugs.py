@@ -889,4 +889,11 @@ BUGS = (
         replace="self._lot_probe(self._after(probe, [*others, last._replace(lots=count)]))",
         test=f"{PLAN_END_TESTS}::test_plan_when_a_hedge_has_least_orders_then_every_order_keeps_to_them_and_the_plan_ends",
     ),
+    Bug(
+        name="a plan has as many orders as its market orders are small",
+        file="engine/liquidation/planner.py",
+        search="        after = search.shortened(after)\n",
+        replace="",
+        test=f"{PLAN_END_TESTS}::test_plan_when_it_takes_more_orders_than_a_plan_may_have_then_the_next_one_goes_on_with_the_rest",
+    ),
 )
