@@ -108,6 +108,7 @@ def dusty(policy: Policy) -> Policy:
 
 POLICIES = [parse(POLICY.format(ladder=ladder)) for ladder in LADDERS]
 POLICIES += [dusty(POLICIES[0]), dusty(POLICIES[-1])]
+POLICY_NAMES = ("plain", "no hysteresis", "nothing withheld", "confirmed", "dusty", "dusty and confirmed")
 PERPS = ("A-PERP", "B-PERP", "C-PERP", "D-PERP")
 INDEXES = ("USDT-USD", "BTC-USD", "JUNK-USD")
 ASSETS = ("USD", "USDT", "BTC", "JUNK")
