@@ -13,6 +13,7 @@ import numpy as np
 from engine.book import kernels
 from engine.book.by_name import ByName
 from engine.book.columns import ASSET, PACKED_ROW, PACKED_TERM, SYMBOL, TIER
+from engine.book.dust_edges import DustEdge
 from engine.book.expressible import Expressible, has_pool_orders
 from engine.book.tiers import NO_COLLATERAL, TierTable, asset_tiers, risk_tiers
 from engine.book.watches import Watches
@@ -95,7 +96,7 @@ class Encoder:
             symbol: int(check.stale_after_seconds * NANOSECONDS)
             for symbol, check in policy.price_symbols.items()
         }
-        self._dust = [float(terms.asset.dust) for terms in assets]
+        self._dust = [DustEdge.of(terms.asset) for terms in assets]
         """By number of the asset."""
         self._listing = ByName(self._listed)
         for symbol, number in self.symbol_ids.items():
@@ -124,7 +125,8 @@ class Encoder:
     def watched(self, state: AccountState) -> frozenset[int] | None:
         """Numbers of the price symbols whose marks concern the account; `state` may be a reading as floats.
 
-        None where the policy lacks something that it holds, trades or does not pledge: `listed_part` has the rest.
+        None where the policy lacks something that it holds, trades or does not pledge: `listed_part` has the rest. None as well of
+        a reading that does not tell whether some coins are more than dust: then ask with the state itself.
         """
         if (state.orders or state.collateral_off) and mentions_unlisted(state, self._policy):
             return None
@@ -144,7 +146,7 @@ class Encoder:
     ) -> tuple[bytes, bytes]:
         """Terms and rows of the account, packed: the cross pool first, then isolated positions, by key.
 
-        `state` may be a reading as floats.
+        `state` may be a reading as floats, of which `watched` knows an answer.
         """
         opened = open_isolated(state) if state.isolated else ()
         terms = rows = b""
@@ -185,7 +187,7 @@ class Encoder:
         owes = False
         for asset, amount in state.balances.items():
             number, coins = self._asset_ids[asset], float(amount)
-            if abs(coins) > self._dust[number]:
+            if self._dust[number].is_below(amount):
                 by_asset[number] += _pack_term(coins, 0.0, -1, number)
                 owes |= coins < 0
         listing = self._listing
@@ -233,18 +235,18 @@ class Encoder:
         told = controls_of(state, stopped=flags & kernels.STOPPED != 0), call_of(state)
         if told != (state.controls, state.call):
             flags |= kernels.NEVER  # a record of before they were told
-        if state.crossed_since_ns is not None:
-            # nothing changes while it stays below the liquidation line, until its timer runs out
-            flags |= kernels.NOT_ABOVE
-            return 0.0, self._worse[Band.REDUCE_ONLY], terms, flags, SEVERITY[band]
-        withheld = state.degraded and ladder.withhold_liquidation_when_degraded
-        withheld = withheld or state.held_by is not None
         if state.degraded:
             flags |= kernels.DEGRADED
             if (state.degraded_until_ns is None) is not (flags & kernels.STOPPED != 0):
                 flags |= (
                     kernels.NEVER
                 )  # stopped no more, or only now, or doubt is not held: the next touch says
+        if state.crossed_since_ns is not None:
+            # nothing changes while it stays below the liquidation line, until its timer runs out
+            flags |= kernels.NOT_ABOVE
+            return 0.0, self._worse[Band.REDUCE_ONLY], terms, flags, SEVERITY[band]
+        withheld = state.degraded and ladder.withhold_liquidation_when_degraded
+        withheld = withheld or state.held_by is not None
         if state.exit_since_ns is not None:
             low, more = self._leaving(state, withheld=withheld)
             flags |= more

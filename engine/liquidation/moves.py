@@ -32,6 +32,8 @@ _COIN_LOT = Decimal("1e-8")
 class Move(Protocol):
     """One thing to do, by a number of lots. Everything inside `numbers.exact()`."""
 
+    probe: Probe
+    """The pool before it."""
     name: str
     """Breaks ties, and tells moves of one round apart."""
     sizes: list[int]
@@ -56,6 +58,9 @@ class Move(Protocol):
     def applied(self, count: int) -> Probe:
         """The pool after it."""
 
+    def orders(self, count: int) -> int:
+        """How many steps of the plan it is."""
+
     def steps(self, count: int, round_: int) -> list[ReduceStep] | list[RepayStep]:
         """The steps of the plan."""
 
@@ -74,7 +79,7 @@ class Reduction:
         closed: Decimal = ZERO,
     ) -> None:
         """`limit` is how many contracts may be closed now, None for all; the plan has closed so many of them before."""
-        self._probe, self._policy = probe, policy
+        self.probe, self._policy = probe, policy
         self.name, self._symbol = key, symbol_of(key)
         self._terms = policy.terms[self._symbol]
         self._instrument = instrument = self._terms.instrument
@@ -112,7 +117,7 @@ class Reduction:
             if self._closing is not None:
                 found = self._closing.standing(quantity)
             if found is None:
-                found = self._probe.reduced(self.name, quantity, self._closing_cost(quantity))
+                found = self.probe.reduced(self.name, quantity, self._closing_cost(quantity))
             self._standings[count] = found
         return found
 
@@ -127,22 +132,26 @@ class Reduction:
     def applied(self, count: int) -> Probe:
         """See `Move`."""
         quantity = self.quantity(count)
-        return self._probe.after_reduction(self.name, quantity, self._closing_cost(quantity))
+        return self.probe.after_reduction(self.name, quantity, self._closing_cost(quantity))
 
     def tradable(self, count: int) -> int:
         """See `Move`: at least the smallest order, and what is left as well, or all."""
         return tradable(count, self.smallest, self.amount, self.lot)
 
-    def steps(self, count: int, round_: int) -> list[ReduceStep]:
-        """See `Move`: orders of equal size, none above the largest market order."""
+    def orders(self, count: int) -> int:
+        """See `Move`: as few as none is above the largest market order."""
         largest = self._instrument.market_order_quantity_max
-        orders = -(-count // int(whole_steps(largest, self.lot, "down"))) if largest else 1
+        return -(-count // int(whole_steps(largest, self.lot, "down"))) if largest else 1
+
+    def steps(self, count: int, round_: int) -> list[ReduceStep]:
+        """See `Move`: orders of equal size."""
+        orders = self.orders(count)
         ends = [count * number // orders for number in range(orders + 1)]
         return [self._step(begin, end, round_) for begin, end in itertools.pairwise(ends)]
 
     def _step(self, begin: int, end: int, round_: int) -> ReduceStep:
         """The order that closes from lot `begin` to lot `end`."""
-        required = self.standing(begin).requirement if begin else self._probe.now.requirement
+        required = self.standing(begin).requirement if begin else self.probe.now.requirement
         cost = self.cost(end) - (self.cost(begin) if begin else ZERO)
         freed = required - self.standing(end).requirement
         return ReduceStep(
@@ -155,7 +164,7 @@ class Reduction:
                 self._position.quantity,
                 self._mark,
                 self._index,
-                self._probe.now.equity,
+                self.probe.now.equity,
                 self._policy.liquidation.fee_rate,
             ),
             mark=canonical(self._mark),
@@ -186,14 +195,14 @@ class Reduction:
         return rate * each if (self._closed + most) * worth <= ceiling else None
 
     def _sizes(self, most: int) -> list[int]:
-        if not self._probe.tiered:
+        if not self.probe.tiered:
             return sorted({max(1, most * part // 16) for part in _SIXTEENTHS})
         return [min(most, self._tier_lots())]
 
     def _tier_lots(self) -> int:
         """Lots that take the position below the floor of its tier; all of them in the lowest."""
         tiers = self._terms.tiers
-        notional = self._probe.notional(self.name)
+        notional = self.probe.notional(self.name)
         if notional < tiers[0].ceiling:
             return self.whole
         rules = self._terms.rules
@@ -216,7 +225,7 @@ class Repayment:
         self, probe: Probe, sell_asset: str, repay_asset: str, amount: Decimal, prices: Prices, policy: Policy
     ) -> None:
         """`amount` is how many coins may be sold: whole lots, or all that are at hand."""
-        self._probe, self._prices, self._policy = probe, prices, policy
+        self.probe, self._prices, self._policy = probe, prices, policy
         self._index, _ = index_price(policy, sell_asset, prices)
         self._sell, self._repay = sell_asset, repay_asset
         self.name = f"{sell_asset}>{repay_asset}"
@@ -233,7 +242,7 @@ class Repayment:
         """See `Move`."""
         found = self._standings.get(count)
         if found is None:
-            found = self._probe.converted(self._sell, self._amount(count), self._repay)
+            found = self.probe.converted(self._sell, self._amount(count), self._repay)
             self._standings[count] = found
         return found
 
@@ -248,16 +257,20 @@ class Repayment:
 
     def applied(self, count: int) -> Probe:
         """See `Move`."""
-        return self._probe.after_conversion(self._sell, self._amount(count), self._repay)
+        return self.probe.after_conversion(self._sell, self._amount(count), self._repay)
 
     def tradable(self, count: int) -> int:
         """See `Move`: a conversion is no order."""
         return count
 
+    def orders(self, _count: int) -> int:
+        """See `Move`."""
+        return 1
+
     def steps(self, count: int, round_: int) -> list[RepayStep]:
         """See `Move`."""
         amount = self._amount(count)
-        freed = self._probe.now.requirement - self.standing(count).requirement
+        freed = self.probe.now.requirement - self.standing(count).requirement
         step = RepayStep(
             sell_asset=self._sell,
             sell_amount=canonical(amount),

@@ -104,7 +104,10 @@ class LiquidationPlan(msgspec.Struct, frozen=True, kw_only=True):
     """The plan for one pool. Amounts in account currency, exact; what is expected holds for fills at the marks less costs."""
 
     outcome: Literal["exit", "takeover"]
-    """The steps reach the exit line, or close the pool at market; or its equity does not pay for that, and all of it is taken over."""
+    """The steps reach the exit line, or close the pool at market, or are as many orders as a plan may have: 1,000, or one of each position.
+
+    Then it ends short of the exit line, and the next plan has the rest. Takeover: its equity does not pay for that, all of it is taken over.
+    """
     exit_line: Decimal
     """Ratio at which liquidation ends: liquidation line + exit band."""
     steps: tuple[Step, ...] = ()

@@ -9,8 +9,12 @@
     5  where all of that does not reach the exit line: everything is closed and every debt repaid, if the equity pays for that
     6  else everything is taken over, positions and balances, at the pool's bankruptcy price (`takeover`)
 
-The plan ends at the least number of lots that reaches the exit line, and leaves a pool that is out of liquidation, or empty. Each step is computed on the account that the steps
-before it leave, fills at the mark less the stated cost; so the plan executed as given ends where it says.
+The plan ends at the least number of lots that reaches the exit line, and leaves a pool that is out of liquidation, or empty. Each step is
+computed on the account that the steps before it leave, fills at the mark less the stated cost; so the plan executed as given ends where it
+says, but for dust: what a step leaves of an asset that no judgement counts is left out of the steps after it, and may count once several
+have added up. It is at most (steps + 1) * dust * index of each asset.
+
+A plan of more than `search.ORDERS_MAX` orders is cut: the account that it leaves is still in liquidation, and gets another.
 """
 
 from decimal import Decimal
@@ -72,6 +76,7 @@ class _Planner:
         # coins that neither a position nor a debt is left beside require nothing: what could be closed is out
         if after.bankrupt:
             return self._takeover(probe, before)
+        after = search.shortened(after)
         steps = [step for it in search.taken for step in it.move.steps(it.lots, it.round)]
         return LiquidationPlan(
             outcome="exit",

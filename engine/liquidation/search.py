@@ -4,6 +4,7 @@ One move at a time, the one with the largest (gap after - gap before) / expected
 pool whose positions hedge each other, the same share of every position.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import NamedTuple
@@ -29,12 +30,23 @@ MOVES_MAX = 256
 """Single moves of one plan; a pool that needs more is closed by shares of all its positions."""
 
 
+ORDERS_MAX = 1_000
+"""Orders of one plan, which an event has to carry; the next plan has the rest."""
+
+
 class Taken(NamedTuple):
     """A move that is part of the plan."""
 
     move: Move
     lots: int
     round: int
+    sliced: bool = False
+    """Whether the moves of its round are a share of every position, which only helps together."""
+
+    @property
+    def orders(self) -> int:
+        """How many steps of the plan it is."""
+        return self.move.orders(self.lots)
 
 
 def probe_of(state: AccountState, pool: str, prices: Prices, policy: Policy) -> Probe:
@@ -180,9 +192,34 @@ class Search:
             probe = self._taken(repayment, lots, round_)
         return probe.now
 
-    def _taken(self, move: Move, lots: int, round_: int) -> Probe:
+    def shortened(self, after: Standing) -> Standing:
+        """Cut what was found to `ORDERS_MAX` orders: where the pool stands then, `after` where nothing had to be cut."""
+        found, room = self.taken, ORDERS_MAX
+        if sum(it.orders for it in found) <= room:
+            return after
+        self.taken = []
+        for _, part in itertools.groupby(found, key=_together):
+            group = list(part)
+            orders = sum(it.orders for it in group)
+            if orders > room:
+                return after if self.taken else self._cut(group, orders)
+            self.taken += group
+            room -= orders
+            after = group[-1].move.standing(group[-1].lots)
+        return after
+
+    def _cut(self, group: list[Taken], orders: int) -> Standing:
+        """The same share of each of these moves, at least an order of each."""
+        probe = group[0].move.probe
+        for it in group:
+            # whole orders of what would be so many
+            lots = it.lots * max(1, it.orders * ORDERS_MAX // orders) // it.orders
+            probe = self._taken(self._leg(probe, it.move.name), lots, it.round)
+        return probe.now
+
+    def _taken(self, move: Move, lots: int, round_: int, *, sliced: bool = False) -> Probe:
         """The pool after the next move of the plan."""
-        self.taken.append(Taken(move, lots, round_))
+        self.taken.append(Taken(move, lots, round_, sliced))
         return move.applied(lots)
 
     def _after(self, probe: Probe, slices: Iterable[Slice]) -> Standing:
@@ -204,14 +241,15 @@ class Search:
             else:
                 short, short_gap = middle, after.gap(self._line)
         *others, last = slices[:enough]
-
-        def lot_probe(count: int) -> tuple[Decimal, bool]:
-            return self._lot_probe(self._after(probe, [*others, last._replace(lots=count)]))
-
-        count = least(lot_probe, 0, short_gap, last.lots, lot_probe(last.lots)[0])
         for it in others:
             probe = self._leg(probe, it.key).applied(it.lots)
-        sized = self._leg(probe, last.key).tradable(count)
+        leg = self._leg(probe, last.key)
+
+        def lot_probe(count: int) -> tuple[Decimal, bool]:
+            return self._lot_probe(leg.standing(count))
+
+        count = least(lot_probe, 0, short_gap, last.lots, lot_probe(last.lots)[0])
+        sized = leg.tradable(count)
         if sized != count:
             # more may be too much, of positions that hedge each other
             count = sized if lot_probe(sized)[1] else last.lots
@@ -219,7 +257,7 @@ class Search:
 
     def _take(self, probe: Probe, slices: Iterable[Slice], rounds_before: int) -> Probe:
         for it in slices:
-            probe = self._taken(self._leg(probe, it.key), it.lots, rounds_before + it.round)
+            probe = self._taken(self._leg(probe, it.key), it.lots, rounds_before + it.round, sliced=True)
         return probe
 
     def _leg(self, probe: Probe, key: str) -> Reduction:
@@ -256,6 +294,11 @@ class Search:
 
     def _legs(self, probe: Probe) -> list[Reduction]:
         return [self._leg(probe, key) for key in positions_of(probe.state, self._pool)]
+
+
+def _together(taken: Taken) -> tuple[bool, int]:
+    """Equal of neighbours that are of the same slices."""
+    return taken.sliced, taken.round if taken.sliced else id(taken)
 
 
 def _efficiency(move: Move, count: int, gain: Decimal) -> tuple[bool, Decimal]:

@@ -47,6 +47,10 @@ FORMAT_TESTS = "tests/streams/store/test_store_format.py"
 REBUILD_TESTS = "tests/streams/shards/test_rebuilding.py"
 SEND_TESTS = "tests/streams/cli/test_cli_send.py"
 BOARD_FOCUS_TESTS = "tests/streams/desk/board/test_board_focus.py"
+EQUIVALENCE_TESTS = "tests/engine/book/test_book_equivalence.py"
+BOX_TESTS = "tests/engine/book/test_book_boxes.py"
+PLAN_END_TESTS = "tests/engine/liquidation/test_liquidation_ends.py"
+BREAKER_TESTS = "tests/engine/book/test_book_breaker.py"
 EXCHANGE_TESTS = "tests/streams/exchange/test_simulate.py"
 
 BUGS = (
@@ -956,5 +960,69 @@ BUGS = (
         search="            if name not in known:\n                raise mistaken(_unknown(name, known))\n",
         replace="            if name not in known:\n                continue\n",
         test="tests/streams/desk/test_api_answers.py::test_mistakes_when_asked_then_problem_details_that_name_the_field",
+    ),
+    Bug(
+        name="coins of which one is dust are not watched",
+        file="engine/book/watches.py",
+        search="policy.assets[asset].dust + ONE",
+        replace="ONE",
+        test=f"{EQUIVALENCE_TESTS}::test_books_when_coins_of_which_some_are_dust_fall_then_their_holders_are_judged[1]",
+    ),
+    Bug(
+        name="the columns hold an amount of coins for dust that its float does not tell from dust",
+        file="engine/book/dust_edges.py",
+        search="        return None if isinstance(amount, float) else not -self.exact <= amount <= self.exact",
+        replace="        return False",
+        test=f"{EQUIVALENCE_TESTS}::test_books_when_coins_of_which_some_are_dust_fall_then_their_holders_are_judged[4.999999999999999999]",
+    ),
+    Bug(
+        name="a box is made of coins that count nothing",
+        file="engine/book/boxes/keeper.py",
+        search="        state = without_dust(state, self._policy)\n",
+        replace="",
+        test=f"{BOX_TESTS}::test_box_when_some_coins_are_dust_then_as_wide_as_without_them",
+    ),
+    Bug(
+        name="the columns forget doubt while a liquidation waits to be confirmed",
+        file="engine/book/encode.py",
+        search="        if state.degraded:\n",
+        replace="        if state.degraded and state.crossed_since_ns is None:\n",
+        test=f"{EQUIVALENCE_TESTS}::test_books_when_a_liquidation_waits_to_be_confirmed_and_doubt_ends_then_that_is_said",
+    ),
+    Bug(
+        name="the last step of a plan is sized on the account after the steps before it, done twice",
+        file="engine/liquidation/search.py",
+        search="self._lot_probe(leg.standing(count))",
+        replace="self._lot_probe(self._after(probe, [*others, last._replace(lots=count)]))",
+        test=f"{PLAN_END_TESTS}::test_plan_when_a_hedge_has_least_orders_then_every_order_keeps_to_them_and_the_plan_ends",
+    ),
+    Bug(
+        name="a plan has as many orders as its market orders are small",
+        file="engine/liquidation/planner.py",
+        search="        after = search.shortened(after)\n",
+        replace="",
+        test=f"{PLAN_END_TESTS}::test_plan_when_it_takes_more_orders_than_a_plan_may_have_then_the_next_one_goes_on_with_the_rest",
+    ),
+    Bug(
+        name="who waits for a plan behind an open breaker is not held",
+        file="engine/ladder/episode.py",
+        search="    if after.plan_due and after.held_by is None and (found or compared):\n",
+        replace="    if False:\n",
+        test=f"{BREAKER_TESTS}::test_breaker_when_it_opens_before_a_plan_was_made_then_that_waits_until_it_is_closed_and_details_do_not",
+    ),
+    Bug(
+        name="a cause counts what was at stake in all when another was heard",
+        file="engine/book/hearing.py",
+        search="        self._breaker.begin_cause()\n",
+        replace="",
+        test=f"{BREAKER_TESTS}::test_breaker_when_accounts_come_after_one_cause_then_the_next_counts_them_too",
+    ),
+    Bug(
+        name="a late mark that changes no doubt wakes nobody who is flagged",
+        file="engine/book/price_view.py",
+        search='*(it for it in late if symbols[it]["haircut"] != UNKNOWN)',
+        replace="",
+        test="tests/engine/book/test_book_adversarial.py::"
+        "test_books_when_a_late_mark_moves_a_price_that_was_doubted_before_then_they_decide_alike",
     ),
 )

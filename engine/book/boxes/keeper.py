@@ -12,6 +12,7 @@ from engine.events.effects import AccountRisk
 from engine.events.pools import CROSS, pool_figures
 from engine.ladder import LadderState
 from engine.ledger.accounts import AccountState
+from engine.margin.dust import without_dust
 from engine.margin.figures import Figures
 from engine.margin.isolated_pool import judged_isolated
 from engine.marks.mark_book import Prices
@@ -44,6 +45,8 @@ class BoxKeeper:
         """The account's box around `prices`, at which it was just judged; `cross` are the figures of its shared pool."""
         self.forget(number)
         found = None
+        # what was judged: coins that count nothing may move against those that do
+        state = without_dust(state, self._policy)
         try:
             pools = self._pools(state, risk, cross, prices)
             found = None if isinstance(pools, str) else box(state, pools, prices, self.facts, self._policy)

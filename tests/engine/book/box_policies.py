@@ -31,6 +31,7 @@ tiers = [{{ floor = 0, ratio = 0.95 }}, {{ floor = 2, ratio = 0.8 }}]
 liability_factor = 1.1
 [assets.ETH]
 index = "ETH-USD"
+dust = 1
 tiers_by = "value"
 tiers = [{{ floor = 0, ratio = 0.9 }}, {{ floor = 9000, ratio = 0.5 }}]
 [[tiers.one]]
@@ -239,7 +240,7 @@ def trader(rng: random.Random, policy: Policy) -> AccountState:
             "USD": (2000, 9000, -500),
             "USDT": (0, 4000, 5000, -900, -3000),
             "BTC": (0, 0, "0.3", "2.1", "-0.1"),
-            "ETH": (0, 0, 2, 4, -1),
+            "ETH": (0, "0.9", 2, 4, "-1.1"),
         }.items()
     }
     isolated = {}

@@ -6,11 +6,15 @@ from decimal import Decimal
 import pytest
 from msgspec.structs import replace
 
+from engine.book.boxes.keeper import BoxKeeper
+from engine.book.boxes.reach import Box
+from engine.book.encode import Encoder
 from engine.book.timers import Timers
-from engine.events.pools import CROSS
+from engine.events.effects import AccountRisk
+from engine.events.pools import CROSS, pool_figures
 from engine.inputs import Mark
 from engine.ledger.accounts import AccountState, Position
-from engine.marks.mark_book import NANOSECONDS
+from engine.marks.mark_book import NANOSECONDS, Prices
 from engine.policy import Policy
 from tests.engine.book import box_policies as boxed
 from tests.engine.book import test_book_routing as routing
@@ -255,6 +259,22 @@ def test_box_when_an_account_stands_on_its_line_then_near_a_line_and_judged_at_e
     twins.judge("alice")
     assert (twins.fast.boxed, twins.fast.unboxed) == (0, {"near_a_line": 1})
     assert looks(twins, step(twins, "BTC-PERP"), step(twins, "BTC-PERP")) == 2
+
+
+def test_box_when_some_coins_are_dust_then_as_wide_as_without_them():
+    policy = boxed.policy_of("mark")
+    marks = marks_of(policy, boxed.START, random.Random(0))
+    prices = Prices(marks, frozenset(), boxed.NOW_NS)
+    hedged = {"ETH-PERP": Position(D("-0.9"), D("-2704.5"))}
+
+    def box_of(**coins: Decimal) -> Box | None:
+        state = AccountState("alice", {"USD": D(900), **coins}, hedged, margin_model="portfolio")
+        keeper = BoxKeeper(policy, Encoder(policy).need)
+        keeper.facts.take(marks.values())
+        figures = pool_figures(state, CROSS, prices, policy)
+        return keeper.around(0, state, AccountRisk("alice"), figures, prices)
+
+    assert box_of(ETH=D("0.9")) == box_of() is not None
 
 
 def test_box_when_a_price_is_stale_and_fresh_again_then_looked_at_each_time():

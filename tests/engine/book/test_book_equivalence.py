@@ -94,8 +94,21 @@ LADDERS = (
     "",
     "exit_hold_seconds = 0\nexit_band = 0",
     "withhold_liquidation_when_degraded = false\nexit_hold_seconds = 0.75",
+    "withhold_liquidation_when_degraded = false\nliquidation_confirm_ms = 1500",
 )
+DUST = {"USDT": D("0.5"), "BTC": D(1), "JUNK": D(9)}
+"""Of coins that are worth little: as many of them as a unit, and more."""
+
+
+def dusty(policy: Policy) -> Policy:
+    """The policy with that much dust."""
+    assets = {name: replace(it, dust=DUST.get(name, it.dust)) for name, it in policy.assets.items()}
+    return replace(policy, assets=assets)
+
+
 POLICIES = [parse(POLICY.format(ladder=ladder)) for ladder in LADDERS]
+POLICIES += [dusty(POLICIES[0]), dusty(POLICIES[-1])]
+POLICY_NAMES = ("plain", "no hysteresis", "nothing withheld", "confirmed", "dusty", "dusty and confirmed")
 PERPS = ("A-PERP", "B-PERP", "C-PERP", "D-PERP")
 INDEXES = ("USDT-USD", "BTC-USD", "JUNK-USD")
 ASSETS = ("USD", "USDT", "BTC", "JUNK")
@@ -121,7 +134,23 @@ def twin_books(policy: Policy, *, primed: bool = True) -> Twins:
 
 names = st.sampled_from(NAMES)
 amounts = st.sampled_from(
-    ("0.000001", "0.5", "1", "3", "9", "10", "50", "400", "1000", "3000", "-1", "-100", "-700", "1e15")
+    (
+        "0.000001",
+        "0.5",
+        "1",
+        "1.000000000000000001",
+        "3",
+        "9",
+        "10",
+        "50",
+        "400",
+        "1000",
+        "3000",
+        "-1",
+        "-100",
+        "-700",
+        "1e15",
+    )
 ).map(D)
 quantities = st.sampled_from(("0.000000000000000001", "0.01", "1", "10", "30", "100", "1e12")).map(D)
 moves = st.sampled_from(MOVES).map(D)
@@ -362,6 +391,28 @@ def test_books_when_only_an_index_price_moves_then_its_holders_are_judged():
     ):  # C = (1 * 0.95 + 2 * 0.9 + 2 * 0.5) * price, MM = 0.05 * 1000 - 40 = 10
         twins.on_marks(twins.mark("BTC-USD", D(price)))
     assert twins.fast.risk("alice").pools[CROSS].band is Band.LIQUIDATION
+
+
+@pytest.mark.parametrize("dust", ["0.99", "1", "4.999999999999999999"])
+def test_books_when_coins_of_which_some_are_dust_fall_then_their_holders_are_judged(dust):
+    policy = POLICIES[0]
+    policy = replace(policy, assets={**policy.assets, "BTC": replace(policy.assets["BTC"], dust=D(dust))})
+    twins = twin_books(policy)
+    twins.put(account({"BTC": 5}, {"C-PERP": (20, 50)}, name="alice"))
+    twins.judge("alice")
+    twins.on_marks(twins.mark("BTC-USD", D(2)))
+    assert twins.fast.risk("alice").pools[CROSS].band is Band.LIQUIDATION
+
+
+def test_books_when_a_liquidation_waits_to_be_confirmed_and_doubt_ends_then_that_is_said():
+    twins = twin_books(POLICIES[3])
+    twins.put(holding("alice", C_PERP="20", usd="5"))
+    twins.on_clock({"C-PERP"})
+    waiting = twins.fast.risk("alice").pools[CROSS]
+    assert (waiting.degraded, waiting.crossed_since_ns) == (True, 0)
+    twins.stale = frozenset()
+    twins.on_marks(twins.mark("C-PERP", D("50.01")))
+    assert not twins.fast.risk("alice").pools[CROSS].degraded
 
 
 def test_books_when_prices_tick_twenty_thousand_times_then_nothing_drifts():

@@ -20,7 +20,7 @@ from engine.marks.mark_book import Prices
 from tests.engine.book import box_policies as boxed
 from tests.engine.book.book_twins import place
 from tests.engine.book.test_book_boxes import market
-from tests.engine.book.test_book_equivalence import POLICIES, START, twin_books
+from tests.engine.book.test_book_equivalence import POLICIES, POLICY_NAMES, START, twin_books
 from tests.engine.book.test_heat_map_book import nasty, told
 from tests.support.builders import account, prices, sample
 
@@ -52,7 +52,7 @@ def compare(twins, names):
     return int(fast.pools.sum()), fast.exactly
 
 
-@pytest.mark.parametrize("policy", POLICIES, ids=["plain", "no hysteresis", "nothing withheld"])
+@pytest.mark.parametrize("policy", POLICIES, ids=POLICY_NAMES)
 @pytest.mark.parametrize("seed", range(4))
 def test_stress_when_accounts_are_in_columns_then_as_the_specification_says(policy, seed):
     rng, twins = random.Random(seed), twin_books(policy)

@@ -14,6 +14,7 @@ from engine.book.boxes.swing_view import View
 from engine.events.pools import CROSS, pool_figures
 from engine.inputs import Mark
 from engine.ledger.accounts import AccountState, Position
+from engine.margin.dust import without_dust
 from engine.margin.options.black76 import OptionQuote, option_greeks
 from engine.margin.portfolio.contingencies import offsets
 from engine.marks.mark_book import Prices
@@ -44,6 +45,7 @@ def assert_bounds_hold(
     state: AccountState, policy: Policy, start, rng: random.Random, trials: int = 12
 ) -> int:
     """Compare exact figures anywhere in boxes with the bounds; returns how many figures were compared."""
+    state = without_dust(state, policy)
     marks, facts = marks_of(policy, start, rng), Facts(policy)
     facts.take(marks.values())
     prices = Prices(marks, frozenset(), boxed.NOW_NS)

@@ -24,7 +24,7 @@ from engine.rejections import RejectionCode
 from tests.engine.book import box_policies as boxed
 from tests.engine.book.book_twins import place
 from tests.engine.book.test_book_boxes import market
-from tests.engine.book.test_book_equivalence import ASSETS, PERPS, POLICIES, START, twin_books
+from tests.engine.book.test_book_equivalence import ASSETS, PERPS, POLICIES, POLICY_NAMES, START, twin_books
 from tests.support.builders import account, mark, sample
 
 D = Decimal
@@ -105,7 +105,7 @@ def told(rng: random.Random, state: AccountState) -> AccountRisk:
     return AccountRisk(state.account, pools)
 
 
-@pytest.mark.parametrize("policy", POLICIES, ids=["plain", "no hysteresis", "nothing withheld"])
+@pytest.mark.parametrize("policy", POLICIES, ids=POLICY_NAMES)
 @pytest.mark.parametrize("seed", range(6))
 def test_heat_map_when_accounts_are_in_columns_then_both_books_say_the_same(policy, seed, monkeypatch):
     monkeypatch.setattr("engine.book.columnar_book.HEAT_PART_ACCOUNTS", 16)

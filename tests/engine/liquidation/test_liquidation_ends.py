@@ -6,7 +6,7 @@ from random import Random
 
 import msgspec
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from engine.events.pools import pool_figures
@@ -14,6 +14,7 @@ from engine.inputs import Mark
 from engine.ledger.accounts import AccountState, IsolatedPosition, Position
 from engine.liquidation.plan import ReduceStep, RepayStep, TakeOverBalanceStep, TakeOverStep
 from engine.liquidation.planner import liquidation_plan
+from engine.liquidation.search import ORDERS_MAX
 from engine.liquidation.trades import positions_of
 from engine.numbers import canonical, divide, exact, to_step
 from engine.policy import LiquidationRules, parse
@@ -333,3 +334,96 @@ def test_plan_when_orders_have_a_least_and_a_largest_size_then_every_order_and_w
         assert all(2 <= quantity <= 5 for quantity in orders)
         left = after.positions.get("BTC-USDT-PERP")
         assert left is None or left.quantity >= 2
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    short=st.sampled_from([10, 10, 10, 7, 11, 12]),
+    leasts=st.tuples(*[st.sampled_from([0, 2, 4, 6])] * 2),
+    depth=st.decimals(min_value=0, max_value=1, places=2),
+    round_share=st.sampled_from([D(1), D("0.3")]),
+)
+@example(short=10, leasts=(6, 6), depth=D("0.95"), round_share=D(1))
+def test_plan_when_a_hedge_has_least_orders_then_every_order_keeps_to_them_and_the_plan_ends(
+    short, leasts, depth, round_share
+):
+    # contracts of one underlying: closing either alone frees nothing
+    policy, symbols = POLICIES["bybit-uta-portfolio"], ("BTCUSDT", "BTCPERP")
+    instruments = dict(policy.instruments)
+    for symbol, count in zip(symbols, leasts, strict=True):
+        instruments[symbol] = _replace(
+            instruments[symbol], quantity_step=D("0.1"), order_quantity_min=D(count)
+        )
+    # a hedge requires little, and that has to pay for closing it
+    rules = LiquidationRules(fee_rate=D(0), slippage_rate=D("1e-5"), share_per_round_max=round_share)
+    policy = _replace(policy, instruments=instruments, liquidation=rules)
+    at = prices({symbol: 60_000 if symbol.startswith("BTC") else 1 for symbol in policy.price_symbols})
+    held = {symbol: (size, 60_000) for symbol, size in zip(symbols, (10, -short), strict=True)}
+    state = _replace(account({}, held), margin_model="portfolio")
+    required = pool_figures(state, "", at, policy).requirement
+    state = _replace(state, balances={"USDT": to_step(depth * required, D("1e-8"), "up")})
+    plan, _ = check_ends(state, "", at, policy)
+    check_orders(state, plan, at, policy)
+
+
+def plans_until_out(state, at, policy):
+    """Plans, each executed as given, until the pool is out; every one ends where it says."""
+    plans = []
+    while not out_of_liquidation(state, "", at, policy):
+        plan = liquidation_plan(state, "", at, policy)
+        assert plan.outcome == "exit"
+        assert 0 < len(plan.steps) <= ORDERS_MAX
+        assert sum(step.expected_cost for step in plan.steps) == plan.expected_cost
+        state = executed(state, "", plan.steps, at, policy)
+        now = pool_figures(state, "", at, policy)
+        assert (now.equity, now.collateral_value, now.requirement) == (
+            plan.equity_after,
+            plan.collateral_value_after,
+            plan.requirement_after,
+        )
+        plans.append(plan)
+    return plans
+
+
+def small_orders(policy, largest, *symbols):
+    """The policy with market orders of no more contracts than that, and closing at next to no cost."""
+    instruments = {
+        symbol: _replace(
+            policy.instruments[symbol], quantity_step=D("0.01"), market_order_quantity_max=D(largest)
+        )
+        for symbol in symbols
+    }
+    rules = LiquidationRules(fee_rate=D(0), slippage_rate=D("1e-5"), depth=D("1e15"))
+    return _replace(policy, instruments={**policy.instruments, **instruments}, liquidation=rules)
+
+
+def test_plan_when_it_takes_more_orders_than_a_plan_may_have_then_the_next_one_goes_on_with_the_rest():
+    policy = small_orders(POLICIES["default"], 1, "BTC-USDT-PERP")
+    at = prices(dict.fromkeys(policy.price_symbols, 1) | {"BTC-USDT-PERP": 60_000, "BTC-USD": 60_000})
+    required = pool_figures(account({}, {"BTC-USDT-PERP": (5_000, 60_000)}), "", at, policy).requirement
+    state = account({"USDT": required * D("0.5")}, {"BTC-USDT-PERP": (5_000, 60_000)})
+    plans = plans_until_out(state, at, policy)
+    closed = sum(step.quantity for plan in plans for step in plan.steps)
+    # in one plan it is as much, to the last lot
+    assert closed == sum(
+        step.quantity
+        for step in liquidation_plan(state, "", at, small_orders(policy, 10_000, "BTC-USDT-PERP")).steps
+    )
+    assert len(plans) > 1
+    assert len(plans[0].steps) > 0.9 * ORDERS_MAX
+
+
+def test_plan_when_a_hedge_takes_more_orders_than_a_plan_may_have_then_the_same_share_of_both_is_closed():
+    hedge = ("BTCUSDT", "BTCPERP")
+    policy = small_orders(POLICIES["bybit-uta-portfolio"], "0.01", *hedge)
+    at = prices({symbol: 60_000 if symbol.startswith("BTC") else 1 for symbol in policy.price_symbols})
+    held = {symbol: (size, 60_000) for symbol, size in zip(hedge, (10, -10), strict=True)}
+    state = _replace(account({}, held), margin_model="portfolio")
+    required = pool_figures(state, "", at, policy).requirement
+    state = _replace(state, balances={"USDT": to_step(required * D("0.2"), D("1e-8"), "up")})
+    plans = plans_until_out(state, at, policy)
+    assert len(plans) > 1
+    for plan in plans:
+        reductions = [it for it in plan.steps if isinstance(it, ReduceStep)]
+        closed = [sum(it.quantity for it in reductions if it.symbol == symbol) for symbol in hedge]
+        assert abs(closed[0] - closed[1]) <= D("0.01")
