@@ -12,6 +12,8 @@ from tests.support.api_process import KEYS, ApiProcess
 pytestmark = pytest.mark.system
 
 EXAMPLES = 8
+ANSWER_S = 120.0
+"""Some questions go through every account, and the machine may be busy."""
 ENDLESS = "/stream"
 
 
@@ -35,6 +37,7 @@ def test_operations_when_asked_what_the_schema_allows_then_answered_as_it_says(f
                 # an account, a cursor or a move of the right form may still be none that there is: that is told with 400 or 404
                 case.call_and_validate(
                     headers={"Authorization": f"Bearer {KEYS[ApiRole.OPERATOR]}"},
+                    timeout=ANSWER_S,
                     excluded_checks=[positive_data_acceptance],
                 )
                 asked[case.operation.path] += 1
