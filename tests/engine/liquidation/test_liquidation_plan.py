@@ -360,5 +360,5 @@ def test_plan_when_positions_hedge_each_other_in_a_net_pool_then_the_same_share_
     ],
 )
 def test_policy_when_a_liquidation_rule_is_impossible_then_refused_by_its_key(rule, key):
-    with pytest.raises(PolicyError, match=f"^{key}:"):
+    with pytest.raises(PolicyError, match=rf"^line \d+: {key}:"):
         sample(("[assets.USD]\n", f"[liquidation]\n{rule}\n[assets.USD]\n"))
