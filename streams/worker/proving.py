@@ -22,7 +22,7 @@ from streams.config.settings import Settings, SettingsError
 from streams.kafka.broker_refusal import NOT_ALLOWED, NOT_ALLOWED_HINT, BrokerRefused
 from streams.kafka.clients import find_group, partition_counts
 from streams.store.format_store import format_in_force, say_known
-from streams.store.redis_access import address
+from streams.store.redis_access import address, shard_count
 from streams.store.redis_client import bounded, passes
 from streams.store.redis_refusal import refused
 from streams.store.store_format import FORMAT, newer
@@ -124,7 +124,8 @@ class Proofs:
     async def _shard_count(self, topics: dict[Topic, str]) -> int:
         """Partitions of the account-keyed topics, which must be equal: partition number is shard number.
 
-        Of the topics of events there must be as many at least, or some shards could say nothing of what they have judged.
+        Of the topics of events there must be as many at least, or some shards could say nothing of what they have judged. Where Redis has
+        fewer shards the inputs have grown: each of these stops and says so, which is more than what the topics of events lack.
         """
         settings = self._settings
         switched = [settings.topic_operator] * settings.operator_topic_enabled
@@ -142,10 +143,12 @@ class Proofs:
         if len(set(counts.values())) != 1:
             raise SettingsError(f"topics must have equal partition counts, found {counts}")
         shards = next(iter(counts.values()))
-        few = {stream.value: every[stream] for stream in Stream if every[stream] < shards}
+        built = await bounded(shard_count(self._redis, settings.redis_prefix))
+        saying = min(built or shards, shards)
+        few = {stream.value: every[stream] for stream in Stream if every[stream] < saying}
         if few:
             raise SettingsError(
-                f"topics of events must have a partition for each of {shards} shards, found {few}; "
+                f"topics of events must have a partition for each of {saying} shards, found {few}; "
                 "add what is missing with `kafka-topics.sh --alter --partitions`"
             )
         return shards
