@@ -603,7 +603,7 @@ BUGS = (
     Bug(
         name="a worker joins the group though a shard has no partition to say its events in",
         file="streams/worker/proving.py",
-        search=" for stream in Stream if every[stream] < shards}",
+        search=" for stream in Stream if every[stream] < saying}",
         replace=" for stream in Stream if not every[stream]}",
         test=f"{START_TESTS}::test_worker_when_it_could_not_say_what_it_judges_then_named_and_no_member",
     ),
