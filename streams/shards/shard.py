@@ -140,9 +140,10 @@ class ShardRunner:
             except TimeoutError:
                 _log.warning("shard_stop_unfinished", shard=self.shard)
         self._standing.condition = Condition.STOPPED
-        for task in self._tasks:
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._inputs.forget()
         self._copies.forget()
         self._judging.forget()
@@ -277,8 +278,8 @@ class ShardRunner:
         Where Redis was rewound nobody else may know that the shard is to be taken over: we do, if it is still ours by the group.
         """
         returns = not isinstance(lost, FenceLost)
-        if self.condition is Condition.FENCED:
-            # a beat, a commit and a round may each have waited for the answer that tells it
+        if self.condition is Condition.FENCED or not self._tasks:
+            # a beat, a commit and a round may each have waited for the answer that tells it; a beat's may come after the end
             self._returns = self._returns and returns
             return
         self._standing.condition, self._returns = Condition.FENCED, returns

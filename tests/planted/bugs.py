@@ -1025,4 +1025,11 @@ BUGS = (
         test="tests/engine/book/test_book_adversarial.py::"
         "test_books_when_a_late_mark_moves_a_price_that_was_doubted_before_then_they_decide_alike",
     ),
+    Bug(
+        name="a beat that is answered after its shard was given up tells of it",
+        file="streams/shards/shard.py",
+        search="if self.condition is Condition.FENCED or not self._tasks:",
+        replace="if self.condition is Condition.FENCED:",
+        test=f"{SIMULATION_TESTS}::test_life_when_redis_is_rewound_then_nobody_tells_of_a_shard_that_it_gave_up",
+    ),
 )

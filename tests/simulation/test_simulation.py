@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -20,7 +21,7 @@ from streams.contract.account_copy import ShardCovered
 from streams.embedded.embedded_redis import EmbeddedRedis
 from streams.outbox import relays
 from streams.outbox.relay import OutboxRelay
-from streams.shards import commit_queue
+from streams.shards import commit_queue, shard, shards
 from streams.shards.account_copies import AccountCopies
 from streams.shards.commit_queue import CommitQueue
 from streams.shards.newest import Newest
@@ -68,6 +69,30 @@ ENDED = 100
 def test_life_when_workers_end_in_order_then_they_leave_nothing_unpublished() -> None:
     ends = sum(len(live(seed, ("end",)).faults) for seed in range(ENDED))
     assert ends > ENDED
+
+
+REWOUND = 100
+"""Lives in which Redis goes back: in three of them the answer to a beat came after its shard was begun anew."""
+
+
+class _Log:
+    """Keeps what is told, in order."""
+
+    def __init__(self, told: list[str]) -> None:
+        self.info = self.warning = lambda event, **_: told.append(event)
+
+
+def test_life_when_redis_is_rewound_then_nobody_tells_of_a_shard_that_it_gave_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[str] = []
+    for module in (shard, shards):
+        monkeypatch.setattr(module, "_log", _Log(told))
+    for seed in range(REWOUND):
+        live(seed, ("rewind",))
+    assert told.count("shard_fenced") > REWOUND / 2
+    # who was lost is begun anew before it runs
+    assert ("shard_fenced", "shard_running") not in pairwise(told)
 
 
 LOSSES = ("empty", "clock", "lossy", "broker", "rewind")

@@ -202,15 +202,8 @@ def test_redis_when_rewound_to_another_owners_fence_then_both_workers_are_back_a
         wait_for_shards(second, PARTITIONS // 2)
         wait_for_shards(first, PARTITIONS // 2)
         wait_for_events(cluster, count + EVENTS_MIN)
-        lost = [
-            (it["shard"], it["returns"])
-            for worker in fenced
-            for it in worker.events("shard_fenced")[fenced[worker] :]
-        ]
-        # a busy machine has been seen to tell it twice of a shard, the second time while it was taken over again
-        assert sorted(set(lost)) == [(shard, True) for shard in range(PARTITIONS)], (
-            "nobody took one from the other"
-        )
+        lost = [it["returns"] for worker in fenced for it in worker.events("shard_fenced")[fenced[worker] :]]
+        assert lost == [True] * PARTITIONS, "each sees it once, and nobody takes a shard from the other"
         settle_and_audit(cluster, traffic)
     assert (first.pid, second.pid) == pids
 
