@@ -23,9 +23,11 @@ def require(holds: bool, key: str, rule: str) -> None:  # noqa: FBT001 - reads a
 
 def require_listed(name: str, table: str, listed: Collection[str], key: str) -> None:
     """Raise `PolicyError`, with the nearest name, unless `listed`, the keys of `table`, has this one."""
+    if name in listed:
+        return
     near = difflib.get_close_matches(name, listed, 1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    require(name in listed, key, f"{name!r} is not in {table}{hint}")
+    raise PolicyError(f"{key}: {name!r} is not in {table}{hint}")
 
 
 def check_floors(key: str, floors: Sequence[Decimal]) -> None:

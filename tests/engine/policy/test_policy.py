@@ -1,3 +1,4 @@
+import difflib
 import re
 import tomllib
 from decimal import Decimal
@@ -15,6 +16,14 @@ D = Decimal
 def test_parse_when_given_the_shipped_default_then_it_loads(default_policy):
     assert default_policy.name == "default"
     assert default_policy.instruments["BTC-USDT-PERP"].tiers == "major"
+
+
+def test_parse_when_all_names_are_listed_then_nobody_looks_for_nearer_ones(monkeypatch):
+    """Of a venue's hundreds of contracts that would take seconds."""
+    monkeypatch.setattr(
+        difflib, "get_close_matches", lambda *_: pytest.fail("what is listed has no nearer name")
+    )
+    assert parse(sample_text()) == sample()
 
 
 def test_parse_when_a_decimal_has_no_binary_form_then_it_is_read_as_written():
