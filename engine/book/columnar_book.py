@@ -569,9 +569,8 @@ class ColumnarBook:
         self._timers.hold(number, self._encoder.due_ns(risk))
         running = any(pool.request is not None for pool in risk.pools.values())
         (self._liquidating.add if running else self._liquidating.discard)(number)
-        held = any(pool.held_by is not None for pool in risk.pools.values())
-        (self._held.add if held else self._held.discard)(number)
-        if not held:
+        (self._held.add if risk.held_pools else self._held.discard)(number)
+        if not risk.held_pools:
             self.breaker.let_go(risk.account)
         self._reasons.put(number, risk)
         self._unpaid.put(number, risk)

@@ -13,7 +13,7 @@ book or its prices; reading it is safe.
 
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from functools import cache, partial
+from functools import partial
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from engine.book.failures import SetsApart, tried
@@ -162,10 +162,10 @@ class _Hearing(Generic[K]):
         self._breaker.begin_cause()
         if not self._breaker.armed or self._breaker.hold is not None:
             return
-        most, whole = self._before, cache(self._court.whole)
+        most = self._before
         for number, key in enumerate(doomed, 1):
             most = most.plus(self._stake_at_most(key))
-            if self._breaker.may_open(most, whole):
+            if self._breaker.may_open(most, self._court.whole):
                 self._waits = True
                 return
             if number % COUNTED_TOGETHER == 0:
@@ -255,7 +255,7 @@ class _Hearing(Generic[K]):
         return tried(self._court, case.key, lambda: judged(detailed=case.detailed), case.risk)
 
     def _hold(self, case: _Case[K], risk: AccountRisk) -> None:
-        held = tuple(pool for pool, it in risk.pools.items() if it.held_by is not None)
+        held = risk.held_pools
         if not held:
             self._breaker.let_go(risk.account)
         elif risk.account not in self._breaker.held:

@@ -324,7 +324,7 @@ class PlainBook:
             return
         timed = any(due_ns(pool, self._policy) is not None for pool in risk.pools.values())
         (self._timed.add if timed else self._timed.discard)(risk.account)
-        if not any(pool.held_by is not None for pool in risk.pools.values()):
+        if not risk.held_pools:
             self.breaker.let_go(risk.account)
         self._reasons.put(risk.account, risk)
         self._unpaid.put(risk.account, risk)

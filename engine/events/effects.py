@@ -206,3 +206,8 @@ class AccountRisk(msgspec.Struct, frozen=True):
     """By pool: "" is the cross pool, a symbol an isolated position. Healthy, fresh pools are left out."""
     sequences: dict[Stream, int] = {}
     """Number of events said so far, by stream."""
+
+    @property
+    def held_pools(self) -> tuple[str, ...]:
+        """Pools whose liquidation, or its next plan, the breaker holds."""
+        return tuple(pool for pool, it in self.pools.items() if it.held_by is not None)

@@ -213,17 +213,19 @@ class Breaker:
         if self._rules is None or at_most.accounts < self._rules.accounts_min:
             return False
         most = Stake(at_most.accounts, at_most.open_interest * ROUNDED_UP, at_most.equity * ROUNDED_UP)
-        # not kept: books differ in whom they ask about, and must not in the totals that decide
-        return _beyond(most, self.totals or of(), self._rules) is not None
+        return _beyond(most, self._whole(of), self._rules) is not None
 
     def beyond(self, condemned: Stake, of: Callable[[], Stake]) -> tuple[str, float, Decimal] | None:
         """The share that is exceeded most: its name, how much it is and may be; None where none is."""
         rules = self._rules
         if rules is None or condemned.accounts < rules.accounts_min:
             return None
+        return _beyond(condemned, self._whole(of), rules)
+
+    def _whole(self, of: Callable[[], Stake]) -> Stake:
         if self.totals is None:
             self.totals = of()
-        return _beyond(condemned, self.totals, rules)
+        return self.totals
 
     def condemned(self, stake: Stake, occasion: Occasion) -> None:
         """This much was condemned and not held."""
