@@ -14,7 +14,7 @@ from engine.ledger.booking import filled
 from engine.marks.mark_book import Prices
 from engine.numbers import amount_fault, canonical, exact
 from engine.policy import Policy
-from engine.policy.rules.policy_switches import InstrumentKind, MarginModel
+from engine.policy.rules.policy_switches import MarginModel
 from engine.policy.rules.requirements import amounts_of
 from engine.policy.rules.tables import Table
 from engine.position_keys import leg_of, symbol_of
@@ -83,11 +83,10 @@ def parse_hypothetical(text: str) -> Hypothetical:
 
 def check_hypothetical(portfolio: Hypothetical, policy: Policy) -> None:
     """Raise `HypotheticalError` for what the policy does not list, or nobody can hold."""
-    contracts = {symbol for symbol, it in policy.instruments.items() if it.kind is not InstrumentKind.SPOT}
     rules = [
         *((f"balances.{name}", name in policy.assets, "is not an asset") for name in portfolio.balances),
         *(
-            (f"positions.{key}", symbol_of(key) in contracts, "is not a contract")
+            (f"positions.{key}", symbol_of(key) in policy.contracts, "is not a contract")
             for key in portfolio.positions
         ),
         *(
@@ -98,13 +97,13 @@ def check_hypothetical(portfolio: Hypothetical, policy: Policy) -> None:
             (f"orders {it.symbol}", it.symbol in policy.instruments, "is not listed")
             for it in portfolio.orders
         ),
-        *((f"leverage.{name}", name in contracts, "is not a contract") for name in portfolio.leverage),
+        *((f"leverage.{name}", name in policy.contracts, "is not a contract") for name in portfolio.leverage),
         *(
             (f"prices.{name}", name in policy.price_symbols, "is not a price symbol")
             for name in portfolio.prices
         ),
         *(
-            (f"volatilities.{name}", name in contracts, "is not a contract")
+            (f"volatilities.{name}", name in policy.contracts, "is not a contract")
             for name in portfolio.volatilities
         ),
     ]

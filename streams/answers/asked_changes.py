@@ -1,6 +1,6 @@
 """What a user asks to change of an account: prices that move, orders that fill, deposits; and what of it cannot be meant. Pure."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Literal
 
@@ -13,7 +13,7 @@ from engine.policy import Policy
 from engine.policy.rules.policy_switches import InstrumentKind
 from engine.position_keys import leg_of, symbol_of
 from engine.rejections import Rejection
-from streams.config.near_names import did_you_mean, near_names
+from streams.config.near_names import nearest_listed
 from streams.config.settings import SettingsError
 
 
@@ -56,7 +56,7 @@ def check_shocks(shocks: Sequence[AskedShock], policy: Policy) -> None:
 def credited(state: AccountState, asked: AskedDeposit, policy: Policy) -> AccountState:
     """The account with the deposit in its wallet. Raises `SettingsError` for one that cannot be meant."""
     if asked.asset not in policy.assets:
-        near = _near(asked.asset, policy.assets)
+        near = nearest_listed(asked.asset, policy.assets)
         raise SettingsError(f"--deposit: {asked.asset!r} is not an asset of policy {policy.name!r}; {near}")
     after = after_deposit(state, asked.asset, asked.amount, policy)
     if isinstance(after, Rejection):
@@ -68,7 +68,7 @@ def order_at(asked: AskedOrder, state: AccountState, prices: Prices, policy: Pol
     """The order with its price. Raises `SettingsError` for one that cannot be meant."""
     instrument = policy.instruments.get(asked.symbol)
     if instrument is None:
-        near = _near(asked.symbol, policy.instruments)
+        near = nearest_listed(asked.symbol, policy.instruments)
         raise SettingsError(f"--order: {asked.symbol!r} is not listed in policy {policy.name!r}; {near}")
     if asked.leg and instrument.kind is InstrumentKind.SPOT:
         raise SettingsError(
@@ -101,8 +101,4 @@ def _no_target(name: str, policy: Policy) -> str:
     if listed is not None and listed.kind is InstrumentKind.SPOT:
         return f"--shock {name}: a spot pair has no price of its own; shock {listed.base} or {listed.settle} instead"
     known = [EVERYTHING, *policy.underlyings, *policy.assets, *policy.price_symbols]
-    return f"--shock {name!r}: neither an underlying nor a price symbol of policy {policy.name!r}; {_near(name, known)}"
-
-
-def _near(name: str, known: Collection[str]) -> str:
-    return did_you_mean(near_names(name, known), "names are as in the policy file")
+    return f"--shock {name!r}: neither an underlying nor a price symbol of policy {policy.name!r}; {nearest_listed(name, known)}"

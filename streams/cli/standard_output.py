@@ -9,8 +9,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-EXIT_PROBLEM = 1
-
 
 @contextmanager
 def listener_may_leave() -> Iterator[None]:
@@ -33,8 +31,7 @@ def disk_may_be_full() -> Iterator[None]:
         if not _refuses():
             raise
         _discard()
-        sys.stderr.write(f"error: standard output cannot be written: {error.strerror}\n")
-        sys.exit(EXIT_PROBLEM)
+        sys.exit(f"error: standard output cannot be written: {error.strerror}")
 
 
 def _refuses() -> bool:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.events.effects import RiskEvent
+from streams.config.settings import Settings
 from streams.demo.collector import LATENCY_DEFINITION
 from streams.demo.demo_view import held_words, milliseconds, shortfall
 from streams.exchange.simulation_report import Conservation, SimulationSummary, conservation_line
@@ -119,7 +120,7 @@ def print_summary(summary: DemoSummary, console: Console) -> None:
 
 
 def print_next(
-    summary: DemoSummary, redis_url: str, console: Console, *, running: bool, board: str | None
+    summary: DemoSummary, settings: Settings, console: Console, *, running: bool, board: str | None
 ) -> None:
     """Where to look next; `running`: the services still run, so the commands can be tried at once."""
     account = summary.newest.account if summary.newest else "ACCOUNT"
@@ -129,8 +130,8 @@ def print_next(
             "In another terminal, while this one holds the market open at its last prices:",
             "",
             f"  export UNIMARGIN_KAFKA_BOOTSTRAP_SERVERS={summary.kafka}",
-            f"  export UNIMARGIN_REDIS_URL={redis_url}",
-            "  export UNIMARGIN_FUND_TOPIC_ENABLED=true",
+            f"  export UNIMARGIN_REDIS_URL={settings.redis_url.get_secret_value()}",
+            f"  export UNIMARGIN_FUND_TOPIC_ENABLED={settings.fund_topic_enabled}",
         ]
     else:
         lines += ["All of it has stopped. Start it with --keep, and these work in another terminal:", ""]

@@ -28,6 +28,7 @@ from streams.answers.account_stress_report import (
 )
 from streams.answers.order_report import MayOpenReport, order_report
 from streams.answers.withdrawable_report import WithdrawableReport, withdrawable_report
+from streams.config.near_names import nearest_listed
 from streams.config.problem import Problem
 from streams.desk.answer_envelope import Answer, Page
 from streams.desk.answering import Desk
@@ -36,7 +37,6 @@ from streams.desk.api_keys import ApiRole
 from streams.desk.asked_markets import chosen_scenarios, fractions_of
 from streams.desk.book_copy import at_once
 from streams.desk.escaped_paths import account_named
-from streams.desk.known_names import nearest_of
 from streams.desk.problem_details import mistaken, responses
 from streams.desk.questions import NEAR_NAMES_MAX, OrderQuestion
 from streams.desk.ranking import Rank
@@ -70,7 +70,7 @@ async def list_accounts(
     """
     begin = _place(cursor)
     if symbol is not None and symbol not in desk.policy.instruments:
-        near = nearest_of(symbol, desk.policy.instruments)
+        near = nearest_listed(symbol, desk.policy.instruments)
         raise mistaken(f"symbol {symbol!r} is not listed in policy {desk.policy.name!r}; {near}")
 
     def page() -> Answer[Page[RiskRow]]:

@@ -15,7 +15,6 @@ from engine.ladder.states import Called, CallKind, Controls
 from engine.liquidation.adl_risk import AdlState
 from engine.liquidation.fund_groups import FundBalance
 from engine.numbers import amount_fault
-from engine.policy.rules.policy_switches import InstrumentKind
 from streams.answers.adl_standing import adl_standings
 from streams.answers.breaker_read import read_breakers
 from streams.answers.breaker_report import BreakerReport, breaker_reports
@@ -24,6 +23,7 @@ from streams.answers.liquidations_read import read_liquidations
 from streams.answers.liquidations_report import WorkReport
 from streams.answers.stress_report import BookStressAsked, BookStressReport, read_stress
 from streams.answers.symbols_report import SymbolView, read_symbols
+from streams.config.near_names import nearest_listed
 from streams.desk.account_routes import DeskPart, LimitQuery
 from streams.desk.answer_envelope import Answer, Page
 from streams.desk.answering import Desk
@@ -31,7 +31,6 @@ from streams.desk.api_door import ROLE
 from streams.desk.api_keys import ApiRole
 from streams.desk.asked_markets import asked_moves, chosen_scenarios
 from streams.desk.book_copy import CopiedBook, at_once
-from streams.desk.known_names import nearest_of
 from streams.desk.problem_details import missing, mistaken, responses
 
 HEAT_MOVES = "-50..50/5"
@@ -110,12 +109,9 @@ async def show_heat_map(
     """The notional that each move of the whole market would be the first to liquidate, by symbol."""
     asked, symbols = asked_moves("moves", moves), tuple(symbol or ())
     for name in symbols:
-        listed = desk.policy.instruments.get(name)
-        if listed is None or listed.kind is InstrumentKind.SPOT:
-            contracts = [
-                it for it, of in desk.policy.instruments.items() if of.kind is not InstrumentKind.SPOT
-            ]
-            raise mistaken(f"symbol {name!r}: not a contract of this policy; {nearest_of(name, contracts)}")
+        if name not in desk.policy.contracts:
+            near = nearest_listed(name, desk.policy.contracts)
+            raise mistaken(f"symbol {name!r}: not a contract of this policy; {near}")
 
     def ask() -> Answer[HeatReport]:
         book = desk.copy.frozen()
@@ -177,7 +173,7 @@ async def show_symbol(desk: DeskPart, symbol: str) -> Answer[SymbolAnswer]:
     for it in said.data:
         if it.belief.symbol == symbol:
             return cast("Answer[SymbolAnswer]", msgspec.structs.replace(said, data=it))
-    near = nearest_of(symbol, [it.belief.symbol for it in said.data])
+    near = nearest_listed(symbol, [it.belief.symbol for it in said.data])
     raise missing("unknown-symbol", f"{symbol!r} is no price symbol of the policy; {near}")
 
 

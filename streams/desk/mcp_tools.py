@@ -17,7 +17,7 @@ from streams.answers.account_report import report
 from streams.answers.shelf import open_shelf
 from streams.answers.whatif_book import what_if_all
 from streams.answers.whatif_report import what_if
-from streams.config.near_names import did_you_mean, near_names
+from streams.config.near_names import did_you_mean, near_names, nearest_listed
 from streams.config.problem import Problem
 from streams.config.settings import Settings, SettingsError
 from streams.desk.questions import CHANGES_MAX, ChangeQuestion, ShockBody
@@ -108,7 +108,7 @@ class McpTools:
     async def _riskiest(self, question: RiskiestAccounts) -> object:
         policy, symbol = await policy_in_use(self._settings), question.symbol
         if symbol is not None and symbol not in policy.instruments:
-            near = did_you_mean(near_names(symbol, policy.instruments), "names are as in the policy file")
+            near = nearest_listed(symbol, policy.instruments)
             raise SettingsError(f"symbol {symbol!r} is not listed in policy {policy.name!r}; {near}")
         asked = ListQuestion(question.sort, question.band, symbol, question.stopped, question.limit)
         return await list_accounts(self._settings, policy, asked, time.time_ns())

@@ -26,6 +26,11 @@ STALL_TIMEOUT_S = 15.0
 ConsumerRecord = Any
 
 
+def header_texts(record: ConsumerRecord) -> dict[str, str]:
+    """The record's headers as text, whatever somebody has put there."""
+    return {name: (value or b"").decode(errors="backslashreplace") for name, value in record.headers}
+
+
 class LogBounds(NamedTuple):
     """The log of one partition: first offset still in it, and the offset after its last committed record."""
 

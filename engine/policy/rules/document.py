@@ -137,9 +137,16 @@ class Policy(Table, frozen=True, dict=True, kw_only=True):
         )
 
     @cached_property
+    def contracts(self) -> frozenset[str]:
+        """Instruments that positions are held in: all but spot pairs."""
+        return frozenset(
+            symbol for symbol, it in self.instruments.items() if it.kind is not InstrumentKind.SPOT
+        )
+
+    @cached_property
     def underlyings(self) -> frozenset[str]:
         """What contracts are written on."""
-        return frozenset(it.base for it in self.instruments.values() if it.kind is not InstrumentKind.SPOT)
+        return frozenset(self.instruments[symbol].base for symbol in self.contracts)
 
     @cached_property
     def has_options(self) -> bool:

@@ -21,7 +21,7 @@ from streams.cli.account.account_tables import renderables
 from streams.cli.account.account_withdrawable import withdrawable_command
 from streams.cli.whatif.whatif_args import WordsCommand
 from streams.config.invocation import AccountArgument, ConfigOption, JsonOption, run, tell_mistakes
-from streams.config.near_names import did_you_mean, near_names
+from streams.config.near_names import nearest_listed
 from streams.config.settings import SettingsError, load_settings
 from streams.config.terminal import present
 from streams.store.policy_store import policy_in_use
@@ -94,7 +94,7 @@ def list_command(
     settings = load_settings(config)
     policy = run(policy_in_use(settings))
     if symbol is not None and symbol not in policy.instruments:
-        near = did_you_mean(near_names(symbol, policy.instruments), "names are as in the policy file")
+        near = nearest_listed(symbol, policy.instruments)
         raise SettingsError(f"--symbol {symbol!r} is not listed in policy {policy.name!r}; {near}")
     question = ListQuestion(sort, band, symbol, stopped, limit)
     found = run(list_accounts(settings, policy, question, time.time_ns()))

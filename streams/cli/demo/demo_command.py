@@ -165,6 +165,4 @@ def _tell_end(run: DemoRun, out: Console, *, as_json: bool) -> None:
         return
     print_summary(summary, out)
     running = run.completed and run.keeps
-    print_next(
-        summary, run.settings.redis_url.get_secret_value(), out, running=running, board=run.board_address
-    )
+    print_next(summary, run.settings, out, running=running, board=run.board_address)

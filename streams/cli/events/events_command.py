@@ -32,7 +32,7 @@ from streams.config.settings import Settings, SettingsError, load_settings
 from streams.config.terminal import BAND_STYLES, amount, console, json_out, printable
 from streams.contract.cloudevents import event_types
 from streams.contract.published_event import decode_event
-from streams.kafka.topic_access import ConsumerRecord, find_places, open_reader
+from streams.kafka.topic_access import ConsumerRecord, find_places, header_texts, open_reader
 
 app = typer.Typer(no_args_is_help=True, help="The events of the engine.")
 
@@ -153,9 +153,7 @@ async def _tail(
     saying = None if account is None or as_json else asyncio.ensure_future(_say_unknown(settings, account))
     try:
         async for record in _records(settings, streams, from_beginning=from_beginning, quiet=as_json):
-            headers = {
-                name: (value or b"").decode(errors="backslashreplace") for name, value in record.headers
-            }
+            headers = header_texts(record)
             if account is not None and record.key != account.encode():
                 continue
             if not headers.get("ce_type", "").startswith(type_prefix):

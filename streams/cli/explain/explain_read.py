@@ -28,7 +28,14 @@ from streams.config.settings import Settings, SettingsError
 from streams.config.terminal import printable
 from streams.contract.published_event import decode_event
 from streams.contract.record import Record, taken_in_ns
-from streams.kafka.topic_access import ConsumerRecord, LogBounds, find_places, read_between, read_to_end
+from streams.kafka.topic_access import (
+    ConsumerRecord,
+    LogBounds,
+    find_places,
+    header_texts,
+    read_between,
+    read_to_end,
+)
 
 
 class Copies(msgspec.Struct, frozen=True):
@@ -216,7 +223,7 @@ def _published(record: ConsumerRecord) -> Published:
         offset=record.offset,
         key=record.key or b"",
         value=record.value,
-        headers={name: (data or b"").decode(errors="backslashreplace") for name, data in record.headers},
+        headers=header_texts(record),
         event=event,
     )
 

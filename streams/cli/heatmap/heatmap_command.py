@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine.policy import Policy
-from engine.policy.rules.policy_switches import InstrumentKind
 from streams.answers.shelf import open_counted_shelf
 from streams.config.invocation import (
     ConfigOption,
@@ -17,7 +16,7 @@ from streams.config.invocation import (
     run,
     tell_mistakes,
 )
-from streams.config.near_names import did_you_mean, near_names
+from streams.config.near_names import nearest_listed
 from streams.config.settings import Settings, SettingsError, load_settings
 from streams.config.terminal import present
 from streams.store.policy_store import policy_in_use
@@ -58,10 +57,8 @@ def heatmap(
     asked = moves_option("--moves", moves)
     policy = run(policy_in_use(settings))
     for name in symbol or ():
-        listed = policy.instruments.get(name)
-        if listed is None or listed.kind is InstrumentKind.SPOT:
-            contracts = [it for it, of in policy.instruments.items() if of.kind is not InstrumentKind.SPOT]
-            near = did_you_mean(near_names(name, contracts), "names are as in the policy file")
+        if name not in policy.contracts:
+            near = nearest_listed(name, policy.contracts)
             raise SettingsError(f"--symbol {name!r}: not a contract of this policy; {near}")
     read = run(_read(settings, policy, asked, last_prices=last_prices))
     said = heat_report(read, policy, symbol or ())

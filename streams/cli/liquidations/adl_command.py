@@ -16,13 +16,13 @@ from engine.margin.quotes import index_price
 from engine.marks.mark_book import Prices
 from engine.numbers import ZERO, amount_fault, canonical
 from engine.policy import Policy
-from engine.policy.rules.policy_switches import AdlRanking, DeleveragedSize, Deleveraging, InstrumentKind
+from engine.policy.rules.policy_switches import AdlRanking, DeleveragedSize, Deleveraging
 from streams.answers.adl_standing import adl_standing
 from streams.answers.holders import Held, holders_of
 from streams.answers.shelf import open_counted_shelf, open_shelf
 from streams.cli.liquidations.adl_report import HeldSide, queue_report, queue_summary, queue_table
 from streams.config.invocation import ConfigOption, JsonOption, run, tell_mistakes
-from streams.config.near_names import did_you_mean, near_names
+from streams.config.near_names import nearest_listed
 from streams.config.settings import Settings, SettingsError, load_settings
 from streams.config.terminal import console, json_out
 from streams.kafka.fund_reader import read_funds
@@ -75,10 +75,8 @@ def adl(
     settings = load_settings(config)
     asked = {"rule": rule, "size": size, "ranking": ranking, "neutral_last": neutral_last}
     policy = _under(run(policy_in_use(settings)), asked)
-    listed = policy.instruments.get(symbol)
-    if listed is None or listed.kind is InstrumentKind.SPOT:
-        contracts = [it for it, of in policy.instruments.items() if of.kind is not InstrumentKind.SPOT]
-        near = did_you_mean(near_names(symbol, contracts), "names are as in the policy file")
+    if symbol not in policy.contracts:
+        near = nearest_listed(symbol, policy.contracts)
         raise SettingsError(f"SYMBOL {symbol!r}: not a contract of this policy; {near}")
     deficit = _payable("--shortfall", shortfall)
     given = None if fund is None else _payable("--fund", fund)

@@ -9,7 +9,7 @@ import msgspec
 from streams.config.settings import Settings
 from streams.config.terminal import printable
 from streams.contract.quarantine_record import CUT_FROM, EVENT_TYPE
-from streams.kafka.topic_access import ConsumerRecord, find_places, open_reader, read_to_end
+from streams.kafka.topic_access import ConsumerRecord, find_places, header_texts, open_reader, read_to_end
 
 FOREIGN = "foreign"
 """As reason: somebody else wrote to the quarantine topic."""
@@ -65,7 +65,7 @@ async def quarantined(
 
 
 def _read(record: ConsumerRecord) -> Quarantined:
-    headers = {name: (value or b"").decode(errors="backslashreplace") for name, value in record.headers}
+    headers = header_texts(record)
     try:
         return Quarantined(
             ce_id=headers["ce_id"],
